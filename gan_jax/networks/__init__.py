@@ -1,0 +1,1 @@
+"""Generators and critics in flax.linen: one file per architecture, each exporting `Generator` and `Critic`."""

@@ -1,0 +1,1 @@
+"""Losses and penalties: pure maths on what a critic puts out."""

@@ -1,0 +1,1 @@
+"""The state, the pure train step and the loop around it."""
