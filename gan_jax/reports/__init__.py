@@ -1,1 +1,1 @@
-"""What a person looks at: scalars, progress, sample grids and curves. Told numbers and arrays, it knows nothing else."""
+"""What a person looks at: scalars, progress, sample grids, curves. Told numbers and arrays, it knows nothing else."""

@@ -1,0 +1,17 @@
+"""WGAN with weight clipping (Arjovsky, Chintala & Bottou 2017, algorithm 1): RMSProp at 5e-5, c = 0.01, n_critic 5.
+
+python -m gan_jax.main --config=experiments/wgan.py[:DATA]
+"""
+
+from gan_jax.config import default_config
+
+
+def get_config(data="digits"):
+    """The configuration for a data set."""
+    config = default_config(data)
+    config.loss = "wasserstein"
+    config.n_critic = 5
+    config.weight_clip = 0.01
+    config.optimizer.name = "rmsprop"
+    config.optimizer.generator_lr = config.optimizer.critic_lr = 5e-5
+    return config

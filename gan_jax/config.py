@@ -1,0 +1,184 @@
+"""The configuration of a run: every field once, with its default, what it may be, and what it means.
+
+    config = default_config("fashion_mnist")      # the defaults that suit a data set
+    config.loss = "wasserstein"                   # an experiment file changes what it is about
+    validate(config)                              # one line of UserError where something is wrong
+"""
+
+import inspect
+import math
+import types
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import ml_collections
+
+from gan_jax import networks
+from gan_jax.data import sources
+from gan_jax.errors import UserError
+from gan_jax.objectives import losses, penalties
+from gan_jax.training import optimizers
+
+
+class Field(NamedTuple):
+    """A configuration field: its default, what it may be (a test and the words for it) and what it means."""
+
+    default: Any
+    allowed: tuple[Callable[[Any], bool], str]
+    meaning: str
+
+
+def _at_least(low):
+    return lambda value: math.isfinite(value) and value >= low, f"at least {low}"
+
+
+def _above(low):
+    return lambda value: math.isfinite(value) and value > low, f"above {low}"
+
+
+def _below_one(value):
+    return 0 <= value < 1
+
+
+def _one_of(*names):
+    return lambda value: value in names, "one of " + ", ".join(names)
+
+
+def _named_in(module, is_choice, *others):
+    """A name in a configuration is an attribute of one module; its choices are found here, its value by `getattr`."""
+    return _one_of(*others, *(name for name, value in vars(module).items() if is_choice(value)))
+
+
+def _is_loss(value):
+    return isinstance(value, losses.AdversarialLoss)
+
+
+def _is_network(value):
+    return hasattr(value, "Generator") and hasattr(value, "Critic")
+
+
+def _takes(*arguments):
+    """Penalties and optimisers are told from other functions of their modules by the arguments that they take."""
+    return lambda value: isinstance(value, types.FunctionType) and tuple(inspect.signature(value).parameters) == arguments
+
+
+_ANY = (lambda value: True, "any text")
+_FRACTION = (_below_one, "at least 0 and below 1")
+_SEED = (lambda value: 0 <= value < 2**32, "from 0 to 2**32 - 1")
+
+FIELDS = {
+    "seed": Field(0, _SEED, "root of all randomness"),
+    "steps": Field(2000, _at_least(1), "generator updates; may be raised later to continue a finished run"),
+    "batch_size": Field(64, _at_least(1), "samples in a minibatch, of reals and of fakes"),
+    "n_critic": Field(1, _at_least(1), "critic updates for each generator update, with fresh reals and fresh latents"),
+    "loss": Field("non_saturating", _named_in(losses, _is_loss), "a pair in objectives/losses.py"),
+    "penalty.name": Field(
+        "none",
+        _named_in(penalties, _takes("critic_fn", "real", "fake", "key"), "none"),
+        "a penalty in objectives/penalties.py, or none",
+    ),
+    "penalty.weight": Field(10.0, _at_least(0), "the factor of the penalty in the critic's loss"),
+    "weight_clip": Field(0.0, _at_least(0), "bound on every critic parameter after each of its updates; 0: no clipping"),
+    "data.name": Field("digits", _ANY, "an embedded set, a 2-D mixture, a TFDS image set, or folder"),
+    "data.dir": Field("", _ANY, "the TFDS folder (empty: TFDS's own), or the image folder"),
+    "data.image_size": Field(0, _at_least(0), "pixels to crop and resize images to; 0: their own (28 is padded to 32)"),
+    "data.memory_mb": Field(2048.0, _at_least(0), "MB up to which a set is kept on the device; a larger one is streamed"),
+    "network.name": Field("dcgan", _named_in(networks, _is_network), "a module in networks/"),
+    "network.latent_dim": Field(64, _at_least(1), "components of the latent, each drawn from N(0, 1)"),
+    "network.width": Field(64, _at_least(1), "dcgan: channels at half the image's size; mlp: units in a hidden layer"),
+    "network.depth": Field(3, _at_least(1), "mlp: hidden layers"),
+    "network.generator_norm": Field("batch", _one_of("none", "batch", "layer"), "normalisation in the generator"),
+    "network.critic_norm": Field("none", _one_of("none", "batch", "layer"), "normalisation in the critic"),
+    "optimizer.name": Field(
+        "adam",
+        _named_in(optimizers, _takes("learning_rate", "b1", "b2")),
+        "an optimiser in training/optimizers.py, for both networks",
+    ),
+    "optimizer.generator_lr": Field(2e-4, _above(0), "learning rate of the generator"),
+    "optimizer.critic_lr": Field(2e-4, _above(0), "learning rate of the critic"),
+    "optimizer.b1": Field(0.5, _FRACTION, "Adam's decay of the first moment"),
+    "optimizer.b2": Field(0.9, _FRACTION, "Adam's decay of the second moment"),
+    "ema_decay": Field(0.999, _FRACTION, "of the averaged generator, for each step; 0: no averaging"),
+    "log_every": Field(20, _at_least(1), "steps between lines of metrics.jsonl, each the mean over these steps"),
+    "sample_every": Field(500, _at_least(0), "steps between sample grids of the same latents; 0: only at the end"),
+    "checkpoint_every": Field(500, _at_least(1), "steps between checkpoints"),
+    "eval_every": Field(0, _at_least(0), "steps between evaluations, of which the best is kept; 0: none while training"),
+    "eval_samples": Field(10_000, _at_least(2), "samples on either side of an evaluation, if the set has as many"),
+    "wandb.mode": Field("disabled", _one_of("disabled", "offline", "online"), "Weights & Biases"),
+}
+
+
+def default_config(data: str = "digits") -> ml_collections.ConfigDict:
+    """Every field at its default, with the network and the sizes that suit the data set `data`."""
+    config = ml_collections.ConfigDict()
+    for name, field in FIELDS.items():
+        group, _, leaf = name.rpartition(".")
+        if group and group not in config:
+            config[group] = ml_collections.ConfigDict()
+        (config[group] if group else config)[leaf] = field.default
+    config.data.name = data
+    if sources.is_points(data):
+        _suit_points(config)
+    return config
+
+
+def _suit_points(config):
+    """The toy networks of Gulrajani et al. 2017, of a size that suits a CPU."""
+    config.network.name, config.network.width, config.network.latent_dim = "mlp", 128, 2
+    config.network.generator_norm = "none"
+    config.batch_size, config.eval_samples = 256, 2500
+
+
+def flat(config) -> dict[str, Any]:
+    """{"penalty.weight": 10.0, ...}: the fields of a configuration in the order of FIELDS."""
+    values = {name: value for name, value in _leaves(config)}
+    return {name: values.pop(name) for name in FIELDS if name in values} | values
+
+
+def _leaves(config, prefix=""):
+    for name, value in config.items():
+        if isinstance(value, ml_collections.ConfigDict):
+            yield from _leaves(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value
+
+
+def validate(config) -> None:
+    """Raises UserError, in one line, where a field is unknown, out of range, or at odds with another."""
+    values = flat(config)
+    _check_names(values)
+    for name, field in FIELDS.items():
+        _check_value(name, values[name], field)
+    _check_combinations(config)
+
+
+def _check_names(values):
+    for name in values:
+        if name not in FIELDS:
+            raise UserError(f"config.{name}: no such field; python -m gan_jax.main --help lists them")
+    for name in FIELDS:
+        if name not in values:
+            raise UserError(f"config.{name} is missing: begin the experiment with gan_jax.config.default_config()")
+
+
+def _check_value(name, value, field):
+    kind = type(field.default)
+    if type(value) is not kind and not (kind is float and type(value) is int):
+        raise UserError(f"config.{name}={value!r}: give a value of type {kind.__name__}")
+    is_allowed, words = field.allowed
+    if not is_allowed(value):
+        raise UserError(f"config.{name}={value!r}: give {words}")
+
+
+def _check_combinations(config):
+    if config.penalty.name != "none" and config.network.critic_norm == "batch":
+        raise UserError(
+            f"config.penalty.name={config.penalty.name!r} with config.network.critic_norm='batch': batch norm mixes the "
+            "samples whose gradients the penalty takes one by one; give critic_norm none or layer"
+        )
+    if config.network.generator_norm == "batch" and config.batch_size < 2:
+        raise UserError("config.batch_size=1 with config.network.generator_norm='batch': give at least 2, or another norm")
+    if config.data.name == "folder" and not config.data.dir:
+        raise UserError("config.data.name='folder' needs the folder of images: give --config.data.dir=PATH")
+    if sources.is_points(config.data.name) and (config.data.image_size or config.data.dir):
+        raise UserError(f"config.data.name={config.data.name!r} is drawn: data.image_size and data.dir say nothing about it")

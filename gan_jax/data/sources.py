@@ -1,0 +1,81 @@
+"""Where samples come from, by name: what `data.name` may be, and the two things done with it, to train and to compare."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from gan_jax.data import batches, mixtures
+from gan_jax.data.batches import Batch as Batch
+from gan_jax.data.images import PREPARED_BY_US, open_images, read_images
+from gan_jax.data.stream import BatchStream
+from gan_jax.errors import UserError
+
+
+class Source(NamedTuple):
+    """Where the minibatches of a run come from: either `draw`, inside the compiled step, or `stream`, on the host.
+
+    shape: (h, w, c), or (2,) for points. num_classes: classes or components of a mixture; 0 where there are none.
+    arrays: pytree of NumPy arrays to be put on the device; {"image": uint8 [n, h, w, c], "label": int32 [n]}, or {}.
+    draw: pure (arrays, key, step, n_critic, batch_size) -> Batch, the last two static; None for a stream.
+    stream: (seed, n_critic, batch_size) -> BatchStream, whose batches are uint8; None otherwise.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    num_classes: int
+    arrays: Any
+    draw: Callable[..., Batch] | None
+    stream: Callable[[int, int, int], BatchStream] | None
+
+
+def names() -> tuple[str, ...]:
+    """The names that are known without asking TFDS; any other name is taken for one of its image sets."""
+    return ("digits", *mixtures.MIXTURES, *PREPARED_BY_US, "folder")
+
+
+def is_points(name: str) -> bool:
+    """Whether the set consists of points in the plane, not of images."""
+    return name in mixtures.MIXTURES
+
+
+def load(name: str, data_dir: str, image_size: int, memory_mb: float, split: str = "train") -> Source:
+    """The set `name`, ready to train on.
+
+    data_dir: the folder of `folder`, or TFDS's ("" is its default). image_size, split: see `images.open_images`; mixtures
+    ignore both. memory_mb: a set whose uint8 pixels take more than this many 10^6 bytes is streamed, so 0 streams all.
+    Raises UserError where there is no such set, split or folder, it is not prepared, or an image is broken.
+    """
+    if is_points(name):
+        return Source(name, (2,), mixtures.MIXTURES[name][1], {}, partial(mixtures.draw, name), None)
+    images = open_images(name, data_dir, image_size, split)
+    if len(images) >= batches.MAX_ROWS or len(images) * np.prod(images.shape) > memory_mb * 1e6:
+        return Source(name, images.shape, images.num_classes, {}, None, partial(BatchStream, images))
+    pixels, labels = read_images(images, np.arange(len(images)))
+    return Source(name, images.shape, images.num_classes, {"image": pixels, "label": labels}, batches.draw, None)
+
+
+def reference(
+    name: str, data_dir: str, image_size: int, split: str, num: int, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """`num` real samples to evaluate against: (uint8 [n, h, w, c] or float32 points [n, 2], int32 labels [n]).
+
+    Images: num = 0 takes the whole split, else a random subset without replacement, a function of the seed, in the set's
+    order; only the images taken are read. Mixtures: drawn afresh; num is required.
+    """
+    if num < 0 or (is_points(name) and num == 0):
+        raise UserError(f"{num} reference samples of {name}: ask for a positive number" + " (or 0 for all)" * (num < 0))
+    if is_points(name):
+        points, component = mixtures.MIXTURES[name][0](jax.random.key(seed), num)
+        return np.asarray(points), np.asarray(component)
+    images = open_images(name, data_dir, image_size, split)
+    if num > len(images):
+        raise UserError(
+            f"{num} reference samples of {name} ({split}): it has {len(images)}; ask for at most that, or 0"
+        )
+    chosen = (
+        np.sort(np.random.default_rng(seed).choice(len(images), num, replace=False)) if num else np.arange(len(images))
+    )
+    return read_images(images, chosen)

@@ -1,0 +1,67 @@
+"""Numbers for a generator, each with its protocol."""
+
+from typing import Any
+
+import ml_collections
+
+from gan_jax.data import batches, mixtures, sources
+from gan_jax.metrics import classes, frechet, modes, wasserstein
+from gan_jax.training import sampling
+
+# Sets in which a classifier on pixels is accurate enough for its histogram to mean something.
+CLASSIFIED = ("digits", "mnist", "fashion_mnist")
+# The latents of an evaluation, and those of sample grids, are not the same ones.
+EVALUATION_SEED = 1
+
+
+def evaluate(config: ml_collections.ConfigDict, generator, state, num: int) -> dict[str, Any]:
+    """The averaged generator's samples against as many reals, `num` or all there are: a record of evaluation.jsonl.
+
+    Images: the Frechet distance in pixel space, and for `CLASSIFIED` sets the share of each class. Points: exact
+    Wasserstein-1, and for mixtures of Gaussians the modes covered. `protocol` says what the numbers depend on.
+    """
+    data = config.data
+    reals, labels = sources.reference(data.name, data.dir, data.image_size, "train", num, config.seed)
+    latents = sampling.latents(state, len(reals), config.network.latent_dim, EVALUATION_SEED)
+    fakes = sampling.samples(generator, state, latents)
+    is_points = sources.is_points(data.name)
+    statistics, features = _of_points(data.name, fakes, reals) if is_points else _of_images(data.name, fakes, reals, labels)
+    protocol = {
+        "data": data.name,
+        "split": "drawn anew" if is_points else "train",
+        "reals": len(reals),
+        "samples": len(fakes),
+        "generator": "average (ema)" if config.ema_decay else "last",
+    }
+    return {"step": int(state.step), **statistics, "protocol": protocol | features}
+
+
+def _of_points(name, fakes, reals):
+    statistics = {"wasserstein_1": wasserstein.wasserstein_1(fakes, reals)}
+    if name in mixtures.MODES:
+        statistics |= modes.mode_statistics(fakes, *mixtures.MODES[name])
+    return statistics, {"features": "coordinates", "wasserstein_1": "exact, by assignment, Euclidean cost"}
+
+
+def _of_images(name, fakes, reals, labels):
+    pixels = [batches.to_unit(images).reshape(len(images), -1) for images in (fakes, reals)]
+    statistics: dict[str, Any] = {"frechet_distance": frechet.frechet_distance(*pixels)}
+    protocol = {"features": f"pixels in [-1, 1], {pixels[0].shape[1]} dimensions", "covariance": "N - 1"}
+    if name in CLASSIFIED:
+        shares = classes.class_shares(fakes, reals, labels, seed=0)
+        statistics["class_shares"] = shares.pop("class_shares")
+        protocol |= shares
+    return statistics, protocol
+
+
+def table(record: dict[str, Any]) -> str:
+    """A record of evaluation.jsonl as lines for the terminal."""
+    protocol = record["protocol"]
+    numbers = {name: value for name, value in record.items() if name != "protocol"}
+    return "\n".join(f"{name:24} {_words(value)}" for name, value in [*numbers.items(), *protocol.items()])
+
+
+def _words(value):
+    if isinstance(value, list):
+        return " ".join(map(_words, value))
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

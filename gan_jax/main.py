@@ -1,0 +1,136 @@
+"""The command: flags -> train | evaluate | sample | export.
+
+    python -m gan_jax.main --config=experiments/NAME.py[:DATA] [--workdir=DIR] [--mode=MODE] [--config.FIELD=VALUE ...]
+
+The same command again resumes, or says that the run is finished; --config.steps may be raised to go on. The other modes
+take the configuration that the workdir holds. Exit codes: 0 done; 2 something given is wrong; 130 or 143 stopped by
+SIGINT or SIGTERM, and saved; 1 the run diverged, its last good checkpoint is kept.
+"""
+
+import pathlib
+import sys
+from collections.abc import Sequence
+
+import ml_collections
+from absl import flags
+from ml_collections import config_flags
+
+from gan_jax import trained, workdir
+from gan_jax.config import FIELDS, flat, validate
+from gan_jax.data import sources
+from gan_jax.errors import DivergedError, UserError
+from gan_jax.training import loop
+from gan_jax.training.state import build_networks
+
+MODES = ("train", "evaluate", "sample", "export")
+
+
+def main(argv: Sequence[str]) -> int:
+    """Runs one command line, `argv[0]` being the program, and returns its exit code."""
+    try:
+        if {"--help", "-h", "-help"} & set(argv[1:]):
+            print(usage())
+            return 0
+        return run(parse(argv))
+    except UserError as error:
+        print(f"gan_jax: {error}", file=sys.stderr)
+        return 2
+    except DivergedError as error:
+        print(f"gan_jax: diverged at {error}", file=sys.stderr)
+        return 1
+
+
+def run(given: flags.FlagValues) -> int:
+    """Does what the parsed flags say."""
+    name = _name(given)
+    folder = pathlib.Path(given.workdir or f"runs/{name}")
+    stored = workdir.stored_fields(folder)
+    if given.mode == "train":
+        return train(given.config, name, folder, stored)
+    config = _stored_config(given, folder, stored)
+    with workdir.claimed(folder):
+        if given.mode == "evaluate":
+            trained.evaluate(config, folder, given.checkpoint, given.num)
+        elif given.mode == "export":
+            trained.export(config, folder, given.checkpoint)
+        elif given.interpolate:
+            trained.interpolate(config, folder, given.checkpoint, given.seed)
+        else:
+            trained.sample(config, folder, given.checkpoint, given.num or 64, given.seed)
+    return 0
+
+
+def train(config: ml_collections.ConfigDict, name: str, folder: pathlib.Path, stored: dict | None) -> int:
+    """Checks all that was given, and only then makes the folder and trains."""
+    validate(config)
+    if stored:
+        workdir.check_same(folder, stored, flat(config))
+    data = config.data
+    source = sources.load(data.name, data.dir, data.image_size, data.memory_mb)
+    build_networks(config, source.shape)
+    with workdir.claimed(folder):
+        workdir.store(folder, flat(config))
+        return loop.train(config, source, folder, name)
+
+
+def _stored_config(given, folder, stored):
+    """The configuration that the folder was trained with; fields given on the command line must agree with it."""
+    if stored is None:
+        raise UserError(f"{folder} holds no run: train first, with the same command and --mode=train")
+    workdir.check_same(folder, stored, config_flags.get_override_values(given["config"]))
+    config = given.config.copy_and_resolve_references()
+    config.update_from_flattened_dict(stored)
+    return config
+
+
+def parse(argv: Sequence[str]) -> flags.FlagValues:
+    """The flags of a command line; a UserError in one line where they make no sense."""
+    given = flags.FlagValues()
+    define_flags(given, argv)
+    try:
+        stray = given(argv)[1:]
+        if stray:
+            raise UserError(f"{stray[0]!r} is not a flag: write --NAME=VALUE; --help lists them")
+        if given.config is None:
+            raise UserError("--config is missing: give --config=experiments/wgan.py, or another file there")
+    except (flags.Error, AttributeError, KeyError, TypeError, ValueError, OSError) as error:
+        raise UserError(_in_one_line(error)) from None
+    return given
+
+
+def define_flags(values: flags.FlagValues, argv: Sequence[str]) -> None:
+    """The flags, on values of their own: `main` can be called any number of times in one process."""
+    config_flags.DEFINE_config_file(
+        "config", None, "experiments/NAME.py, or experiments/NAME.py:DATA", flag_values=values, sys_argv=list(argv)
+    )
+    flags.DEFINE_string("workdir", None, "folder of the run; by default runs/NAME, or runs/NAME_DATA", values)
+    flags.DEFINE_enum("mode", "train", MODES, "what to do", values)
+    flags.DEFINE_integer("num", None, "evaluate, sample: how many samples", 2, flag_values=values)
+    flags.DEFINE_string("checkpoint", "last", "evaluate, sample, export: last, best or a step", values)
+    flags.DEFINE_boolean("interpolate", False, "sample: draw rows that lead from latent to latent", values)
+    flags.DEFINE_integer("seed", 0, "sample: of the latents", 0, 2**32 - 1, flag_values=values)
+
+
+def usage() -> str:
+    """The text of --help: every flag and every field."""
+    values = flags.FlagValues()
+    define_flags(values, [])
+    lines = [str(__doc__), "Flags:"]
+    lines += [f"  --{name}={values[name].default}\n      {values[name].help}" for name in values]
+    lines += ["", "Fields, with the defaults that experiments and data sets may change:"]
+    lines += [f"  --config.{name}={field.default}\n      {field.meaning} ({field.allowed[1]})" for name, field in FIELDS.items()]
+    return "\n".join(lines)
+
+
+def _name(given):
+    """experiments/wgan_gp.py:ring -> wgan_gp_ring."""
+    path, _, data = config_flags.get_config_filename(given["config"]).partition(":")
+    return "_".join([pathlib.Path(path).stem, *([data] if data else [])])
+
+
+def _in_one_line(error):
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv))

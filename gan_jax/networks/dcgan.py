@@ -1,0 +1,73 @@
+"""DCGAN (Radford, Metz & Chintala 2016), for images of 8, 16, 32 or 64 pixels.
+
+The generator projects the latent to a 4x4 image (2x2 for 8 pixels) and doubles it by 4x4 transposed convolutions; the
+critic mirrors it. `width` is the number of channels at half the image's size, and each halving doubles it.
+"""
+
+import math
+
+import jax.numpy as jnp
+from flax import linen as nn
+
+from gan_jax.networks.conv import Conv, ConvTranspose
+from gan_jax.networks.layers import Norm
+
+SIZES = (8, 16, 32, 64)
+# The paper draws the weights from N(0, 0.02), which leaves a critic without batch norm nearly flat for its first
+# thousand updates. He's variance, fan-in for fan-in, does not.
+_INIT = nn.initializers.he_normal()
+
+
+def check_shape(shape: tuple[int, ...]) -> str:
+    """What is wrong with samples of this shape, in words; empty where nothing is."""
+    if len(shape) == 3 and shape[0] == shape[1] and shape[0] in SIZES:
+        return ""
+    return f"dcgan makes square images of {', '.join(map(str, SIZES))} pixels, not samples of shape {shape}"
+
+
+class Generator(nn.Module):
+    """Latents [b, latent_dim] -> images [b, h, w, c] in [-1, 1]."""
+
+    shape: tuple[int, ...]
+    width: int
+    depth: int
+    norm: str
+    momentum: float = 0.9
+
+    @nn.compact
+    def __call__(self, latents, train: bool):
+        base, doublings = _plan(self.shape[0])
+        use_bias = self.norm != "batch"  # batch norm has a shift of its own
+        channels = self.width * 2 ** (doublings - 1)
+        x = nn.Dense(base * base * channels, use_bias=use_bias, kernel_init=_INIT)(latents)
+        x = x.reshape(-1, base, base, channels)
+        for _ in range(doublings - 1):
+            x = nn.relu(Norm(self.norm, train, self.momentum)(x))
+            channels //= 2
+            x = ConvTranspose(channels, use_bias, _INIT)(x)
+        x = nn.relu(Norm(self.norm, train, self.momentum)(x))
+        return jnp.tanh(ConvTranspose(self.shape[2], kernel_init=_INIT)(x))
+
+
+class Critic(nn.Module):
+    """Images [b, h, w, c] -> logits [b]. No normalisation on the first layer, as in the paper."""
+
+    width: int
+    depth: int
+    norm: str
+
+    @nn.compact
+    def __call__(self, samples, train: bool):
+        _, halvings = _plan(samples.shape[1])
+        x = samples
+        for layer in range(halvings):
+            norm = self.norm if layer else "none"
+            x = Conv(self.width * 2**layer, norm != "batch", _INIT)(x)
+            x = nn.leaky_relu(Norm(norm, train)(x), 0.2)
+        return nn.Dense(1, kernel_init=_INIT)(x.reshape(x.shape[0], -1))[:, 0]
+
+
+def _plan(size):
+    """Pixels of the smallest image, and how often it is doubled."""
+    base = 4 if size > 8 else 2
+    return base, int(math.log2(size // base))

@@ -1,0 +1,51 @@
+"""Multi-layer perceptrons, for points and for small images; the toy networks of Gulrajani et al. 2017 for width 512."""
+
+import math
+
+import jax.numpy as jnp
+from flax import linen as nn
+
+from gan_jax.networks.layers import Norm
+
+
+def check_shape(shape: tuple[int, ...]) -> str:
+    """What is wrong with samples of this shape: nothing ever."""
+    return ""
+
+
+class Generator(nn.Module):
+    """Latents [b, latent_dim] -> points [b, d] in data units, or images [b, h, w, c] in [-1, 1] by tanh."""
+
+    shape: tuple[int, ...]
+    width: int
+    depth: int
+    norm: str
+    momentum: float = 0.9
+
+    @nn.compact
+    def __call__(self, latents, train: bool):
+        x = latents
+        for _ in range(self.depth):
+            x = nn.relu(Norm(self.norm, train, self.momentum)(_dense(self.width, self.norm != "batch")(x)))
+        x = _dense(math.prod(self.shape))(x).reshape(-1, *self.shape)
+        return jnp.tanh(x) if len(self.shape) == 3 else x
+
+
+class Critic(nn.Module):
+    """Samples [b, ...] -> logits [b]."""
+
+    width: int
+    depth: int
+    norm: str
+
+    @nn.compact
+    def __call__(self, samples, train: bool):
+        x = samples.reshape(samples.shape[0], -1)
+        for layer in range(self.depth):
+            norm = self.norm if layer else "none"
+            x = nn.leaky_relu(Norm(norm, train)(_dense(self.width, norm != "batch")(x)), 0.2)
+        return _dense(1)(x)[:, 0]
+
+
+def _dense(features, use_bias=True):
+    return nn.Dense(features, use_bias=use_bias, kernel_init=nn.initializers.he_normal())

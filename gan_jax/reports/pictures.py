@@ -1,0 +1,180 @@
+"""Pictures of a run, as PNG files: sample grids, 2-D scatters and training curves. Every write is atomic."""
+
+import io
+import math
+import os
+from collections.abc import Sequence
+from numbers import Real
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+from PIL import Image
+
+from gan_jax.reports import atomic
+
+GRID_WIDTH = 500  # pixels; smaller pictures are enlarged
+GAP, GAP_GREY = 2, 128  # grey tells neighbours apart on black and on white backgrounds
+REAL_COLOUR, FAKE_COLOUR = "0.7", "tab:red"
+
+# (axis label, {key in metrics.jsonl: name in the legend, "" where the axis label says it all})
+PANELS = (
+    ("loss", {"critic_loss": "critic", "generator_loss": "generator"}),
+    ("Wasserstein estimate\n(critic units)", {"wasserstein_estimate": ""}),
+    ("mean logit", {"real_logits": "real", "fake_logits": "fake"}),
+    ("penalty", {"penalty": ""}),
+)
+
+
+def image_grid(path: str | os.PathLike[str], images: NDArray[np.uint8], columns: int | None = None) -> None:
+    """Write images as one grid, row by row, at least 500 pixels wide.
+
+    Small images are enlarged by a whole number, each pixel becoming a square, so nothing is blurred or invented.
+
+    Args:
+      path: a .png file.
+      images: uint8 [n, h, w, c], n >= 1, c = 1 (grey) or 3 (RGB).
+      columns: images a row; by default the grid is as square as possible.
+
+    Raises:
+      ValueError: images of another type or shape, or columns < 1.
+
+    """
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] not in (1, 3) or not len(images):
+        raise ValueError(f"images must be uint8 [n, h, w, 1 or 3] with n >= 1, got {images.dtype} {images.shape}")
+    columns = math.ceil(math.sqrt(len(images))) if columns is None else columns
+    if columns < 1:
+        raise ValueError(f"columns must be >= 1, got {columns}")
+    scale = max(1, math.ceil(GRID_WIDTH / (columns * images.shape[2])))
+    canvas = _tile(images.repeat(scale, axis=1).repeat(scale, axis=2), columns)
+    file = io.BytesIO()
+    Image.fromarray(canvas[..., 0] if canvas.shape[-1] == 1 else canvas).save(file, format="png")
+    atomic.write(path, file.getvalue())
+
+
+def scatter(path: str | os.PathLike[str], points: NDArray[Any], real: NDArray[Any], title: str) -> None:
+    """Write generated points over real ones, on axes that fit the real ones; the legend counts those left outside.
+
+    Args:
+      path: a .png file.
+      points: generated points [n, 2]; values that are not finite count as outside.
+      real: real points [m, 2], m >= 1, finite.
+      title: of the picture.
+
+    Raises:
+      ValueError: shapes other than [n, 2] and [m, 2].
+
+    """
+    if points.ndim != 2 or real.ndim != 2 or points.shape[1] != 2 or real.shape[1] != 2 or not len(real):
+        raise ValueError(f"points and real must be [n, 2] and [m, 2], got shapes {points.shape} and {real.shape}")
+    low, high = _limits(real)
+    outside = int((~((points >= low) & (points <= high)).all(axis=1)).sum())
+    figure = Figure(figsize=(6, 6), layout="constrained")
+    axes = figure.add_subplot(title=title, xlabel="$x_1$", ylabel="$x_2$")
+    fake_label = f"generated ({len(points):,}, {outside:,} outside)"
+    axes.scatter(real[:, 0], real[:, 1], s=12, c=REAL_COLOUR, linewidths=0, label=f"real ({len(real):,})")
+    axes.scatter(points[:, 0], points[:, 1], s=5, c=FAKE_COLOUR, alpha=0.6, linewidths=0, label=fake_label)
+    axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), aspect="equal")
+    figure.legend(loc="outside lower center", ncols=2, frameon=False, markerscale=2)
+    _save(path, figure)
+
+
+def curves(
+    path: str | os.PathLike[str],
+    records: Sequence[dict[str, Any]],
+    title: str,
+    evaluations: Sequence[dict[str, Any]] = (),
+) -> None:
+    """Write the course of a training run: one panel for each kind of number, above one another, on one step axis.
+
+    Args:
+      path: a .png file.
+      records: of metrics.jsonl; each has `step`, and any of critic_loss, generator_loss, wasserstein_estimate,
+        real_logits, fake_logits, penalty. What is missing or None has no line; a panel without lines is left out.
+      title: of the picture.
+      evaluations: each has `step`, and numbers; every name gets its own panel, since their scales differ.
+        What is not a number is left out.
+
+    Rare peaks that would flatten the rest (the first steps of a WGAN) are cut off, and the panel then says so.
+
+    """
+    panels = [(label, _lines(records, names), "") for label, names in PANELS]
+    panels += [(name.replace("_", " "), _lines(evaluations, {name: ""}), "o") for name in _number_names(evaluations)]
+    panels = [panel for panel in panels if panel[1]] or [("loss", {}, "")]
+    figure = Figure(figsize=(8, 1 + 1.9 * len(panels)), layout="constrained")
+    figure.suptitle(title)
+    grid = figure.subplots(len(panels), sharex=True, squeeze=False)[:, 0]
+    for axes, (label, lines, marker) in zip(grid, panels, strict=True):
+        _draw(axes, label, lines, marker)
+    grid[-1].set_xlabel("generator step")
+    grid[-1].xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    figure.align_ylabels()
+    _save(path, figure)
+
+
+def _tile(images: NDArray[np.uint8], columns: int) -> NDArray[np.uint8]:
+    """[n, h, w, c] -> [rows * (h + GAP) + GAP, columns * (w + GAP) + GAP, c]; cells without image stay grey."""
+    n, h, w, c = images.shape
+    rows = math.ceil(n / columns)
+    canvas = np.full((rows * (h + GAP) + GAP, columns * (w + GAP) + GAP, c), GAP_GREY, np.uint8)
+    for index, image in enumerate(images):
+        top, left = GAP + index // columns * (h + GAP), GAP + index % columns * (w + GAP)
+        canvas[top : top + h, left : left + w] = image
+    return canvas
+
+
+def _limits(real: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Lower and upper limits [2] around the real points, with a margin even where they lie on one axis."""
+    low, high = real.min(axis=0), real.max(axis=0)
+    margin = 0.2 * (high - low).max() or 1.0
+    return low - margin, high + margin
+
+
+def _lines(records: Sequence[dict[str, Any]], names: dict[str, str]) -> dict[str, tuple[list[int], list[float]]]:
+    """{name in the legend: (steps, values)} for the names that any record holds as a number."""
+    lines = {}
+    for key, label in names.items():
+        held = [record for record in records if key in record]
+        # A number that was not finite is None in the file: NaN leaves a gap in the line.
+        values = [record[key] if _is_number(record[key]) else math.nan for record in held]
+        if np.isfinite(values).any():
+            lines[label] = ([record["step"] for record in held], values)
+    return lines
+
+
+def _number_names(evaluations: Sequence[dict[str, Any]]) -> list[str]:
+    found = {name: None for record in evaluations for name, value in record.items() if _is_number(value)}
+    return [name for name in found if name != "step"]
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def _draw(axes: Axes, label: str, lines: dict[str, tuple[list[int], list[float]]], marker: str) -> None:
+    for name, (steps, values) in lines.items():
+        axes.plot(steps, values, label=name, linewidth=1.2, marker=marker or ("o" if len(steps) == 1 else ""))
+    axes.set_ylabel(label)
+    axes.grid(alpha=0.3)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.margins(x=0.01)
+    if any(lines):  # any name that says more than the axis label
+        axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, frameon=False, borderaxespad=0)
+    if lines:
+        _cut_peaks(axes, np.concatenate([values for _, values in lines.values()]))
+
+
+def _cut_peaks(axes: Axes, values: NDArray[Any]) -> None:
+    low, high = np.nanquantile(values, [0.01, 0.99])
+    if np.nanmax(values) - np.nanmin(values) > 3 * (high - low) > 0:
+        axes.set_ylim(low - 0.2 * (high - low), high + 0.2 * (high - low))
+        axes.text(0, 1.03, "peaks cut off", transform=axes.transAxes, fontsize="small", color="0.4")
+
+
+def _save(path: str | os.PathLike[str], figure: Figure) -> None:
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=110)
+    atomic.write(path, file.getvalue())

@@ -1,0 +1,61 @@
+"""Weights & Biases, for those who want it. Everything it is told is in the workdir's own files as well."""
+
+import os
+import uuid
+from pathlib import Path
+from typing import Any
+
+from gan_jax.errors import UserError
+from gan_jax.reports import atomic
+
+MODES = ("disabled", "offline", "online")
+
+
+def start_wandb(mode: str, workdir: str | os.PathLike[str], name: str, config: dict[str, Any]) -> Any:
+    """Start the run's record in Weights & Biases, or go on with it. The caller uses `run.log` and `run.finish`.
+
+    Its files go to `workdir/wandb/` and its id to `workdir/wandb_id`, so that a resumed run goes on under the same id.
+    Offline, every start adds a folder with that id; `wandb sync --append workdir/wandb/offline-run-*` joins them.
+
+    Args:
+      mode: "disabled", "offline" (no network, nothing asked) or "online".
+      workdir: the run's folder; it exists.
+      name: what the run is called in the web interface.
+      config: the run's settings, as plain nested dicts.
+
+    Returns:
+      A `wandb` run, or None where the mode is "disabled"; wandb is not even imported then.
+
+    Raises:
+      UserError: an unknown mode, or "online" without an API key or without a way to the server.
+
+    """
+    if mode not in MODES:
+        raise UserError(f"wandb.mode is {mode!r}: choose one of {', '.join(MODES)}")
+    if mode == "disabled":
+        return None
+    import wandb  # takes half a second, and writes to the home folder
+
+    settings = wandb.Settings(silent=True, console="off")
+    wandb.setup(settings=settings)
+    # Without this, `init` asks for a key on the terminal and waits.
+    if mode == "online" and not wandb.login(prompt=False, verify=False):
+        raise UserError("wandb.mode is online and there is no API key: run `wandb login`, or set wandb.mode=offline")
+    id_file = Path(workdir) / "wandb_id"
+    run_id = id_file.read_text() if id_file.exists() else uuid.uuid4().hex[:8]
+    try:
+        run = wandb.init(
+            project="gan_jax",
+            name=name,
+            dir=workdir,
+            id=run_id,
+            resume="allow",
+            mode="online" if mode == "online" else "offline",
+            config=config,
+            settings=settings,
+        )
+    except wandb.Error as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"wandb.mode is {mode} and wandb says: {reason}; or set wandb.mode=offline") from error
+    atomic.write(id_file, run_id.encode())
+    return run

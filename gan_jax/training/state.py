@@ -1,0 +1,95 @@
+"""The whole of a run at one step, as one pytree: what the train step maps to its successor and what a checkpoint holds."""
+
+from typing import Any
+
+import flax
+import jax
+import jax.numpy as jnp
+import ml_collections
+from flax import linen as nn
+
+from gan_jax import networks
+from gan_jax.errors import UserError
+from gan_jax.training import optimizers
+
+# All randomness is a function of (root key, step). What happens beside the steps folds in a number that no step reaches.
+DATA, SAMPLES, CALIBRATION = 2**32 - 1, 2**32 - 2, 2**32 - 3
+
+
+@flax.struct.dataclass
+class NetState:
+    """One network: its parameters, every other linen collection ({} if none) and its optimiser's state."""
+
+    params: Any
+    stats: Any
+    opt_state: Any
+
+
+@flax.struct.dataclass
+class GANState:
+    """A run at `step`: int32 scalar, root key, both players, the averaged generator's parameters, float32 scalars."""
+
+    step: jax.Array
+    key: jax.Array
+    generator: NetState
+    critic: NetState
+    ema: Any
+    hparams: dict[str, jax.Array]
+
+
+def build_networks(config: ml_collections.ConfigDict, shape: tuple[int, ...]) -> tuple[nn.Module, nn.Module]:
+    """(generator, critic) for samples of this shape; a UserError where the network can't make them."""
+    settings = config.network
+    network = getattr(networks, settings.name)
+    if problem := network.check_shape(shape):
+        raise UserError(
+            f"config.network.name={settings.name!r} with config.data.name={config.data.name!r}: {problem}; "
+            "give another network, or config.data.image_size"
+        )
+    generator = network.Generator(shape, settings.width, settings.depth, settings.generator_norm)
+    return generator, network.Critic(settings.width, settings.depth, settings.critic_norm)
+
+
+def build_optimizers(config: ml_collections.ConfigDict, hparams: dict[str, Any]) -> tuple[Any, Any]:
+    """(generator's, critic's) optax transforms, of learning rates and betas that may be traced arrays."""
+    optimizer = getattr(optimizers, config.optimizer.name)
+    return (
+        optimizer(hparams["generator_lr"], hparams["b1"], hparams["b2"]),
+        optimizer(hparams["critic_lr"], hparams["b1"], hparams["b2"]),
+    )
+
+
+def hyperparameters(config: ml_collections.ConfigDict) -> dict[str, float]:
+    """The numbers that may change from run to run without a new compilation."""
+    return {
+        "generator_lr": config.optimizer.generator_lr,
+        "critic_lr": config.optimizer.critic_lr,
+        "b1": config.optimizer.b1,
+        "b2": config.optimizer.b2,
+        "penalty_weight": config.penalty.weight,
+        "weight_clip": config.weight_clip,
+        "ema_decay": config.ema_decay,
+    }
+
+
+def create_state(config: ml_collections.ConfigDict, shape: tuple[int, ...]) -> GANState:
+    """The state before the first step, made under jit from `config.seed` alone."""
+    generator, critic = build_networks(config, shape)
+
+    def create(key, hparams):
+        generator_key, critic_key, run_key = jax.random.split(key, 3)
+        transforms = build_optimizers(config, hparams)
+        latents = jnp.zeros((2, config.network.latent_dim))
+        generator_state = _initial(generator, generator_key, latents, transforms[0])
+        critic_state = _initial(critic, critic_key, jnp.zeros((2, *shape)), transforms[1])
+        ema = jax.tree.map(jnp.copy, generator_state.params)
+        return GANState(jnp.int32(0), run_key, generator_state, critic_state, ema, hparams)
+
+    hparams = {name: jnp.float32(value) for name, value in hyperparameters(config).items()}
+    return jax.jit(create)(jax.random.key(config.seed), hparams)
+
+
+def _initial(network, key, inputs, transform):
+    stats = dict(network.init(key, inputs, train=True))
+    params = stats.pop("params")
+    return NetState(params, stats, transform.init(params))
