@@ -1,7 +1,7 @@
 """Minibatches of a set that lies on the device: which rows make up step t, as a pure function of (key, step).
 
-Nothing is shuffled and nothing is stored. The set is read as an endless row of epochs, each a permutation of its own;
-step t takes the next n_critic * batch_size places of that row, and each place computes its own row of the set. A resumed
+Nothing is shuffled and nothing is stored. The set is read as an endless sequence of epochs, each a permutation of its
+own; step t takes the next n_critic * batch_size places of it, and each place computes its own row of the set. A resumed
 run thus needs no position in the data, and a population of keys draws its minibatches under `vmap`.
 """
 
@@ -33,7 +33,7 @@ def draw(arrays: dict[str, Any], key: jax.Array, step: jax.Array, n_critic: int,
     """
     count = n_critic * batch_size
     rows = epoch_rows(key, step, count, arrays["image"].shape[0])
-    image, label = arrays["image"][rows], arrays["label"][rows]
+    image, label = jnp.asarray(arrays["image"])[rows], jnp.asarray(arrays["label"])[rows]
     return Batch(
         to_unit(image.reshape(n_critic, batch_size, *image.shape[1:])),
         label.reshape(n_critic, batch_size).astype(jnp.int32),
@@ -68,12 +68,12 @@ def position(step: jax.Array, count: int, n: int) -> tuple[jax.Array, jax.Array]
 
 
 def permuted(index: jax.Array, n: int, key: jax.Array) -> jax.Array:
-    """Where the permutation of {0, ..., n-1} that belongs to `key` sends `index` (any shape): int32, computed point wise.
+    """Where the permutation of {0, ..., n-1} that belongs to `key` sends `index` (any shape), point by point: int32.
 
-    A Feistel network on the grid {0..a-1} x {0..b-1}, a = ceil(sqrt n), b = ceil(n / a): in turn one coordinate is shifted
-    (modulo its range) by a keyed hash of the other, which is invertible whatever the hash is. The grid has fewer than a
-    places too many; who lands on one of them walks on until back inside (cycle walking: Black and Rogaway 2002, "Ciphers
-    with arbitrary finite domains"). n is static, 1 <= n < 2^31.
+    A Feistel network on the grid {0..a-1} x {0..b-1}, a = ceil(sqrt n), b = ceil(n / a): in turn one coordinate is
+    shifted (modulo its range) by a keyed hash of the other, which is invertible whatever the hash is. The grid has
+    fewer than a places too many; who lands on one of them walks on until back inside (cycle walking: Black and Rogaway
+    2002, "Ciphers with arbitrary finite domains"). n is static, 1 <= n < 2^31.
     """
     a = int(np.ceil(np.sqrt(n)))
     b = -(-n // a)
@@ -101,7 +101,8 @@ def _hash(x, key):
 
 def to_unit(image):
     """uint8 -> float32 in [-1, 1]: x / 127.5 - 1. NumPy in, NumPy out; JAX in, JAX out."""
-    return image.astype("float32") / 127.5 - 1
+    # XLA divides by multiplying with the reciprocal, which sends 255 to 1.0000001: hence the clip.
+    return (image.astype("float32") / 127.5 - 1).clip(-1, 1)
 
 
 def to_uint8(image):

@@ -71,6 +71,6 @@ MIXTURES: dict[str, tuple[Callable, int]] = {
 
 
 def draw(name: str, arrays: Any, key: jax.Array, step: jax.Array, n_critic: int, batch_size: int) -> Batch:
-    """The minibatches of step `step` of the mixture `name`: fresh points from `fold_in(key, step)`; arrays is unused."""
+    """The minibatches of step `step` of the mixture `name`, drawn from `fold_in(key, step)`; arrays is not used."""
     points, component = MIXTURES[name][0](jax.random.fold_in(key, step), n_critic * batch_size)
     return Batch(points.reshape(n_critic, batch_size, 2), component.reshape(n_critic, batch_size))

@@ -1,4 +1,4 @@
-"""Where samples come from, by name: what `data.name` may be, and the two things done with it, to train and to compare."""
+"""Where samples come from, by name: what `data.name` may be, loaded to train on or to evaluate against."""
 
 from collections.abc import Callable
 from functools import partial
@@ -9,7 +9,7 @@ import numpy as np
 
 from gan_jax.data import batches, mixtures
 from gan_jax.data.batches import Batch as Batch
-from gan_jax.data.images import PREPARED_BY_US, open_images, read_images
+from gan_jax.data.images import NAMES, open_images, read_images
 from gan_jax.data.stream import BatchStream
 from gan_jax.errors import UserError
 
@@ -33,7 +33,7 @@ class Source(NamedTuple):
 
 def names() -> tuple[str, ...]:
     """The names that are known without asking TFDS; any other name is taken for one of its image sets."""
-    return ("digits", *mixtures.MIXTURES, *PREPARED_BY_US, "folder")
+    return NAMES
 
 
 def is_points(name: str) -> bool:
@@ -44,8 +44,9 @@ def is_points(name: str) -> bool:
 def load(name: str, data_dir: str, image_size: int, memory_mb: float, split: str = "train") -> Source:
     """The set `name`, ready to train on.
 
-    data_dir: the folder of `folder`, or TFDS's ("" is its default). image_size, split: see `images.open_images`; mixtures
-    ignore both. memory_mb: a set whose uint8 pixels take more than this many 10^6 bytes is streamed, so 0 streams all.
+    data_dir: the folder of `folder`, or TFDS's ("" is its default). image_size, split: see `images.open_images`;
+    mixtures ignore both. memory_mb: a set whose uint8 pixels take more than this many 10^6 bytes is streamed; 0 streams
+    every stored set.
     Raises UserError where there is no such set, split or folder, it is not prepared, or an image is broken.
     """
     if is_points(name):
@@ -62,8 +63,8 @@ def reference(
 ) -> tuple[np.ndarray, np.ndarray]:
     """`num` real samples to evaluate against: (uint8 [n, h, w, c] or float32 points [n, 2], int32 labels [n]).
 
-    Images: num = 0 takes the whole split, else a random subset without replacement, a function of the seed, in the set's
-    order; only the images taken are read. Mixtures: drawn afresh; num is required.
+    Images: num = 0 takes the whole split, else a random subset without replacement, a function of the seed, in the
+    set's order; only the images taken are read. Mixtures: drawn from the seed; num is required.
     """
     if num < 0 or (is_points(name) and num == 0):
         raise UserError(f"{num} reference samples of {name}: ask for a positive number" + " (or 0 for all)" * (num < 0))

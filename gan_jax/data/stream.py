@@ -3,18 +3,15 @@
 import os
 from typing import Any
 
-import numpy as np
-
 from gan_jax.data.batches import Batch
 from gan_jax.data.images import ImageSet
 
 
 class BatchStream:
-    """An endless iterator over the minibatches of `images`: each epoch in an order of its own, batches across their ends.
+    """An endless iterator over the minibatches of `images`: every epoch in an order of its own, none cut short.
 
     next() -> Batch of NumPy arrays, image uint8 [n_critic, b, h, w, c] (a quarter of the transfer; `to_unit` belongs in
-    the compiled step), label int32 [n_critic, b]. get_state() -> what JSON can hold; set_state() of it goes on exactly
-    there, in this or another process, given the same set, seed, n_critic and batch size.
+    the compiled step), label int32 [n_critic, b]. A batch may straddle two epochs.
     """
 
     def __init__(self, images: ImageSet, seed: int, n_critic: int, batch_size: int):
@@ -32,12 +29,14 @@ class BatchStream:
         return self
 
     def __next__(self) -> Batch:
-        batch = next(self._batches)
-        image, label = batch["image"], np.asarray(batch["label"], np.int32)
+        batch: Any = next(self._batches)
+        image, label = batch["image"], batch["label"]
         return Batch(image.reshape(*self._leading, *image.shape[1:]), label.reshape(self._leading))
 
     def get_state(self) -> dict[str, Any]:
+        """The position, as JSON can hold it: of the next batch to be given, whatever has been read ahead."""
         return self._batches.get_state()
 
     def set_state(self, state: dict[str, Any]) -> None:
+        """Goes on exactly where get_state() was taken; set, seed, n_critic and batch size must be the same."""
         self._batches.set_state(state)

@@ -15,7 +15,7 @@ def start_wandb(mode: str, workdir: str | os.PathLike[str], name: str, config: d
     """Start the run's record in Weights & Biases, or go on with it. The caller uses `run.log` and `run.finish`.
 
     Its files go to `workdir/wandb/` and its id to `workdir/wandb_id`, so that a resumed run goes on under the same id.
-    Offline, every start adds a folder with that id; `wandb sync --append workdir/wandb/offline-run-*` joins them.
+    Offline, every start adds a folder with that id; `wandb sync workdir/wandb/offline-run-*` uploads them in order.
 
     Args:
       mode: "disabled", "offline" (no network, nothing asked) or "online".
@@ -27,7 +27,7 @@ def start_wandb(mode: str, workdir: str | os.PathLike[str], name: str, config: d
       A `wandb` run, or None where the mode is "disabled"; wandb is not even imported then.
 
     Raises:
-      UserError: an unknown mode, or "online" without an API key or without a way to the server.
+      UserError: an unknown mode, or "online" without an API key or (after some 90 s) a server.
 
     """
     if mode not in MODES:

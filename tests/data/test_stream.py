@@ -1,0 +1,56 @@
+import json
+
+import numpy as np
+import pytest
+
+from gan_jax.data.fitting import ImageSet
+from gan_jax.data.stream import BatchStream
+from gan_jax.errors import UserError
+
+
+def numbered(count):
+    """A set whose image i is filled with i and has the label i."""
+    return ImageSet("numbered", (2, 2, 1), count, count, lambda i: (np.full((2, 2, 1), i, np.uint8), i))
+
+
+def labels(stream, batches):
+    return [next(stream).label.tolist() for _ in range(batches)]
+
+
+def test_batches_have_their_shape_and_their_own_labels():
+    batch = next(BatchStream(numbered(23), 0, 2, 4))
+    assert (batch.image.shape, batch.image.dtype) == ((2, 4, 2, 2, 1), np.uint8)
+    assert (batch.label.shape, batch.label.dtype) == ((2, 4), np.int32)
+    np.testing.assert_array_equal(batch.image[..., 0, 0, 0], batch.label)
+
+
+def test_every_sample_comes_once_per_epoch_in_another_order():
+    stream = BatchStream(numbered(23), 0, 2, 4)
+    epochs = np.ravel(labels(stream, 9))[:69].reshape(3, 23)
+    np.testing.assert_array_equal(np.sort(epochs, axis=1), np.tile(np.arange(23), (3, 1)))
+    assert len({tuple(epoch) for epoch in epochs}) == 3
+
+
+@pytest.mark.parametrize("at", [0, 1, 5])
+def test_a_resumed_stream_equals_the_uninterrupted_one(at):
+    stream = BatchStream(numbered(23), 7, 2, 4)
+    labels(stream, at)
+    state = json.loads(json.dumps(stream.get_state()))
+    expected = labels(stream, 8)
+    resumed = BatchStream(numbered(23), 7, 2, 4)
+    labels(resumed, 3)
+    resumed.set_state(state)
+    assert labels(resumed, 8) == expected
+
+
+def test_the_order_is_a_function_of_the_seed():
+    assert labels(BatchStream(numbered(23), 1, 2, 4), 3) == labels(BatchStream(numbered(23), 1, 2, 4), 3)
+    assert labels(BatchStream(numbered(23), 1, 2, 4), 3) != labels(BatchStream(numbered(23), -1, 2, 4), 3)
+
+
+def test_an_error_while_reading_ahead_reaches_the_caller():
+    def read(index):
+        raise UserError("image 3 is broken")
+
+    with pytest.raises(UserError, match="image 3 is broken"):
+        next(BatchStream(ImageSet("broken", (2, 2, 1), 0, 8, read), 0, 1, 4))
