@@ -89,7 +89,7 @@ def test_a_folder_that_cannot_be_used_is_refused_in_one_line(kind, tmp_path):
     ("folder", "train", "data.dir"),
     ("mnist", "train", "python -m gan_jax.data.prepare mnist --dir="),
     ("cats_vs_dogs", "train", "tfds build cats_vs_dogs --file_format=array_record"),
-    ("no_such_set", "train", "grid, swiss_roll, lines, mnist, fashion_mnist, cifar10, folder, or any image set of TFDS"),
+    ("no_such_set", "train", "swiss_roll, lines, mnist, fashion_mnist, cifar10, folder, or any image set of TFDS"),
     ("mnist:9.9.9", "train", "TFDS cannot open it"),
 ])  # fmt: skip
 def test_what_is_not_there_is_refused_with_what_to_do(name, split, words, tmp_path):
