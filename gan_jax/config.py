@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import ml_collections
 
 from gan_jax import networks
-from gan_jax.data import sources
+from gan_jax.data import mixtures, sources
 from gan_jax.errors import UserError
 from gan_jax.objectives import losses, penalties
 from gan_jax.training import optimizers
@@ -68,7 +68,7 @@ _SEED = (lambda value: 0 <= value < 2**32, "from 0 to 2**32 - 1")
 
 FIELDS = {
     "seed": Field(0, _SEED, "root of all randomness"),
-    "steps": Field(2000, _at_least(1), "generator updates; may be raised later to continue a finished run"),
+    "steps": Field(20_000, _at_least(1), "generator updates; may be raised later to continue a finished run"),
     "batch_size": Field(64, _at_least(1), "samples in a minibatch, of reals and of fakes"),
     "n_critic": Field(1, _at_least(1), "critic updates for each generator update, with fresh reals and fresh latents"),
     "loss": Field("non_saturating", _named_in(losses, _is_loss), "a pair in objectives/losses.py"),
@@ -107,6 +107,8 @@ FIELDS = {
     "wandb.mode": Field("disabled", _one_of("disabled", "offline", "online"), "Weights & Biases"),
 }
 
+SMALL = ("digits", *mixtures.MIXTURES)
+
 
 def default_config(data: str = "digits") -> ml_collections.ConfigDict:
     """Every field at its default, with the network and the sizes that suit the data set `data`."""
@@ -117,15 +119,23 @@ def default_config(data: str = "digits") -> ml_collections.ConfigDict:
             config[group] = ml_collections.ConfigDict()
         (config[group] if group else config)[leaf] = field.default
     config.data.name = data
+    if data in SMALL:
+        _suit_small(config)
     if sources.is_points(data):
         _suit_points(config)
     return config
 
 
+def _suit_small(config):
+    """A perceptron, of which a CPU makes hundreds of steps a second: so all that is periodic comes less often."""
+    config.network.name, config.network.width = "mlp", 256
+    config.steps = 10_000
+    config.log_every, config.sample_every, config.checkpoint_every, config.eval_every = 50, 1000, 1000, 1000
+
+
 def _suit_points(config):
-    """The toy networks of Gulrajani et al. 2017, of a size that suits a CPU."""
-    config.network.name, config.network.width, config.network.latent_dim = "mlp", 128, 2
-    config.network.generator_norm = "none"
+    """The toy settings of Gulrajani et al. 2017, with narrower networks."""
+    config.network.width, config.network.latent_dim, config.network.generator_norm = 128, 2, "none"
     config.batch_size, config.eval_samples = 256, 2500
 
 

@@ -14,15 +14,17 @@ CLASSIFIED = ("digits", "mnist", "fashion_mnist")
 EVALUATION_SEED = 1
 
 
-def evaluate(config: ml_collections.ConfigDict, generator, state, num: int) -> dict[str, Any]:
-    """The averaged generator's samples against as many reals, `num` or all there are: a record of evaluation.jsonl.
+def evaluate(config: ml_collections.ConfigDict, generator, state, num: int | None = None) -> dict[str, Any]:
+    """The averaged generator's samples against reals: a record of evaluation.jsonl.
+
+    `num` fakes against as many reals, or all that the set has; without it, at most `eval_samples` on both sides alike.
 
     Images: the Frechet distance in pixel space, and for `CLASSIFIED` sets the share of each class. Points: exact
     Wasserstein-1, and for mixtures of Gaussians the modes covered. `protocol` says what the numbers depend on.
     """
     data = config.data
-    reals, labels = sources.reference(data.name, data.dir, data.image_size, "train", num, config.seed)
-    latents = sampling.latents(state, len(reals), config.network.latent_dim, EVALUATION_SEED)
+    reals, labels = sources.reference(data.name, data.dir, data.image_size, "train", num or config.eval_samples, config.seed)
+    latents = sampling.latents(state, num or len(reals), config.network.latent_dim, EVALUATION_SEED)
     fakes = sampling.samples(generator, state, latents)
     is_points = sources.is_points(data.name)
     statistics, features = _of_points(data.name, fakes, reals) if is_points else _of_images(data.name, fakes, reals, labels)

@@ -29,9 +29,9 @@ def load(config: ml_collections.ConfigDict, workdir: pathlib.Path, wanted: str) 
 
 
 def evaluate(config: ml_collections.ConfigDict, workdir: pathlib.Path, wanted: str, num: int | None) -> None:
-    """Adds a line to evaluation.jsonl, of `num` samples against as many reals, and prints it as a table."""
+    """Adds a line to evaluation.jsonl, of `num` samples, and prints it as a table."""
     generator, state = load(config, workdir, wanted)
-    record = evaluation.evaluate(config, generator, state, num or config.eval_samples)
+    record = evaluation.evaluate(config, generator, state, num)
     scalars.append(workdir / "evaluation.jsonl", record)
     print(evaluation.table(record))
 

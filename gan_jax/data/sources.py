@@ -63,8 +63,8 @@ def reference(
 ) -> tuple[np.ndarray, np.ndarray]:
     """`num` real samples to evaluate against: (uint8 [n, h, w, c] or float32 points [n, 2], int32 labels [n]).
 
-    Images: num = 0 takes the whole split, else a random subset without replacement, a function of the seed, in the
-    set's order; only the images taken are read. Mixtures: drawn from the seed; num is required.
+    Images: a random subset without replacement, a function of the seed, in the set's order, and only these are read; the
+    whole split where it has no more than `num`, or for num = 0. Mixtures: drawn from the seed; num is required.
     """
     if num < 0 or (is_points(name) and num == 0):
         raise UserError(f"{num} reference samples of {name}: ask for a positive number" + " (or 0 for all)" * (num < 0))
@@ -72,11 +72,7 @@ def reference(
         points, component = mixtures.MIXTURES[name][0](jax.random.key(seed), num)
         return np.asarray(points), np.asarray(component)
     images = open_images(name, data_dir, image_size, split)
-    if num > len(images):
-        raise UserError(
-            f"{num} reference samples of {name} ({split}): it has {len(images)}; ask for at most that, or 0"
-        )
-    chosen = (
-        np.sort(np.random.default_rng(seed).choice(len(images), num, replace=False)) if num else np.arange(len(images))
-    )
-    return read_images(images, chosen)
+    rows = np.arange(len(images))
+    if 0 < num < len(images):
+        rows = np.sort(np.random.default_rng(seed).choice(rows, num, replace=False))
+    return read_images(images, rows)

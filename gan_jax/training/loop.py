@@ -214,7 +214,7 @@ def sample_path(workdir: pathlib.Path, step: int) -> pathlib.Path:
 
 def evaluate(run: Run, state) -> dict[str, Any]:
     """Evaluates the averaged generator, and writes a line of evaluation.jsonl."""
-    record = evaluation.evaluate(run.config, run.generator, state, run.config.eval_samples)
+    record = evaluation.evaluate(run.config, run.generator, state)
     scalars.append(run.workdir / "evaluation.jsonl", record)
     if run.wandb:
         numbers = {name: value for name, value in record.items() if isinstance(value, int | float)}
