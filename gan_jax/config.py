@@ -1,8 +1,8 @@
 """The configuration of a run: every field once, with its default, what it may be, and what it means.
 
-    config = default_config("fashion_mnist")      # the defaults that suit a data set
-    config.loss = "wasserstein"                   # an experiment file changes what it is about
-    validate(config)                              # one line of UserError where something is wrong
+config = default_config("fashion_mnist")      # the defaults that suit a data set
+config.loss = "wasserstein"                   # an experiment file changes what it is about
+validate(config)                              # one line of UserError where something is wrong
 """
 
 import inspect
@@ -59,7 +59,9 @@ def _is_network(value):
 
 def _takes(*arguments):
     """Penalties and optimisers are told from other functions of their modules by the arguments that they take."""
-    return lambda value: isinstance(value, types.FunctionType) and tuple(inspect.signature(value).parameters) == arguments
+    return lambda value: (
+        isinstance(value, types.FunctionType) and tuple(inspect.signature(value).parameters) == arguments
+    )
 
 
 _ANY = (lambda value: True, "any text")
@@ -78,11 +80,15 @@ FIELDS = {
         "a penalty in objectives/penalties.py, or none",
     ),
     "penalty.weight": Field(10.0, _at_least(0), "the factor of the penalty in the critic's loss"),
-    "weight_clip": Field(0.0, _at_least(0), "bound on every critic parameter after each of its updates; 0: no clipping"),
+    "weight_clip": Field(
+        0.0, _at_least(0), "bound on every critic parameter after each of its updates; 0: no clipping"
+    ),
     "data.name": Field("digits", _ANY, "an embedded set, a 2-D mixture, a TFDS image set, or folder"),
     "data.dir": Field("", _ANY, "the TFDS folder (empty: TFDS's own), or the image folder"),
     "data.image_size": Field(0, _at_least(0), "pixels to crop and resize images to; 0: their own (28 is padded to 32)"),
-    "data.memory_mb": Field(2048.0, _at_least(0), "MB up to which a set is kept on the device; a larger one is streamed"),
+    "data.memory_mb": Field(
+        2048.0, _at_least(0), "MB up to which a set is kept on the device; a larger one is streamed"
+    ),
     "network.name": Field("dcgan", _named_in(networks, _is_network), "a module in networks/"),
     "network.latent_dim": Field(64, _at_least(1), "components of the latent, each drawn from N(0, 1)"),
     "network.width": Field(64, _at_least(1), "dcgan: channels at half the image's size; mlp: units in a hidden layer"),
@@ -102,7 +108,9 @@ FIELDS = {
     "log_every": Field(20, _at_least(1), "steps between lines of metrics.jsonl, each the mean over these steps"),
     "sample_every": Field(500, _at_least(0), "steps between sample grids of the same latents; 0: only at the end"),
     "checkpoint_every": Field(500, _at_least(1), "steps between checkpoints"),
-    "eval_every": Field(0, _at_least(0), "steps between evaluations, of which the best is kept; 0: none while training"),
+    "eval_every": Field(
+        0, _at_least(0), "steps between evaluations, of which the best is kept; 0: none while training"
+    ),
     "eval_samples": Field(10_000, _at_least(2), "samples on either side of an evaluation, if the set has as many"),
     "wandb.mode": Field("disabled", _one_of("disabled", "offline", "online"), "Weights & Biases"),
 }
@@ -141,7 +149,7 @@ def _suit_points(config):
 
 def flat(config) -> dict[str, Any]:
     """{"penalty.weight": 10.0, ...}: the fields of a configuration in the order of FIELDS."""
-    values = {name: value for name, value in _leaves(config)}
+    values = dict(_leaves(config))
     return {name: values.pop(name) for name in FIELDS if name in values} | values
 
 
@@ -183,12 +191,16 @@ def _check_value(name, value, field):
 def _check_combinations(config):
     if config.penalty.name != "none" and config.network.critic_norm == "batch":
         raise UserError(
-            f"config.penalty.name={config.penalty.name!r} with config.network.critic_norm='batch': batch norm mixes the "
-            "samples whose gradients the penalty takes one by one; give critic_norm none or layer"
+            f"config.penalty.name={config.penalty.name!r} with config.network.critic_norm='batch': batch norm mixes "
+            "the samples whose gradients the penalty takes one by one; give critic_norm none or layer"
         )
     if config.network.generator_norm == "batch" and config.batch_size < 2:
-        raise UserError("config.batch_size=1 with config.network.generator_norm='batch': give at least 2, or another norm")
+        raise UserError(
+            "config.batch_size=1 with config.network.generator_norm='batch': give at least 2, or another norm"
+        )
     if config.data.name == "folder" and not config.data.dir:
         raise UserError("config.data.name='folder' needs the folder of images: give --config.data.dir=PATH")
     if sources.is_points(config.data.name) and (config.data.image_size or config.data.dir):
-        raise UserError(f"config.data.name={config.data.name!r} is drawn: data.image_size and data.dir say nothing about it")
+        raise UserError(
+            f"config.data.name={config.data.name!r} is drawn: data.image_size and data.dir say nothing about it"
+        )

@@ -23,11 +23,15 @@ def evaluate(config: ml_collections.ConfigDict, generator, state, num: int | Non
     Wasserstein-1, and for mixtures of Gaussians the modes covered. `protocol` says what the numbers depend on.
     """
     data = config.data
-    reals, labels = sources.reference(data.name, data.dir, data.image_size, "train", num or config.eval_samples, config.seed)
+    reals, labels = sources.reference(
+        data.name, data.dir, data.image_size, "train", num or config.eval_samples, config.seed
+    )
     latents = sampling.latents(state, num or len(reals), config.network.latent_dim, EVALUATION_SEED)
     fakes = sampling.samples(generator, state, latents)
     is_points = sources.is_points(data.name)
-    statistics, features = _of_points(data.name, fakes, reals) if is_points else _of_images(data.name, fakes, reals, labels)
+    statistics, features = (
+        _of_points(data.name, fakes, reals) if is_points else _of_images(data.name, fakes, reals, labels)
+    )
     protocol = {
         "data": data.name,
         "split": "drawn anew" if is_points else "train",

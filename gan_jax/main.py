@@ -69,7 +69,8 @@ def train(config: ml_collections.ConfigDict, name: str, folder: pathlib.Path, st
     source = sources.load(data.name, data.dir, data.image_size, data.memory_mb)
     build_networks(config, source.shape)
     with workdir.claimed(folder):
-        workdir.store(folder, flat(config))
+        if stored != flat(config):
+            workdir.store(folder, flat(config))
         return loop.train(config, source, folder, name)
 
 
@@ -77,7 +78,7 @@ def _stored_config(given, folder, stored):
     """The configuration that the folder was trained with; fields given on the command line must agree with it."""
     if stored is None:
         raise UserError(f"{folder} holds no run: train first, with the same command and --mode=train")
-    workdir.check_same(folder, stored, config_flags.get_override_values(given["config"]))
+    workdir.check_same(folder, stored, config_flags.get_override_values(given["config"]), partial=True)
     config = given.config.copy_and_resolve_references()
     config.update_from_flattened_dict(stored)
     return config
@@ -89,13 +90,26 @@ def parse(argv: Sequence[str]) -> flags.FlagValues:
     define_flags(given, argv)
     try:
         stray = given(argv)[1:]
-        if stray:
-            raise UserError(f"{stray[0]!r} is not a flag: write --NAME=VALUE; --help lists them")
-        if given.config is None:
-            raise UserError("--config is missing: give --config=experiments/wgan.py, or another file there")
-    except (flags.Error, AttributeError, KeyError, TypeError, ValueError, OSError) as error:
+    except UserError:
+        raise
+    except Exception as error:  # whatever may go wrong in an experiment's file
         raise UserError(_in_one_line(error)) from None
+    if stray:
+        raise UserError(f"{stray[0]!r} is not a flag: write --NAME=VALUE; --help lists them")
+    _check_config(given)
     return given
+
+
+def _check_config(given):
+    if not given["config"].present:
+        raise UserError("--config is missing: give --config=experiments/wgan.py, or another file there")
+    file = config_flags.get_config_filename(given["config"])
+    if not pathlib.Path(file.partition(":")[0]).is_file():
+        raise UserError(f"--config={file}: there is no such file")
+    if not isinstance(given.config, ml_collections.ConfigDict):
+        raise UserError(
+            f"--config={file}: get_config() returns no ConfigDict; begin with gan_jax.config.default_config()"
+        )
 
 
 def define_flags(values: flags.FlagValues, argv: Sequence[str]) -> None:
@@ -118,7 +132,10 @@ def usage() -> str:
     lines = [str(__doc__), "Flags:"]
     lines += [f"  --{name}={values[name].default}\n      {values[name].help}" for name in values]
     lines += ["", "Fields, with the defaults that experiments and data sets may change:"]
-    lines += [f"  --config.{name}={field.default}\n      {field.meaning} ({field.allowed[1]})" for name, field in FIELDS.items()]
+    lines += [
+        f"  --config.{name}={field.default}\n      {field.meaning} ({field.allowed[1]})"
+        for name, field in FIELDS.items()
+    ]
     return "\n".join(lines)
 
 
@@ -129,7 +146,12 @@ def _name(given):
 
 
 def _in_one_line(error):
-    return " ".join(str(error).split()) or type(error).__name__
+    text = " ".join(str(error).split())
+    if isinstance(error, flags.Error):
+        return text
+    if isinstance(error, AttributeError) and text.startswith("'"):  # how ml_collections says that a field is unknown
+        return f"--config has no field {text}; --help lists them"
+    return f"--config can't be read: {type(error).__name__}: {text}"
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import io
 import pathlib
+from typing import Any
 
 import jax
 import ml_collections
@@ -37,14 +38,15 @@ def evaluate(config: ml_collections.ConfigDict, workdir: pathlib.Path, wanted: s
 
 
 def sample(config: ml_collections.ConfigDict, workdir: pathlib.Path, wanted: str, num: int, seed: int) -> None:
-    """Writes samples/samples.npz (`images` uint8 [n, h, w, c] or `points` float32 [n, 2]; `latents`) and samples.png."""
+    """Writes samples/samples.npz (`images` uint8 [n, h, w, c] or `points` float32 [n, 2]; `latents`), samples.png."""
     generator, state = load(config, workdir, wanted)
     latents = sampling.latents(state, num, config.network.latent_dim, seed)
     samples = sampling.samples(generator, state, latents)
     folder = workdir / "samples"
     name = "points" if sources.is_points(config.data.name) else "images"
     packed = io.BytesIO()
-    np.savez_compressed(packed, **{name: samples, "latents": np.asarray(latents)})
+    arrays: dict[str, Any] = {name: samples, "latents": np.asarray(latents)}
+    np.savez_compressed(packed, **arrays)
     atomic.write(folder / "samples.npz", packed.getvalue())
     sampling.draw(config, folder / "samples.png", samples, f"{num} samples at step {state.step}")
     print(f"wrote {folder / 'samples.npz'} and {folder / 'samples.png'}")
@@ -69,7 +71,9 @@ def export(config: ml_collections.ConfigDict, workdir: pathlib.Path, wanted: str
     dim = config.network.latent_dim
     variables = sampling.averaged_variables(generator, state, dim)
     latents = jax.ShapeDtypeStruct((jax_export.symbolic_shape("b")[0], dim), np.float32)
-    exported = jax_export.export(jax.jit(lambda z: generator.apply(variables, z, train=False)), platforms=PLATFORMS)(latents)
+    exported = jax_export.export(jax.jit(lambda z: generator.apply(variables, z, train=False)), platforms=PLATFORMS)(
+        latents
+    )
     path = workdir / "generator.jax_export"
-    atomic.write(path, exported.serialize())
+    atomic.write(path, bytes(exported.serialize()))
     print(f"wrote {path}: float32 latents [b, {dim}] -> float32 samples [b, {', '.join(map(str, generator.shape))}]")

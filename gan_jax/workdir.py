@@ -3,34 +3,37 @@
 import contextlib
 import fcntl
 import json
-import os
 import pathlib
 from collections.abc import Iterator
 from typing import Any
 
-from gan_jax.config import FIELDS
 from gan_jax.errors import UserError
+from gan_jax.reports import atomic
 
 
 def stored_fields(workdir: pathlib.Path) -> dict[str, Any] | None:
     """The flat configuration that the folder was made with; None for a new folder."""
     path = workdir / "config.json"
     try:
-        return json.loads(path.read_text())
+        fields = json.loads(path.read_text())
+        fields["steps"]
+        return fields
     except FileNotFoundError:
         return None
     except NotADirectoryError:
         raise UserError(f"--workdir={workdir}: a part of this path is a file; give a folder") from None
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} can't be read ({error}); give another --workdir") from None
+    except (OSError, ValueError, TypeError, KeyError):
+        raise UserError(f"{path} is not a configuration that this program wrote; give another --workdir") from None
 
 
-def check_same(workdir: pathlib.Path, stored: dict[str, Any], given: dict[str, Any]) -> None:
-    """Refuses a folder that was made with other fields, and lists them; `steps` alone may be raised."""
-    stored_steps, steps = stored["steps"], given.get("steps", stored["steps"])
-    names = [*given, *(name for name in stored if name not in given and len(given) >= len(FIELDS))]
-    differing = [name for name in names if name != "steps" and stored.get(name) != given.get(name)]
-    if steps < stored_steps:
+def check_same(workdir: pathlib.Path, stored: dict[str, Any], given: dict[str, Any], partial: bool = False) -> None:
+    """Refuses a folder that was made with other fields, and lists them; `steps` alone may be raised.
+
+    `partial`: what is given are some of the fields, and the others are as stored.
+    """
+    names = [name for name in {**given, **({} if partial else stored)} if name != "steps"]
+    differing = [name for name in names if stored.get(name) != given.get(name)]
+    if given.get("steps", stored["steps"]) < stored["steps"]:
         differing.append("steps")
     if differing:
         changes = ", ".join(f"{name} (stored {stored.get(name)!r}, given {given.get(name)!r})" for name in differing)
@@ -38,10 +41,8 @@ def check_same(workdir: pathlib.Path, stored: dict[str, Any], given: dict[str, A
 
 
 def store(workdir: pathlib.Path, fields: dict[str, Any]) -> None:
-    """Writes config.json in one atomic rename."""
-    temporary = workdir / "config.json.tmp"
-    temporary.write_text(json.dumps(fields, indent=2) + "\n")
-    os.replace(temporary, workdir / "config.json")
+    """Writes config.json."""
+    atomic.write(workdir / "config.json", json.dumps(fields, indent=2).encode() + b"\n")
 
 
 @contextlib.contextmanager
@@ -49,7 +50,7 @@ def claimed(workdir: pathlib.Path) -> Iterator[None]:
     """Makes the folder and keeps other processes from writing to it until the end of the block."""
     try:
         workdir.mkdir(parents=True, exist_ok=True)
-        lock = open(workdir / ".lock", "w")
+        lock = open(workdir / ".lock", "a")  # noqa: SIM115 - closed below
     except OSError as error:
         raise UserError(f"--workdir={workdir} can't be written to: {error.strerror}; give another folder") from None
     with lock:

@@ -8,15 +8,15 @@ gradient either. So every convolution here is written with stride-1, undilated m
     weight_gradient(x, y)[p, q, c, o]  = sum over n, i, j of  x[n, i+p, j+q, c] y[n, i, j, o]
 
 Both are bilinear, and <correlate(x, w), y> = <w, weight_gradient(x, y)>. The third way to read this trilinear form,
-as linear in x, is a correlation again: of y, padded by the kernel's size less one, with the kernel turned by 180 degrees
-and its channels swapped (`input_gradient`). So each map's derivatives are the two maps again, to any order:
+as linear in x, is a correlation again: of y, padded by the kernel's size less one, with the kernel turned by 180
+degrees and its channels swapped (`input_gradient`). So each map's derivatives are the two maps again, to any order:
 
     correlate:        dx = input_gradient(dy, w)      dw = weight_gradient(x, dy)
     weight_gradient:  dx = input_gradient(y, dw)      dy = correlate(x, dw)
 
 Strides become reshapes. A 4x4 convolution of stride 2 sees its input in 2x2 blocks: after `space_to_depth` it is a 2x2
-convolution of stride 1 over 4 times the channels. Its transpose is a 2x2 convolution to 4 times the channels, followed by
-`depth_to_space`.
+convolution of stride 1 over 4 times the channels. Its transpose is a 2x2 convolution to 4 times the channels, followed
+by `depth_to_space`.
 
 On a CPU `weight_gradient` is one matrix product for each kernel tap; elsewhere the native convolution is the right one.
 All images are [n, h, w, c], all kernels [h, w, c_in, c_out]. Reverse mode only: a forward-mode derivative (`jax.jvp`)
@@ -108,7 +108,7 @@ class Conv(nn.Module):
 
 
 class ConvTranspose(nn.Module):
-    """4x4 transposed convolution of stride 2 and padding 1, which doubles an image: [n, h, w, c] -> [n, 2h, 2w, features].
+    """4x4 transposed convolution of stride 2 and padding 1, which doubles an image: [n, h, w, c] -> [n, 2h, 2w, o].
 
     The kernel parameter is [4, 4, c, features]: input pixel (i, j) adds x[i, j, c] kernel[p, q, c, o] to output pixel
     (2i + p - 1, 2j + q - 1), as PyTorch's `ConvTranspose2d(kernel_size=4, stride=2, padding=1)` does.
@@ -121,7 +121,7 @@ class ConvTranspose(nn.Module):
     @nn.compact
     def __call__(self, x):
         kernel = self.param("kernel", self.kernel_init, (4, 4, x.shape[-1], self.features))
-        # Output block (I, J), of pixels (2I + r - 1, 2J + s - 1), hears input (I - a, J - b) through kernel (2a + r, 2b + s).
+        # Output (2I + r - 1, 2J + s - 1), of block (I, J), hears input (I - a, J - b) through kernel (2a + r, 2b + s).
         taps = kernel.reshape(2, 2, 2, 2, x.shape[-1], self.features)[::-1, :, ::-1]
         blocks = taps.transpose(0, 2, 4, 1, 3, 5).reshape(2, 2, x.shape[-1], 4 * self.features)
         padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))

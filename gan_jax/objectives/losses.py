@@ -26,7 +26,7 @@ class AdversarialLoss(NamedTuple):
 
 
 def logistic_critic(real_logits, fake_logits):
-    """-E log D(x) - E log(1 - D(G(z))), in nats: 2 log 2 where the critic cannot tell (Goodfellow et al. 2014, eq. 1)."""
+    """-E log D(x) - E log(1 - D(G(z))), 2 log 2 where the critic can't tell (Goodfellow et al. 2014, eq. 1)."""
     return jnp.mean(jax.nn.softplus(-real_logits)) + jnp.mean(jax.nn.softplus(fake_logits))
 
 

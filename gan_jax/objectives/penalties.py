@@ -34,5 +34,5 @@ def gradient_norms(critic_fn, x):
 
 
 def clip_weights(params, bound):
-    """Every parameter to [-bound, bound], to be done after each update of the critic (Arjovsky et al. 2017, algorithm 1)."""
+    """Every parameter to [-bound, bound], after each update of the critic (Arjovsky et al. 2017, algorithm 1)."""
     return jax.tree.map(lambda w: jnp.clip(w, -bound, bound), params)

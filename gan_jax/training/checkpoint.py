@@ -47,7 +47,11 @@ def save(manager: ocp.CheckpointManager, carry, about: dict[str, Any], evaluatio
         raise DivergedError(f"step {step}: a parameter is no longer finite; {last_good(manager)}")
     # The next train step overwrites the state in place, and on a CPU the writer would read that very memory.
     state, sums = jax.tree.map(jnp.copy, carry)
-    items = {"state": ocp.args.StandardSave(state), "sums": ocp.args.StandardSave(sums), "about": ocp.args.JsonSave(about)}
+    items = {
+        "state": ocp.args.StandardSave(state),
+        "sums": ocp.args.StandardSave(sums),
+        "about": ocp.args.JsonSave(about),
+    }
     manager.save(step, args=ocp.args.Composite(**items), metrics=evaluation)
 
 
@@ -79,7 +83,11 @@ def find_step(manager: ocp.CheckpointManager, wanted: str) -> int:
 def last_good(manager: ocp.CheckpointManager) -> str:
     """Where the last checkpoint lies, in words, for the message of a diverged run."""
     step = manager.latest_step()
-    return f"the last good checkpoint is {manager.directory / str(step)}" if step is not None else "no checkpoint was saved"
+    return (
+        f"the last good checkpoint is {manager.directory / str(step)}"
+        if step is not None
+        else "no checkpoint was saved"
+    )
 
 
 def _best(manager, steps):

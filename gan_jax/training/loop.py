@@ -1,9 +1,9 @@
 """The loop around the pure step: what touches the world.
 
 The device is always a block of steps ahead. While it works on the next block, the host writes what the last one gave:
-lines of metrics.jsonl, pictures, the progress bar. A block ends where something is due, or after about half a second, so
-that a signal is answered soon. Where blocks end changes no result: the sums behind each line of metrics.jsonl travel
-with the state.
+lines of metrics.jsonl, pictures, the progress bar. A block ends where something is due, or after about half a second,
+so that a signal is answered soon. Where blocks end changes no result: the sums behind each line of metrics.jsonl
+travel with the state.
 """
 
 import functools
@@ -54,7 +54,9 @@ def train(config: ml_collections.ConfigDict, source: sources.Source, workdir: pa
     """
     with checkpoint.open_checkpoints(workdir) as manager:
         if (manager.latest_step() or 0) >= config.steps:
-            print(f"finished: {workdir} is at step {manager.latest_step()} of {config.steps}; samples are in its samples/")
+            print(
+                f"finished: {workdir} is at step {manager.latest_step()} of {config.steps}; samples are in its samples/"
+            )
             return 0
         stream = source.stream(config.seed, config.n_critic, config.batch_size) if source.stream else None
         wandb = tracking.start_wandb(config.wandb.mode, workdir, name, config.to_dict())
@@ -175,9 +177,12 @@ def _zero_sums(run, state):
     """One float32 zero for each of the step's metrics."""
     config, shape = run.config, run.source.shape
     rows = (config.n_critic, config.batch_size)
-    batch = batches.Batch(jax.ShapeDtypeStruct((*rows, *shape), jnp.float32), jax.ShapeDtypeStruct(rows, jnp.int32))
-    _, metrics = jax.eval_shape(make_train_step(config, shape), state, batch)
-    return jax.tree.map(lambda metric: jnp.zeros(metric.shape, metric.dtype), metrics)
+
+    def one_step(state):
+        batch = batches.Batch(jnp.zeros((*rows, *shape)), jnp.zeros(rows, jnp.int32))
+        return make_train_step(config, shape)(state, batch)[1]
+
+    return jax.tree.map(lambda metric: jnp.zeros(metric.shape, metric.dtype), jax.eval_shape(one_step, state))
 
 
 @functools.partial(jax.jit, donate_argnums=0, static_argnums=1)
@@ -229,7 +234,7 @@ def draw_curves(workdir: pathlib.Path, name: str) -> None:
 
 
 def _about(run):
-    """What a checkpoint holds beside the state: where the stream is, and the shape of a sample, for use without the data."""
+    """Beside the state, a checkpoint holds where the stream is, and a sample's shape, for those who lack the data."""
     return {"shape": list(run.source.shape), "position": run.stream.get_state() if run.stream else None}
 
 

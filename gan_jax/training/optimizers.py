@@ -13,7 +13,7 @@ def adam(learning_rate, b1, b2):
 
 
 def rmsprop(learning_rate, b1, b2):
-    """RMSProp as PyTorch means it: decay 0.99 and epsilon 1e-8 outside the root; optax's own defaults differ in both."""
+    """RMSProp as PyTorch means it: decay 0.99 and epsilon 1e-8 outside the root, unlike optax's own."""
     return optax.rmsprop(learning_rate, decay=0.99, eps=1e-8, eps_in_sqrt=False)
 
 

@@ -1,4 +1,4 @@
-"""The whole of a run at one step, as one pytree: what the train step maps to its successor and what a checkpoint holds."""
+"""A run at one step, as one pytree: what the train step maps to its successor, and what a checkpoint holds."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from gan_jax import networks
 from gan_jax.errors import UserError
 from gan_jax.training import optimizers
 
-# All randomness is a function of (root key, step). What happens beside the steps folds in a number that no step reaches.
+# All randomness is a function of (root key, step). What is no step's folds in a number that no step reaches.
 DATA, SAMPLES, CALIBRATION = 2**32 - 1, 2**32 - 2, 2**32 - 3
 
 

@@ -20,7 +20,7 @@ def make_train_step(config, shape):
 
     Its metrics are scalars: `critic_loss` with the weighted penalty in it, `generator_loss`, the mean `real_logits` and
     `fake_logits`, `penalty` without its weight, and for the Wasserstein loss `wasserstein_estimate`, the difference
-    of these means: Wasserstein-1 times the critic's Lipschitz constant, at best. The critic's are those of its last update.
+    of these means: at best, Wasserstein-1 times the critic's Lipschitz constant. The critic's are of its last update.
     """
     generator, critic = build_networks(config, shape)
     loss = getattr(losses, config.loss)
@@ -59,7 +59,7 @@ def make_train_step(config, shape):
         return critic_state, metrics
 
     def generator_loss(params, state, critic_state, real, key):
-        # The critic's statistics are read and never changed here. A loss that ignores the reals costs no pass over them.
+        # The critic's statistics are read, never changed. A loss that ignores the reals costs no pass over them.
         fake, stats = sample(params, state.generator.stats, key)
         real_logits, _ = _apply(critic, critic_state.params, critic_state.stats, real)
         fake_logits, _ = _apply(critic, critic_state.params, critic_state.stats, fake)
@@ -111,6 +111,6 @@ def _updated(net: NetState, gradients, stats, transform):
 
 
 def _averaged(state, params):
-    """ema <- d ema + (1 - d) params, with d = min(ema_decay, (1 + t) / (10 + t)): early averages forget the random start."""
+    """ema <- d ema + (1 - d) params, d = min(ema_decay, (1 + t) / (10 + t)): so that it forgets the random start."""
     decay = jnp.minimum(state.hparams["ema_decay"], (1.0 + state.step) / (10.0 + state.step))
     return jax.tree.map(lambda average, new: decay * average + (1.0 - decay) * new, state.ema, params)

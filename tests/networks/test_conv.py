@@ -18,7 +18,7 @@ def lax_conv(x, kernel):
 
 
 def lax_conv_transpose(x, kernel):
-    """The adjoint of a stride is a dilation, that of padding 1 is padding 4 - 1 - 1, that of a kernel is its rotation."""
+    """The adjoint of stride is dilation, that of padding 1 is padding 4 - 1 - 1, that of a kernel is its rotation."""
     rotated, padding = jnp.flip(kernel, (0, 1)), ((2, 2), (2, 2))
     return jax.lax.conv_general_dilated(x, rotated, (1, 1), padding, lhs_dilation=(2, 2), dimension_numbers=LAYOUT)
 

@@ -30,7 +30,7 @@ def test_of_a_linear_critic_is_the_same_at_all_points(shape):
 
 
 def test_of_a_quadratic_critic_takes_each_samples_own_norm(fixed_t):
-    """f(x) = a |x|^2 / 2 has the gradient a x. Neither one norm for the batch nor one for each pixel gives this mean."""
+    """f(x) = a |x|^2 / 2 has the gradient a x. One norm for the batch, or one for each pixel, gives another mean."""
     real, fake = normal(5, 3, 3, 2, seed=1), normal(5, 3, 3, 2, seed=2)
     penalty = penalties.gradient_penalty(lambda x: jnp.sum(0.7 * x**2 / 2, (1, 2, 3)), real, fake, KEY)
     t = fixed_t.astype(float)[:, None, None, None]

@@ -1,0 +1,40 @@
+"""What the whole-program tests share: the command, run in this process on networks that compile in a moment."""
+
+import json
+import pathlib
+
+import jax
+import pytest
+
+from gan_jax import main
+
+EXPERIMENTS = pathlib.Path(__file__).parents[1] / "experiments"
+TINY = {"steps": 60, "batch_size": 8, "n_critic": 2, "network.width": 8, "network.latent_dim": 4, "log_every": 10,
+        "sample_every": 30, "checkpoint_every": 20, "eval_every": 0, "eval_samples": 64}  # fmt: skip
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compile_once(tmp_path_factory):
+    """Every run compiles its step anew; the tests run the same few programs again and again, and keep them on disk."""
+    jax.config.update("jax_compilation_cache_dir", str(tmp_path_factory.mktemp("compiled")))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+
+
+@pytest.fixture
+def command(tmp_path, monkeypatch):
+    """command("wgan_gp.py:ring", "--mode=sample", steps=20) -> exit code, in an empty current folder."""
+    (tmp_path / "cwd").mkdir()
+    monkeypatch.chdir(tmp_path / "cwd")
+
+    def run(experiment, *flags, **fields):
+        values = TINY | {name.replace("__", "."): value for name, value in fields.items()}
+        overrides = [f"--config.{name}={value}" for name, value in values.items()]
+        return main.main(["gan_jax", f"--config={EXPERIMENTS / experiment}", *flags, *overrides])
+
+    return run
+
+
+@pytest.fixture
+def records():
+    """The objects of a .jsonl file."""
+    return lambda path: [json.loads(line) for line in pathlib.Path(path).read_text().splitlines()]

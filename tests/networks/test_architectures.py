@@ -1,0 +1,95 @@
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from gan_jax import networks
+
+SHAPES = {
+    "mlp": [(2,), (8, 8, 1), (12, 6, 3)],
+    "dcgan": [(size, size, channels) for size in (8, 16, 32, 64) for channels in (1, 3)],
+}
+NORMS = ("none", "batch", "layer")
+CASES = [(name, shape) for name in networks.__all__ for shape in SHAPES[name]]
+
+
+def players(name, shape, norm, width=4, depth=2):
+    network = getattr(networks, name)
+    return network.Generator(shape, width, depth, norm), network.Critic(width, depth, norm)
+
+
+def initialised(network, inputs):
+    return jax.jit(functools.partial(network.init, train=True))(jax.random.key(0), inputs)
+
+
+@pytest.mark.parametrize(("name", "shape"), CASES)
+@pytest.mark.parametrize("norm", NORMS)
+def test_shapes_and_statistics(name, shape, norm):
+    """Only batch norm adds a collection, and nothing is computed in more than float32."""
+    assert getattr(networks, name).check_shape(shape) == ""
+    latents, samples = jax.ShapeDtypeStruct((5, 3), jnp.float32), jax.ShapeDtypeStruct((5, *shape), jnp.float32)
+    outputs = samples, jax.ShapeDtypeStruct((5,), jnp.float32)
+    for network, inputs, output in zip(players(name, shape, norm), (latents, samples), outputs, strict=True):
+        init = functools.partial(network.init_with_output, train=True)
+        actual, variables = jax.eval_shape(init, jax.random.key(0), inputs)
+        assert (actual.shape, actual.dtype) == (output.shape, output.dtype)
+        assert set(variables) == {"params", "batch_stats"} if norm == "batch" else {"params"}
+        assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
+
+
+@pytest.mark.parametrize("shape", [(28, 28, 1), (16, 8, 1), (4, 4, 1), (128, 128, 3), (32, 32), (2,)])
+def test_dcgan_says_which_shapes_it_can_make(shape):
+    problem = networks.dcgan.check_shape(shape)
+    assert "8, 16, 32, 64" in problem
+    assert str(shape) in problem
+    assert "\n" not in problem
+
+
+def test_dcgan_doubles_its_width_at_each_halving():
+    generator, critic = players("dcgan", (32, 32, 3), "none", width=4)
+    inputs = jax.ShapeDtypeStruct((1, 7), jnp.float32), jax.ShapeDtypeStruct((1, 32, 32, 3), jnp.float32)
+    kernels = [
+        [leaf.shape for leaf in jax.tree.leaves(variables) if leaf.ndim > 1]
+        for variables in map(
+            lambda net, x: jax.eval_shape(functools.partial(net.init, train=True), jax.random.key(0), x),
+            (generator, critic),
+            inputs,
+        )
+    ]
+    assert kernels[0] == [(4, 4, 16, 8), (4, 4, 8, 4), (4, 4, 4, 3), (7, 4 * 4 * 16)]
+    assert kernels[1] == [(4, 4, 3, 4), (4, 4, 4, 8), (4, 4, 8, 16), (4 * 4 * 16, 1)]
+
+
+@pytest.mark.parametrize(("name", "shape"), [("mlp", (2,)), ("mlp", (8, 8, 1)), ("dcgan", (8, 8, 1))])
+def test_images_are_in_the_unit_range_and_points_are_not(name, shape):
+    generator, _ = players(name, shape, "none")
+    latents = 100 * np.random.default_rng(0).normal(size=(8, 3))
+    samples = np.abs(generator.apply(initialised(generator, latents), latents, train=True))
+    assert 0.9 < samples.max() <= 1 if len(shape) == 3 else samples.max() > 2
+
+
+@pytest.mark.parametrize("name", networks.__all__)
+@pytest.mark.parametrize("norm", NORMS)
+def test_a_critics_logit_depends_on_other_samples_under_batch_norm_alone(name, norm):
+    samples = np.random.default_rng(0).normal(size=(4, 8, 8, 1)).astype(np.float32)
+    _, critic = players(name, (8, 8, 1), norm)
+    variables = initialised(critic, samples)
+
+    def logit(samples):
+        return critic.apply(variables, samples, train=True, mutable=list(variables))[0][1]
+
+    gradient = np.abs(jax.jit(jax.grad(logit))(samples)).max((1, 2, 3))
+    assert gradient[1] > 0
+    assert (np.delete(gradient, 1) > 0).all() if norm == "batch" else (np.delete(gradient, 1) == 0).all()
+
+
+@pytest.mark.parametrize("name", networks.__all__)
+@pytest.mark.parametrize("norm", NORMS)
+def test_outside_of_training_a_sample_is_a_function_of_its_own_latent(name, norm):
+    latents = np.random.default_rng(0).normal(size=(4, 3)).astype(np.float32)
+    generator, _ = players(name, (8, 8, 1), norm)
+    variables = initialised(generator, latents)
+    generate = jax.jit(functools.partial(generator.apply, train=False))
+    np.testing.assert_allclose(generate(variables, latents)[:2], generate(variables, latents[:2]), atol=1e-6)

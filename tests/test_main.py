@@ -1,0 +1,263 @@
+"""The command as a user gives it: what it does, what it says, and with which exit code it ends."""
+
+import json
+import pathlib
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pytest
+from jax import export as jax_export
+from PIL import Image
+
+from gan_jax import main
+from gan_jax.config import FIELDS
+
+EXPERIMENTS = pathlib.Path(__file__).parents[1] / "experiments"
+
+
+def test_help_names_every_flag_and_field(capsys):
+    assert main.main(["gan_jax", "--help"]) == 0
+    text = capsys.readouterr().out
+    flags = ["config", "workdir", "mode", "num", "checkpoint", "interpolate", "seed"]
+    assert all(f"--{name}=" in text for name in flags)
+    assert all(f"--config.{name}=" in text for name in FIELDS)
+
+
+def test_training_leaves_what_the_readme_promises(command, records):
+    assert command("wgan_gp.py", eval_every=30) == 0
+    run = pathlib.Path("runs/wgan_gp")
+    assert [record["step"] for record in records(run / "metrics.jsonl")] == [10, 20, 30, 40, 50, 60]
+    assert [record["step"] for record in records(run / "evaluation.jsonl")] == [30, 60]
+    assert sorted(path.name for path in (run / "samples").iterdir()) == ["step_0000030.png", "step_0000060.png"]
+    assert width(run / "samples/step_0000060.png") == width(run / "samples/step_0000030.png") > 400
+    assert width(run / "curves.png") > 500
+    assert set(json.loads((run / "config.json").read_text())) == set(FIELDS)
+
+
+def test_the_data_sets_name_is_appended_to_the_folders(command):
+    assert command("gan.py:ring", steps=10) == 0
+    assert pathlib.Path("runs/gan_ring/checkpoints/10").is_dir()
+
+
+def test_the_same_command_again_says_finished_and_changes_nothing(command, capsys):
+    command("wgan.py")
+    before = snapshot(pathlib.Path("runs"))
+    capsys.readouterr()
+    assert command("wgan.py") == 0
+    assert "finished" in capsys.readouterr().out
+    assert snapshot(pathlib.Path("runs")) == before
+
+
+def test_raised_steps_continue_the_run(command, records):
+    command("wgan.py", "--workdir=a", steps=40)
+    command("wgan.py", "--workdir=b", steps=60)
+    assert command("wgan.py", "--workdir=a", steps=60) == 0
+    assert records("a/metrics.jsonl") == records("b/metrics.jsonl")
+
+
+def snapshot(folder):
+    return {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"batch_size": 16}, ["batch_size (stored 8, given 16)"]),
+        ({"network__width": 16, "seed": 3}, ["seed (stored 0, given 3)", "network.width (stored 8, given 16)"]),
+        ({"steps": 20}, ["steps (stored 60, given 20)"]),
+    ],
+)
+def test_a_folder_of_another_configuration_is_refused_and_the_fields_are_named(command, capsys, fields, words):
+    command("wgan.py")
+    before = snapshot(pathlib.Path("runs"))
+    capsys.readouterr()
+    assert command("wgan.py", **fields) == 2
+    line = only_line(capsys)
+    assert all(word in line for word in words)
+    assert snapshot(pathlib.Path("runs")) == before
+
+
+def only_line(capsys):
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1, lines
+    return lines[0]
+
+
+WRONG = [
+    ("wgan.py", ["--config.learning_rate=1"], "learning_rate"),
+    ("wgan.py", ["--config.network.widht=1"], "widht"),
+    ("wgan.py", ["--config.steps=many"], "steps"),
+    ("wgan.py", ["--config.steps=1.5"], "steps"),
+    ("wgan.py", ["--config.steps=0"], "at least 1"),
+    ("wgan.py", ["--config.n_critic=0"], "at least 1"),
+    ("wgan.py", ["--config.optimizer.b1=1"], "below 1"),
+    ("wgan.py", ["--config.optimizer.critic_lr=nan"], "above 0"),
+    ("wgan.py", ["--config.loss=wassertein"], "minimax, non_saturating, wasserstein"),
+    ("wgan.py", ["--config.penalty.name=gp"], "none, gradient_penalty"),
+    ("wgan.py", ["--config.network.name=resnet50"], "dcgan, mlp"),
+    ("wgan.py", ["--config.optimizer.name=adamw"], "adam, rmsprop, sgd"),
+    ("wgan.py", ["--config.wandb.mode=on"], "disabled, offline, online"),
+    ("wgan_gp.py", ["--config.network.critic_norm=batch"], "none or layer"),
+    ("wgan.py:ring", ["--config.network.name=dcgan"], "8, 16, 32, 64 pixels"),
+    ("wgan.py", ["--config.data.image_size=20", "--config.network.name=dcgan"], "8, 16, 32, 64 pixels"),
+    ("wgan.py:no_such_set", [], "no_such_set"),
+    ("wgan.py:folder", [], "--config.data.dir"),
+    ("wgan.py:folder", ["--config.data.dir=nowhere"], "nowhere"),
+    ("wgan.py:mnist", ["--config.data.dir=nowhere"], "python -m gan_jax.data.prepare mnist"),
+    ("wgan.py:a:b", [], "a:b"),
+    ("no_such_experiment.py", [], "no_such_experiment.py"),
+    ("wgan.py", ["--mod=train"], "mode"),
+    ("wgan.py", ["--mode=trian"], "train"),
+    ("wgan.py", ["--workdir=/proc/nothing"], "/proc/nothing"),
+    ("wgan.py", ["stray"], "stray"),
+    ("wgan.py", ["--mode=evaluate"], "train first"),
+    ("wgan.py", ["--mode=sample"], "train first"),
+    ("wgan.py", ["--mode=export"], "train first"),
+    ("wgan.py", ["--num=-3"], "num"),
+]
+
+
+@pytest.mark.parametrize(("experiment", "flags", "words"), WRONG, ids=[" ".join([w[0], *w[1]]) for w in WRONG])
+def test_what_is_wrong_is_said_in_one_line_and_nothing_is_written(
+    capsys, tmp_path, monkeypatch, experiment, flags, words
+):
+    monkeypatch.chdir(tmp_path)
+    assert main.main(["gan_jax", f"--config={EXPERIMENTS / experiment}", *flags]) == 2
+    assert words in only_line(capsys)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("def get_config(:", "SyntaxError"),
+        ("def get_configuration(): pass", "get_config"),
+        ("def get_config(): return 3", "broken.py"),
+        ("import ml_collections\ndef get_config(): return ml_collections.ConfigDict({'seed': 1})", "missing"),
+        ("def get_config(): raise RuntimeError('my own words')", "my own words"),
+    ],
+)
+def test_a_broken_experiment_file_is_one_line(capsys, tmp_path, monkeypatch, text, words):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delitem(sys.modules, "config_config", raising=False)  # ml_collections loads into the last one's names
+    pathlib.Path("broken.py").write_text(text)
+    assert main.main(["gan_jax", "--config=broken.py"]) == 2
+    assert words in only_line(capsys)
+    assert sorted(path.name for path in tmp_path.iterdir()) in (["broken.py"], ["__pycache__", "broken.py"])
+
+
+def test_a_missing_config_flag_says_what_to_give(capsys):
+    assert main.main(["gan_jax"]) == 2
+    assert "--config=experiments/wgan.py" in only_line(capsys)
+
+
+def test_a_workdir_below_a_file_is_refused(command, capsys):
+    pathlib.Path("file").write_text("x")
+    assert command("wgan.py", "--workdir=file/run") == 2
+    assert "file/run" in only_line(capsys)
+
+
+def test_a_folder_in_use_is_refused(command, capsys):
+    from gan_jax import workdir
+
+    with workdir.claimed(pathlib.Path("run")):
+        assert command("wgan.py", "--workdir=run") == 2
+    assert "in use" in only_line(capsys)
+
+
+def test_evaluate_writes_a_line_with_its_protocol(command, records, capsys):
+    command("wgan.py", steps=20)
+    assert command("wgan.py", "--mode=evaluate", "--num=100", steps=20) == 0
+    assert "frechet_distance" in capsys.readouterr().out
+    (record,) = records("runs/wgan/evaluation.jsonl")
+    protocol = record["protocol"]
+    assert (record["step"], protocol["samples"], protocol["reals"], protocol["data"]) == (20, 100, 100, "digits")
+    assert {"features", "covariance", "split", "generator", "classifier_accuracy"} <= set(protocol)
+    assert sum(record["class_shares"]) == pytest.approx(1)
+
+
+def test_modes_covered_and_wasserstein_are_given_for_points(command, records):
+    command("wgan_gp.py:ring", steps=20)
+    command("wgan_gp.py:ring", "--mode=evaluate", steps=20)
+    (record,) = records("runs/wgan_gp_ring/evaluation.jsonl")
+    assert record["modes_total"] == 8
+    assert record["wasserstein_1"] > 0
+
+
+def test_the_best_checkpoint_outlives_the_last_three(command, records):
+    command("wgan_gp.py", steps=100, checkpoint_every=10, eval_every=20)
+    scores = {record["step"]: record["frechet_distance"] for record in records("runs/wgan_gp/evaluation.jsonl")}
+    best = min(scores, key=lambda step: scores[step])
+    kept = {int(path.name) for path in pathlib.Path("runs/wgan_gp/checkpoints").iterdir()}
+    assert kept == {80, 90, 100, best}
+    command("wgan_gp.py", "--mode=evaluate", "--checkpoint=best", steps=100, checkpoint_every=10, eval_every=20)
+    assert records("runs/wgan_gp/evaluation.jsonl")[-1]["step"] == best
+
+
+@pytest.mark.parametrize("data", ["digits", "ring"])
+def test_samples_are_in_the_npz_and_in_the_picture(command, data):
+    command(f"wgan_gp.py:{data}", "--workdir=run", steps=20)
+    assert command(f"wgan_gp.py:{data}", "--workdir=run", "--mode=sample", "--num=70", steps=20) == 0
+    arrays = np.load("run/samples/samples.npz", allow_pickle=False)
+    name, shape, dtype = ("points", (70, 2), np.float32) if data == "ring" else ("images", (70, 8, 8, 1), np.uint8)
+    assert set(arrays) == {name, "latents"}
+    assert (arrays[name].shape, arrays[name].dtype, arrays["latents"].shape[0]) == (shape, dtype, 70)
+    assert width("run/samples/samples.png") > 400
+
+
+def test_another_seed_gives_other_samples_and_the_same_seed_the_same(command):
+    command("wgan_gp.py", "--workdir=run", steps=20)
+    drawn = []
+    for seed in (0, 0, 1):
+        command("wgan_gp.py", "--workdir=run", "--mode=sample", f"--seed={seed}", steps=20)
+        drawn.append(np.load("run/samples/samples.npz")["images"])
+    assert np.array_equal(drawn[0], drawn[1])
+    assert not np.array_equal(drawn[0], drawn[2])
+
+
+def test_interpolation_is_drawn(command):
+    command("wgan_gp.py", "--workdir=run", steps=20)
+    assert command("wgan_gp.py", "--workdir=run", "--mode=sample", "--interpolate", steps=20) == 0
+    assert width("run/samples/interpolation.png") > 400
+
+
+def width(path):
+    with Image.open(path) as image:
+        return image.size[0]
+
+
+@pytest.mark.parametrize("network", ["mlp", "dcgan"])
+def test_the_exported_generator_gives_the_samples_at_any_batch_size(command, network):
+    fields = {"steps": 20, "network__name": network}
+    command("wgan_gp.py", "--workdir=run", **fields)
+    command("wgan_gp.py", "--workdir=run", "--mode=sample", "--num=9", **fields)
+    assert command("wgan_gp.py", "--workdir=run", "--mode=export", **fields) == 0
+    exported = jax_export.deserialize(pathlib.Path("run/generator.jax_export").read_bytes())
+    assert set(exported.platforms) == {"cpu", "cuda", "tpu"}
+    arrays = np.load("run/samples/samples.npz")
+    for rows in (9, 1, 4):
+        images = np.asarray(jax.jit(exported.call)(arrays["latents"][:rows]))
+        expected = arrays["images"][:rows] / 127.5 - 1
+        np.testing.assert_allclose(images, expected, atol=0.51 / 127.5)
+
+
+def test_other_modes_take_the_stored_configuration(command, capsys):
+    command("wgan.py", steps=20)
+    capsys.readouterr()
+    assert main.main(["gan_jax", f"--config={EXPERIMENTS / 'wgan.py'}", "--mode=sample", "--num=4"]) == 0
+    assert command("wgan.py", "--mode=sample", steps=20, n_critic=3) == 2
+    assert "n_critic (stored 2, given 3)" in only_line(capsys)
+    assert command("wgan.py", "--mode=sample", "--checkpoint=7", steps=20) == 2
+    assert "give last, best or one of 20" in only_line(capsys)
+
+
+def test_tensorflow_is_never_imported(tmp_path):
+    code = (
+        "import sys; from gan_jax import main;"
+        f"flags = ['--config={EXPERIMENTS / 'wgan.py'}', '--workdir={tmp_path / 'run'}', '--config.steps=2'];"
+        "code = main.main(['gan_jax', *flags]);"
+        "sys.exit(code or 'tensorflow' in sys.modules or 'torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=120).returncode == 0

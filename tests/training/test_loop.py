@@ -1,0 +1,146 @@
+"""What the loop promises: a stopped, killed or diverged run loses nothing that it should not."""
+
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import jax
+import numpy as np
+import pytest
+
+from gan_jax import trained
+from gan_jax.config import default_config
+from gan_jax.reports import scalars
+
+EXPERIMENTS = pathlib.Path(__file__).parents[2] / "experiments"
+# Every way that samples come in: gathered in the step, drawn in the step, streamed by grain.
+WAYS = {
+    "digits": ("wgan_gp.py", {}),
+    "digits, dcgan with batch norm": ("wgan.py", {"network__name": "dcgan", "network__critic_norm": "batch"}),
+    "ring": ("wgan_gp.py:ring", {}),
+    "digits, streamed": ("wgan_gp.py", {"data__memory_mb": 0}),
+}
+
+
+@pytest.fixture
+def at_step(monkeypatch):
+    """Calls a function when the line of a given step is about to be written."""
+
+    def install(step, function):
+        append = scalars.append
+
+        def watched(path, record):
+            if record["step"] == step:
+                monkeypatch.setattr(scalars, "append", append)
+                function()
+            append(path, record)
+
+        monkeypatch.setattr(scalars, "append", watched)
+
+    return install
+
+
+def assert_same_run(a, b):
+    """Parameters, averages, optimiser states, statistics, keys, and metrics.jsonl, bit for bit."""
+    states = [trained.load(stored_config(folder), pathlib.Path(folder), "last")[1] for folder in (a, b)]
+    for left, right in zip(*map(jax.tree.leaves, states), strict=True):
+        if jax.dtypes.issubdtype(left.dtype, jax.dtypes.prng_key):
+            left, right = jax.random.key_data(left), jax.random.key_data(right)
+        np.testing.assert_array_equal(np.asarray(left), np.asarray(right))
+    assert pathlib.Path(a, "metrics.jsonl").read_bytes() == pathlib.Path(b, "metrics.jsonl").read_bytes()
+
+
+def stored_config(folder):
+    import json
+
+    config = default_config()
+    config.update_from_flattened_dict(json.loads(pathlib.Path(folder, "config.json").read_text()))
+    return config
+
+
+@pytest.mark.parametrize(("way", "number"), [*((way, signal.SIGTERM) for way in WAYS), ("ring", signal.SIGINT)])
+def test_a_stopped_run_resumes_bit_for_bit(command, at_step, capsys, way, number):
+    experiment, fields = WAYS[way]
+    command(experiment, "--workdir=whole", **fields)
+    at_step(30, lambda: signal.raise_signal(number))
+    assert command(experiment, "--workdir=stopped", **fields) == 128 + number
+    assert "resumes" in capsys.readouterr().out
+    assert command(experiment, "--workdir=stopped", **fields) == 0
+    assert_same_run("whole", "stopped")
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_run_killed_at_any_moment_resumes_bit_for_bit(command, at_step, way):
+    class Killed(BaseException):
+        pass
+
+    def kill():
+        raise Killed
+
+    experiment, fields = WAYS[way]
+    command(experiment, "--workdir=whole", **fields)
+    at_step(50, kill)
+    with pytest.raises(Killed):
+        command(experiment, "--workdir=killed", **fields)
+    assert command(experiment, "--workdir=killed", **fields) == 0
+    assert_same_run("whole", "killed")
+
+
+@pytest.mark.slow
+def test_a_process_killed_without_warning_resumes_bit_for_bit(command, tmp_path):
+    flags = ["--config.steps=3000", "--config.checkpoint_every=50", "--config.network.width=8"]
+    base = [sys.executable, "-m", "gan_jax.main", f"--config={EXPERIMENTS / 'wgan_gp.py'}", *flags]
+    environment = os.environ | {"PYTHONPATH": str(EXPERIMENTS.parent)}
+    subprocess.run([*base, "--workdir=whole"], check=True, env=environment, capture_output=True)
+    for _ in range(3):
+        process = subprocess.Popen([*base, "--workdir=killed"], env=environment, stderr=subprocess.DEVNULL)
+        deadline = time.monotonic() + 120
+        before = checkpoints("killed")
+        while checkpoints("killed") == before and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.05)
+        process.kill()
+        process.wait()
+    subprocess.run([*base, "--workdir=killed"], check=True, env=environment, capture_output=True)
+    assert_same_run("whole", "killed")
+
+
+def checkpoints(folder):
+    return {path.name for path in pathlib.Path(folder, "checkpoints").glob("*") if path.name.isdigit()}
+
+
+def test_a_diverged_run_names_its_last_good_checkpoint(command, capsys):
+    assert command("gan.py", "--workdir=run", loss="wasserstein", optimizer__name="sgd", steps=20) == 0
+    fields = {"loss": "wasserstein", "optimizer__name": "sgd", "network__critic_norm": "none"}
+    code = command("gan.py", "--workdir=bad", **fields, optimizer__critic_lr=1e9, checkpoint_every=1)
+    assert code == 1
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert "diverged" in error
+    assert "checkpoint" in error
+    for path in pathlib.Path("bad/checkpoints").glob("*"):
+        assert path.name in error or int(path.name) < 60
+
+
+def test_a_checkpoint_holds_finite_numbers_only(command):
+    command(
+        "gan.py",
+        "--workdir=bad",
+        loss="wasserstein",
+        optimizer__name="sgd",
+        optimizer__critic_lr=1e9,
+        checkpoint_every=1,
+    )
+    for step in checkpoints("bad"):
+        _, state = trained.load(stored_config("bad"), pathlib.Path("bad"), step)
+        assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves((state.generator.params, state.critic.params)))
+
+
+def test_results_do_not_depend_on_where_blocks_end(command, monkeypatch):
+    from gan_jax.training import loop
+
+    command("wgan_gp.py", "--workdir=long")
+    monkeypatch.setattr(loop, "BLOCK_SECONDS", 0.0)
+    command("wgan_gp.py", "--workdir=short")
+    assert_same_run("long", "short")
