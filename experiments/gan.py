@@ -1,11 +1,17 @@
-"""The original GAN with the non-saturating loss (Goodfellow et al. 2014, section 3), on DCGAN's networks.
+"""The original GAN with the non-saturating loss (Goodfellow et al. 2014, section 3), trained as DCGAN is.
 
-python -m gan_jax.main --config=experiments/gan.py[:DATA]
+python -m gan_jax.main --config=experiments/gan.py[:DATA]     --config.loss=minimax is the zero-sum game
 """
 
 from gan_jax.config import default_config
+from gan_jax.data import sources
 
 
 def get_config(data="digits"):
     """The configuration for a data set."""
-    return default_config(data)
+    config = default_config(data)
+    config.loss = "non_saturating"
+    config.optimizer.b2 = 0.999
+    if not sources.is_points(data):
+        config.network.critic_norm = "batch"
+    return config

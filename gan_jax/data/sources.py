@@ -63,8 +63,8 @@ def reference(
 ) -> tuple[np.ndarray, np.ndarray]:
     """`num` real samples to evaluate against: (uint8 [n, h, w, c] or float32 points [n, 2], int32 labels [n]).
 
-    Images: a random subset without replacement, a function of the seed, in the set's order, of which
-    only these are read; the whole split where it has no more than `num`, or for num = 0. Mixtures: drawn from the seed; num is required.
+    Images: a random subset without replacement, a function of the seed, in the set's order; nothing else is read. The
+    whole split where it has no more than `num`, or for num = 0. Mixtures: drawn from the seed; num is required.
     """
     if num < 0 or (is_points(name) and num == 0):
         raise UserError(f"{num} reference samples of {name}: ask for a positive number" + " (or 0 for all)" * (num < 0))

@@ -45,7 +45,7 @@ def test_batch_norm_reduces_over_all_but_the_channels(shape):
 
 @pytest.mark.parametrize(("attributes", "share"), [({}, 0.1), ({"momentum": 0.0}, 1.0)])
 def test_batch_norms_momentum_is_pytorchs_tenth(attributes, share):
-    """From mean 0 and variance 1, one minibatch moves the running statistics by a tenth; flax's default is a hundredth."""
+    """From mean 0 and variance 1, one minibatch moves the statistics by a tenth; flax's default is a hundredth."""
     x = images(6, 4, 3, 5)
     _, stats = apply("batch", x, train=True, **attributes)
     running = stats["batch_stats"]["BatchNorm_0"]

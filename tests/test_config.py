@@ -1,0 +1,182 @@
+import functools
+import importlib.util
+import pathlib
+
+import pytest
+
+from gan_jax.config import FIELDS, default_config, flat, validate
+from gan_jax.errors import UserError
+
+NAN, INF = float("nan"), float("inf")
+EXPERIMENTS = sorted(pathlib.Path(__file__).parents[1].glob("experiments/*.py"))
+EMBEDDED = ["digits", "ring", "grid", "swiss_roll", "lines", "mnist", "fashion_mnist", "cifar10"]
+
+NO_NAMES = ["", "nothing", "None", "losses", "__doc__"]
+POSITIVE_INT, COUNT = (1, [0, -1]), (0, [-1])
+FRACTION, POSITIVE = (0.0, [1.0, 1.5, -0.1, NAN, INF]), (1e-6, [0.0, -1e-4, NAN, INF])
+NOT_NEGATIVE = (0.0, [-1.0, NAN, INF, -INF])
+# field: (a value on the edge of what is allowed, values beyond it)
+RANGES = {
+    "seed": (2**32 - 1, [-1, 2**32]),
+    "steps": POSITIVE_INT,
+    "batch_size": (2, [0, -1]),
+    "n_critic": POSITIVE_INT,
+    "loss": ("minimax", [*NO_NAMES, "AdversarialLoss", "wasserstein_critic", "none"]),
+    "penalty.name": ("none", [*NO_NAMES, "clip_weights", "interpolate"]),
+    "penalty.weight": NOT_NEGATIVE,
+    "weight_clip": NOT_NEGATIVE,
+    "data.name": ("any_set", []),
+    "data.dir": ("", []),
+    "data.image_size": COUNT,
+    "data.memory_mb": NOT_NEGATIVE,
+    "network.name": ("mlp", [*NO_NAMES, "conv", "layers"]),
+    "network.latent_dim": POSITIVE_INT,
+    "network.width": POSITIVE_INT,
+    "network.depth": POSITIVE_INT,
+    "network.generator_norm": ("layer", [*NO_NAMES, "spectral"]),
+    "network.critic_norm": ("layer", [*NO_NAMES, "spectral"]),
+    "optimizer.name": ("rmsprop", [*NO_NAMES, "optax"]),
+    "optimizer.generator_lr": POSITIVE,
+    "optimizer.critic_lr": POSITIVE,
+    "optimizer.b1": FRACTION,
+    "optimizer.b2": FRACTION,
+    "ema_decay": FRACTION,
+    "log_every": POSITIVE_INT,
+    "sample_every": COUNT,
+    "checkpoint_every": POSITIVE_INT,
+    "eval_every": COUNT,
+    "eval_samples": (2, [1, 0, -5]),
+    "wandb.mode": ("offline", [*NO_NAMES, "on"]),
+}
+WRONG_TYPES = {int: ["1", 1.0, True, None, [1]], float: ["0.1", None, (0.1,)], str: [1, None, True, ["digits"]]}
+
+
+def with_field(name, value):
+    config = default_config()
+    *groups, leaf = name.split(".")
+    group = functools.reduce(getattr, groups, config)
+    with group.unlocked(), group.ignore_type():
+        group[leaf] = value
+    return config
+
+
+def complaint(config):
+    with pytest.raises(UserError) as caught:
+        validate(config)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def experiment(path):
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_every_field_has_its_range_here():
+    assert set(RANGES) == set(FIELDS)
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_values_on_the_edge_are_allowed(name):
+    validate(with_field(name, RANGES[name][0]))
+
+
+@pytest.mark.parametrize(("name", "value"), [(name, value) for name in RANGES for value in RANGES[name][1]])
+def test_values_out_of_range_are_refused_in_one_line_that_names_the_field(name, value):
+    assert complaint(with_field(name, value)).startswith(f"config.{name}={value!r}: give ")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [(name, value) for name, field in FIELDS.items() for value in WRONG_TYPES[type(field.default)]]
+)
+def test_values_of_a_wrong_type_are_refused_in_one_line_that_names_the_field(name, value):
+    text = complaint(with_field(name, value))
+    assert text == f"config.{name}={value!r}: give a value of type {type(FIELDS[name].default).__name__}"
+
+
+@pytest.mark.parametrize("name", [name for name, field in FIELDS.items() if isinstance(field.default, float)])
+def test_a_whole_number_will_do_where_a_float_is_asked_for(name):
+    validate(with_field(name, 0 if RANGES[name] is FRACTION else 1))
+
+
+@pytest.mark.parametrize("name", [name for name in RANGES if "nothing" in RANGES[name][1]])
+def test_a_wrong_name_is_answered_with_the_choices(name):
+    text = complaint(with_field(name, "nothing"))
+    assert RANGES[name][0] in text
+    assert FIELDS[name].default in text
+
+
+@pytest.mark.parametrize("name", ["colour", "optimizer.momentum"])
+def test_an_unknown_field_is_named(name):
+    config = default_config()
+    with config.unlocked():
+        config.update_from_flattened_dict({name: 1})
+    assert complaint(config).startswith(f"config.{name}: no such field")
+
+
+@pytest.mark.parametrize("name", ["steps", "penalty.weight"])
+def test_a_missing_field_is_named(name):
+    config = default_config()
+    *groups, leaf = name.split(".")
+    del functools.reduce(getattr, groups, config)[leaf]
+    assert complaint(config).startswith(f"config.{name} is missing")
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"penalty.name": "gradient_penalty", "network.critic_norm": "batch"}, ["critic_norm", "none or layer"]),
+        ({"batch_size": 1, "network.generator_norm": "batch"}, ["batch_size=1", "at least 2"]),
+        ({"data.name": "folder"}, ["data.name='folder'", "--config.data.dir=PATH"]),
+        ({"data.name": "ring", "data.image_size": 16}, ["data.name='ring'", "image_size"]),
+        ({"data.name": "ring", "data.dir": "there"}, ["data.name='ring'", "data.dir"]),
+    ],
+)
+def test_fields_at_odds_with_each_other_are_refused(fields, words):
+    """First of all batch norm in a penalised critic, whose gradients are then no sample's own."""
+    config = default_config()
+    config.update_from_flattened_dict(fields)
+    text = complaint(config)
+    assert [word for word in words if word not in text] == []
+
+
+@pytest.mark.parametrize("data", EMBEDDED)
+def test_defaults_are_valid_and_name_the_set(data):
+    config = default_config(data)
+    validate(config)
+    assert config.data.name == data
+    assert list(flat(config)) == list(FIELDS)
+
+
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
+def test_an_experiment_is_a_lab_note_of_at_most_40_lines(path):
+    assert len(path.read_text().splitlines()) <= 40
+    module = experiment(path)
+    assert f"python -m gan_jax.main --config=experiments/{path.name}" in module.__doc__
+    assert module.get_config().data.name == "digits"
+
+
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("data", EMBEDDED)
+def test_an_experiment_is_valid_on_every_embedded_set(path, data):
+    config = experiment(path).get_config(data)
+    validate(config)
+    assert config.data.name == data
+
+
+def test_experiments_differ_by_the_papers_numbers():
+    by_name = {path.stem: flat(experiment(path).get_config("cifar10")) for path in EXPERIMENTS}
+    gan, wgan, wgan_gp = by_name["gan"], by_name["wgan"], by_name["wgan_gp"]
+    assert gan["loss"] == "non_saturating"
+    assert (wgan["loss"], wgan["n_critic"], wgan["weight_clip"], wgan["penalty.name"]) == (
+        "wasserstein",
+        5,
+        0.01,
+        "none",
+    )
+    assert (wgan["optimizer.name"], wgan["optimizer.critic_lr"]) == ("rmsprop", 5e-5)
+    assert (wgan_gp["loss"], wgan_gp["n_critic"], wgan_gp["weight_clip"]) == ("wasserstein", 5, 0)
+    assert (wgan_gp["penalty.name"], wgan_gp["penalty.weight"]) == ("gradient_penalty", 10)
+    assert (wgan_gp["optimizer.b1"], wgan_gp["optimizer.b2"]) == (0, 0.9)

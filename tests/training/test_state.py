@@ -1,0 +1,72 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from gan_jax.config import default_config
+from gan_jax.errors import UserError
+from gan_jax.training.state import CALIBRATION, DATA, SAMPLES, build_networks, create_state
+
+
+def tiny(**fields):
+    config = default_config("ring")
+    small = {"network.width": 4, "network.depth": 2, "network.generator_norm": "batch", "network.critic_norm": "batch"}
+    config.update_from_flattened_dict(small | {name.replace("__", "."): value for name, value in fields.items()})
+    return config
+
+
+def leaves(tree):
+    """The numbers of a pytree, a key among them."""
+    is_key = lambda leaf: jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)  # noqa: E731
+    return [np.asarray(jax.random.key_data(leaf) if is_key(leaf) else leaf) for leaf in jax.tree.leaves(tree)]
+
+
+def test_holds_what_the_configuration_says():
+    config = tiny(seed=3, penalty__weight=7, weight_clip=0.5, ema_decay=0.25, optimizer__b1=0.125)
+    state = create_state(config, (2,))
+    numbers = {"penalty_weight": 7, "weight_clip": 0.5, "ema_decay": 0.25, "b1": 0.125, "b2": 0.9}
+    rates = {"generator_lr": config.optimizer.generator_lr, "critic_lr": config.optimizer.critic_lr}
+    assert jax.tree.map(float, state.hparams) == pytest.approx(numbers | rates)
+    assert {(leaf.shape, leaf.dtype.name) for leaf in state.hparams.values()} == {((), "float32")}
+    assert (state.step.shape, state.step.dtype.name, int(state.step)) == ((), "int32", 0)
+    assert jnp.issubdtype(state.key.dtype, jax.dtypes.prng_key)
+    for net in (state.generator, state.critic):
+        assert set(net.stats) == {"batch_stats"}
+        assert "batch_stats" not in net.params
+    jax.tree.map(np.testing.assert_array_equal, state.ema, state.generator.params)
+
+
+def test_networks_without_statistics_have_none():
+    state = create_state(tiny(network__generator_norm="none", network__critic_norm="layer"), (2,))
+    assert state.generator.stats == state.critic.stats == {}
+
+
+def test_is_a_function_of_the_seed():
+    first, again, other = (leaves(create_state(tiny(seed=seed), (2,))) for seed in (2**32 - 1, 2**32 - 1, 1))
+    assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
+    changed = [a.shape for a, b in zip(first, other, strict=True) if not np.array_equal(a, b)]
+    kernels = [(2, 4), (4, 4), (4, 2)]  # generator, its average, and critic (its first kernel, its second, its last)
+    assert sorted(changed) == sorted([*kernels, *kernels, (2, 4), (4, 4), (4, 1), (2,)])
+
+
+def test_can_be_donated_again_and_again():
+    """A state whose average is the generator's own buffer cannot be donated."""
+    state = create_state(tiny(), (2,))
+    advance = jax.jit(lambda state: state.replace(step=state.step + 1), donate_argnums=0)
+    first = state
+    for _ in range(3):
+        state = advance(state)
+    assert state.step == 3
+    assert all(leaf.is_deleted() for leaf in jax.tree.leaves((first.generator, first.ema)))
+
+
+def test_numbers_set_aside_are_no_step():
+    """Steps are int32, and fold_in takes 32 bits."""
+    assert len({DATA, SAMPLES, CALIBRATION}) == 3
+    assert all(2**31 <= number < 2**32 for number in (DATA, SAMPLES, CALIBRATION))
+
+
+def test_a_network_that_cannot_make_the_samples_is_refused_in_one_line():
+    config = tiny(network__name="dcgan")
+    with pytest.raises(UserError, match=r"^config.network.name='dcgan' with config.data.name='ring': [^\n]*$"):
+        build_networks(config, (2,))
