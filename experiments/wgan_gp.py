@@ -1,6 +1,9 @@
 """WGAN with gradient penalty (Gulrajani et al. 2017, algorithm 1).
 
 python -m gan_jax.main --config=experiments/wgan_gp.py[:DATA]
+
+The paper's learning rate is 1e-4, with b1 = 0; five times that shows what an image set is about within 500 steps. For the
+paper's: --config.optimizer.{generator_lr,critic_lr}=1e-4 --config.optimizer.b1=0.
 """
 
 from gan_jax.config import SMALL, default_config
@@ -13,11 +16,9 @@ def get_config(data="digits"):
     config.loss = "wasserstein"
     config.n_critic = 5
     config.penalty.name = "gradient_penalty"
-    config.optimizer.b1 = 0.0
+    config.optimizer.generator_lr = config.optimizer.critic_lr = 5e-4
     if data in SMALL:
         config.steps = 5000
-        config.optimizer.generator_lr = config.optimizer.critic_lr = 5e-4
-        config.optimizer.b1 = 0.5
     if sources.is_points(data):
-        config.penalty.weight = 0.1
+        config.penalty.weight = 0.1  # as in the paper's own toy experiments
     return config

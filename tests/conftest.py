@@ -14,10 +14,11 @@ TINY = {"steps": 60, "batch_size": 8, "n_critic": 2, "network.width": 8, "networ
 
 
 @pytest.fixture(scope="session", autouse=True)
-def compile_once(tmp_path_factory):
+def compile_once(tmp_path_factory, worker_id):
     """Every run compiles its step anew; the tests run the same few programs again and again, and keep them on disk."""
-    jax.config.update("jax_compilation_cache_dir", str(tmp_path_factory.mktemp("compiled")))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+    folder = tmp_path_factory.getbasetemp() if worker_id == "master" else tmp_path_factory.getbasetemp().parent
+    jax.config.update("jax_compilation_cache_dir", str(folder / "compiled"))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 
 
 @pytest.fixture
@@ -25,13 +26,16 @@ def command(tmp_path, monkeypatch):
     """command("wgan_gp.py:ring", "--mode=sample", steps=20) -> exit code, in an empty current folder."""
     (tmp_path / "cwd").mkdir()
     monkeypatch.chdir(tmp_path / "cwd")
+    # Compiles in half the time. The slow tests run whole processes, as they come.
+    jax.config.update("jax_disable_most_optimizations", True)
 
     def run(experiment, *flags, **fields):
         values = TINY | {name.replace("__", "."): value for name, value in fields.items()}
         overrides = [f"--config.{name}={value}" for name, value in values.items()]
         return main.main(["gan_jax", f"--config={EXPERIMENTS / experiment}", *flags, *overrides])
 
-    return run
+    yield run
+    jax.config.update("jax_disable_most_optimizations", False)
 
 
 @pytest.fixture

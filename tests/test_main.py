@@ -200,7 +200,7 @@ def test_the_best_checkpoint_outlives_the_last_three(command, records):
 def test_samples_are_in_the_npz_and_in_the_picture(command, data):
     command(f"wgan_gp.py:{data}", "--workdir=run", steps=20)
     assert command(f"wgan_gp.py:{data}", "--workdir=run", "--mode=sample", "--num=70", steps=20) == 0
-    arrays = np.load("run/samples/samples.npz", allow_pickle=False)
+    arrays = sampled()
     name, shape, dtype = ("points", (70, 2), np.float32) if data == "ring" else ("images", (70, 8, 8, 1), np.uint8)
     assert set(arrays) == {name, "latents"}
     assert (arrays[name].shape, arrays[name].dtype, arrays["latents"].shape[0]) == (shape, dtype, 70)
@@ -212,7 +212,7 @@ def test_another_seed_gives_other_samples_and_the_same_seed_the_same(command):
     drawn = []
     for seed in (0, 0, 1):
         command("wgan_gp.py", "--workdir=run", "--mode=sample", f"--seed={seed}", steps=20)
-        drawn.append(np.load("run/samples/samples.npz")["images"])
+        drawn.append(sampled()["images"])
     assert np.array_equal(drawn[0], drawn[1])
     assert not np.array_equal(drawn[0], drawn[2])
 
@@ -221,6 +221,11 @@ def test_interpolation_is_drawn(command):
     command("wgan_gp.py", "--workdir=run", steps=20)
     assert command("wgan_gp.py", "--workdir=run", "--mode=sample", "--interpolate", steps=20) == 0
     assert width("run/samples/interpolation.png") > 400
+
+
+def sampled():
+    with np.load("run/samples/samples.npz", allow_pickle=False) as file:
+        return dict(file)
 
 
 def width(path):
@@ -236,7 +241,7 @@ def test_the_exported_generator_gives_the_samples_at_any_batch_size(command, net
     assert command("wgan_gp.py", "--workdir=run", "--mode=export", **fields) == 0
     exported = jax_export.deserialize(pathlib.Path("run/generator.jax_export").read_bytes())
     assert set(exported.platforms) == {"cpu", "cuda", "tpu"}
-    arrays = np.load("run/samples/samples.npz")
+    arrays = sampled()
     for rows in (9, 1, 4):
         images = np.asarray(jax.jit(exported.call)(arrays["latents"][:rows]))
         expected = arrays["images"][:rows] / 127.5 - 1
