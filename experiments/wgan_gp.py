@@ -2,8 +2,8 @@
 
 python -m gan_jax.main --config=experiments/wgan_gp.py[:DATA]
 
-The paper's learning rate is 1e-4, with b1 = 0; five times that shows what an image set is about within 500 steps. For the
-paper's: --config.optimizer.{generator_lr,critic_lr}=1e-4 --config.optimizer.b1=0.
+The paper's learning rate is 1e-4, with b1 = 0; five times that shows what an image set is about within 500 steps. For
+the paper's: --config.optimizer.{generator_lr,critic_lr}=1e-4 --config.optimizer.b1=0.
 """
 
 from gan_jax.config import SMALL, default_config
