@@ -38,6 +38,9 @@ def main(argv: Sequence[str]) -> int:
     except DivergedError as error:
         print(f"gan_jax: diverged at {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:  # before or after the steps themselves, which save first
+        print("gan_jax: stopped", file=sys.stderr)
+        return 130
 
 
 def run(given: flags.FlagValues) -> int:

@@ -44,7 +44,7 @@ def save(manager: ocp.CheckpointManager, carry, about: dict[str, Any], evaluatio
     if step in manager.all_steps():
         return
     if not bool(_all_finite(carry)):
-        raise DivergedError(f"step {step}: a parameter is no longer finite; {last_good(manager)}")
+        raise DivergedError(f"step {step}: the state is no longer finite; {last_good(manager)}")
     # The next train step overwrites the state in place, and on a CPU the writer would read that very memory.
     state, sums = jax.tree.map(jnp.copy, carry)
     items = {

@@ -89,7 +89,7 @@ def _begin(run):
 
 
 def _run_steps(run, carry) -> int:
-    """Runs to the last step or to a signal, whose number is returned (0: none)."""
+    """Runs to the last step or to a signal, saves, and returns the signal's number (0: none)."""
     config, step = run.config, int(carry[0].step)
     advance, block_size = _make_advance(run), _BlockSize()
     unwritten: list[Callable[[], None]] = []
@@ -101,9 +101,7 @@ def _run_steps(run, carry) -> int:
             step += steps
             unwritten = [functools.partial(block_size.finished, done, steps)]
             carry = _report(run, carry, step, bar, unwritten)
-        _call_all(unwritten)
-    if signals.received:
-        checkpoint.save(run.manager, carry, _about(run), None)
+        _save(run, carry, unwritten)
     return signals.received
 
 
@@ -119,8 +117,15 @@ def _report(run, carry, step, bar, unwritten):
         unwritten.append(_sample(run, carry[0], step))
     evaluated = evaluate(run, carry[0]) if _is_due(config, step, config.eval_every) else None
     if evaluated or _is_due(config, step, config.checkpoint_every):
-        checkpoint.save(run.manager, carry, _about(run), evaluated)
+        _save(run, carry, unwritten, evaluated)
     return carry
+
+
+def _save(run, carry, unwritten, evaluated=None):
+    """First the lines up to this step, then its checkpoint: a run killed in between writes them again, and loses none."""
+    _call_all(unwritten)
+    unwritten.clear()
+    checkpoint.save(run.manager, carry, _about(run), evaluated)
 
 
 def _is_due(config, step, every):

@@ -12,6 +12,7 @@ from gan_jax.reports import pictures
 from gan_jax.training.state import CALIBRATION, SAMPLES
 
 CHUNK = 512  # latents in one dispatch
+DRAWN = 400  # images in one picture
 
 
 def latents(state, num: int, latent_dim: int, seed: int = 0) -> jax.Array:
@@ -77,9 +78,9 @@ def presentable(samples) -> np.ndarray:
 
 
 def draw(config, path: pathlib.Path, samples: np.ndarray, title: str, columns: int | None = None) -> None:
-    """Writes a grid of images (uint8 [n, h, w, c]), or a scatter of points ([n, 2]) over as many reals."""
+    """Writes a grid of the first 400 images (uint8 [n, h, w, c]), or a scatter of points [n, 2] over as many reals."""
     if samples.ndim == 4:
-        pictures.image_grid(path, samples, columns)
+        pictures.image_grid(path, samples[:DRAWN], columns)
         return
     reals, _ = sources.reference(config.data.name, "", 0, "train", len(samples), config.seed)
     pictures.scatter(path, samples, reals, title)

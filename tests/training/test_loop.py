@@ -14,6 +14,7 @@ import pytest
 from gan_jax import trained
 from gan_jax.config import default_config
 from gan_jax.reports import scalars
+from gan_jax.training import checkpoint
 
 EXPERIMENTS = pathlib.Path(__file__).parents[2] / "experiments"
 # Every way that samples come in: gathered in the step, drawn in the step, streamed by grain.
@@ -86,6 +87,25 @@ def test_a_run_killed_at_any_moment_resumes_bit_for_bit(command, at_step, way):
     with pytest.raises(Killed):
         command(experiment, "--workdir=killed", **fields)
     assert command(experiment, "--workdir=killed", **fields) == 0
+    assert_same_run("whole", "killed")
+
+
+def test_a_run_killed_just_after_a_checkpoint_has_the_lines_up_to_it(command, monkeypatch):
+    class Killed(BaseException):
+        pass
+
+    def save_and_die(manager, carry, *args):
+        save(manager, carry, *args)
+        manager.wait_until_finished()
+        if carry[0].step == 40:
+            raise Killed
+
+    command("wgan_gp.py:ring", "--workdir=whole")
+    save = checkpoint.save
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(checkpoint, "save", save_and_die)
+        command("wgan_gp.py:ring", "--workdir=killed")
+    assert command("wgan_gp.py:ring", "--workdir=killed") == 0
     assert_same_run("whole", "killed")
 
 
