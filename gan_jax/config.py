@@ -12,10 +12,12 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import ml_collections
+import numpy as np
 
 from gan_jax import networks
 from gan_jax.data import mixtures, sources
 from gan_jax.errors import UserError
+from gan_jax.networks.layers import mixes_samples
 from gan_jax.objectives import losses, penalties
 from gan_jax.training import optimizers
 
@@ -29,11 +31,11 @@ class Field(NamedTuple):
 
 
 def _at_least(low):
-    return lambda value: math.isfinite(value) and value >= low, f"at least {low}"
+    return lambda value: low <= value < math.inf, f"at least {low}"
 
 
 def _above(low):
-    return lambda value: math.isfinite(value) and value > low, f"above {low}"
+    return lambda value: low < value < math.inf, f"above {low}"
 
 
 def _below_one(value):
@@ -66,11 +68,12 @@ def _takes(*arguments):
 
 _ANY = (lambda value: True, "any text")
 _FRACTION = (_below_one, "at least 0 and below 1")
+_STEPS = (lambda value: 1 <= value < 2**31, "from 1 to 2**31 - 1")  # the state counts them in int32
 _SEED = (lambda value: 0 <= value < 2**32, "from 0 to 2**32 - 1")
 
 FIELDS = {
     "seed": Field(0, _SEED, "root of all randomness"),
-    "steps": Field(20_000, _at_least(1), "generator updates; may be raised later to continue a finished run"),
+    "steps": Field(20_000, _STEPS, "generator updates; may be raised later to continue a finished run"),
     "batch_size": Field(64, _at_least(1), "samples in a minibatch, of reals and of fakes"),
     "n_critic": Field(1, _at_least(1), "critic updates for each generator update, with fresh reals and fresh latents"),
     "loss": Field("non_saturating", _named_in(losses, _is_loss), "a pair in objectives/losses.py"),
@@ -184,19 +187,23 @@ def _check_value(name, value, field):
     if type(value) is not kind and not (kind is float and type(value) is int):
         raise UserError(f"config.{name}={value!r}: give a value of type {kind.__name__}")
     is_allowed, words = field.allowed
-    if not is_allowed(value):
+    # Numbers are computed with in float32, in which 1e-60 is 0 and 0.99999999999 is 1.
+    with np.errstate(over="ignore", under="ignore"):
+        computed = np.float32(value) if kind is float else value
+    if not is_allowed(computed):
         raise UserError(f"config.{name}={value!r}: give {words}")
 
 
 def _check_combinations(config):
-    if config.penalty.name != "none" and config.network.critic_norm == "batch":
+    if config.penalty.name != "none" and mixes_samples(config.network.critic_norm):
         raise UserError(
             f"config.penalty.name={config.penalty.name!r} with config.network.critic_norm='batch': batch norm mixes "
             "the samples whose gradients the penalty takes one by one; give critic_norm none or layer"
         )
-    if config.network.generator_norm == "batch" and config.batch_size < 2:
+    if config.batch_size < 2 and any(map(mixes_samples, (config.network.generator_norm, config.network.critic_norm))):
         raise UserError(
-            "config.batch_size=1 with config.network.generator_norm='batch': give at least 2, or another norm"
+            "config.batch_size=1 with batch norm (config.network.generator_norm or critic_norm): give at least 2, "
+            "or another norm"
         )
     if config.data.name == "folder" and not config.data.dir:
         raise UserError("config.data.name='folder' needs the folder of images: give --config.data.dir=PATH")

@@ -13,12 +13,13 @@ EMBEDDED = ["digits", "ring", "grid", "swiss_roll", "lines", "mnist", "fashion_m
 
 NO_NAMES = ["", "nothing", "None", "losses", "__doc__"]
 POSITIVE_INT, COUNT = (1, [0, -1]), (0, [-1])
-FRACTION, POSITIVE = (0.0, [1.0, 1.5, -0.1, NAN, INF]), (1e-6, [0.0, -1e-4, NAN, INF])
+FRACTION = (0.0, [1.0, 1.5, -0.1, NAN, INF, 0.99999999999])
+POSITIVE = (1e-6, [0.0, -1e-4, NAN, INF, 1e-60, 1e300])
 NOT_NEGATIVE = (0.0, [-1.0, NAN, INF, -INF])
 # field: (a value on the edge of what is allowed, values beyond it)
 RANGES = {
     "seed": (2**32 - 1, [-1, 2**32]),
-    "steps": POSITIVE_INT,
+    "steps": (2**31 - 1, [0, -1, 2**31, 10**400]),
     "batch_size": (2, [0, -1]),
     "n_critic": POSITIVE_INT,
     "loss": ("minimax", [*NO_NAMES, "AdversarialLoss", "wasserstein_critic", "none"]),

@@ -16,6 +16,8 @@ SIZES = (8, 16, 32, 64)
 # The paper draws the weights from N(0, 0.02), which leaves a critic without batch norm nearly flat for its first
 # thousand updates. He's variance, fan-in for fan-in, does not.
 _INIT = nn.initializers.he_normal()
+# Of a transposed convolution's 4x4 taps, an output pixel hears 2x2: a quarter of the fan-in that he_normal counts.
+_INIT_TRANSPOSE = nn.initializers.variance_scaling(8.0, "fan_in", "truncated_normal")
 
 
 def check_shape(shape: tuple[int, ...]) -> str:
@@ -44,9 +46,9 @@ class Generator(nn.Module):
         for _ in range(doublings - 1):
             x = nn.relu(Norm(self.norm, train, self.momentum)(x))
             channels //= 2
-            x = ConvTranspose(channels, use_bias, _INIT)(x)
+            x = ConvTranspose(channels, use_bias, _INIT_TRANSPOSE)(x)
         x = nn.relu(Norm(self.norm, train, self.momentum)(x))
-        return jnp.tanh(ConvTranspose(self.shape[2], kernel_init=_INIT)(x))
+        return jnp.tanh(ConvTranspose(self.shape[2], kernel_init=_INIT_TRANSPOSE)(x))
 
 
 class Critic(nn.Module):

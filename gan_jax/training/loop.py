@@ -122,7 +122,7 @@ def _report(run, carry, step, bar, unwritten):
 
 
 def _save(run, carry, unwritten, evaluated=None):
-    """First the lines up to this step, then its checkpoint: a run killed in between writes them again, and loses none."""
+    """First the lines up to this step, then its checkpoint: a run killed in between writes them again."""
     _call_all(unwritten)
     unwritten.clear()
     checkpoint.save(run.manager, carry, _about(run), evaluated)

@@ -18,7 +18,7 @@ DRAWN = 400  # images in one picture
 def latents(state, num: int, latent_dim: int, seed: int = 0) -> jax.Array:
     """[num, latent_dim] of N(0, 1), a function of (root key, seed) and each row of its own index alone.
 
-    So the first 64 of 10,000 latents are the 64 of any other call.
+    So the first 64 of 10,000 latents are the 64 of any other call, up to the last bit.
     """
     key = jax.random.fold_in(jax.random.fold_in(state.key, SAMPLES), seed)
     return jax.vmap(lambda row: jax.random.normal(jax.random.fold_in(key, row), (latent_dim,)))(jnp.arange(num))

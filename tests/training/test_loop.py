@@ -102,9 +102,10 @@ def test_a_run_killed_just_after_a_checkpoint_has_the_lines_up_to_it(command, mo
 
     command("wgan_gp.py:ring", "--workdir=whole")
     save = checkpoint.save
-    with monkeypatch.context() as patch, pytest.raises(Killed):
+    with monkeypatch.context() as patch:
         patch.setattr(checkpoint, "save", save_and_die)
-        command("wgan_gp.py:ring", "--workdir=killed")
+        with pytest.raises(Killed):
+            command("wgan_gp.py:ring", "--workdir=killed")
     assert command("wgan_gp.py:ring", "--workdir=killed") == 0
     assert_same_run("whole", "killed")
 
