@@ -48,7 +48,8 @@ class Generator(nn.Module):
             channels //= 2
             x = ConvTranspose(channels, use_bias, _INIT_TRANSPOSE)(x)
         x = nn.relu(Norm(self.norm, train, self.momentum)(x))
-        return jnp.tanh(ConvTranspose(self.shape[2], kernel_init=_INIT_TRANSPOSE)(x))
+        # Half of that deviation: the first images lie where tanh is steep, and 500 steps on they are visibly cleaner.
+        return jnp.tanh(ConvTranspose(self.shape[2], kernel_init=_INIT)(x))
 
 
 class Critic(nn.Module):
