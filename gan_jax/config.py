@@ -86,7 +86,7 @@ FIELDS = {
     "weight_clip": Field(
         0.0, _at_least(0), "bound on every critic parameter after each of its updates; 0: no clipping"
     ),
-    "data.name": Field("digits", _ANY, "an embedded set, a 2-D mixture, a TFDS image set, or folder"),
+    "data.name": Field("digits", (bool, "a name"), "an embedded set, a 2-D mixture, a TFDS image set, or folder"),
     "data.dir": Field("", _ANY, "the TFDS folder (empty: TFDS's own), or the image folder"),
     "data.image_size": Field(0, _at_least(0), "pixels to crop and resize images to; 0: their own (28 is padded to 32)"),
     "data.memory_mb": Field(
@@ -107,7 +107,7 @@ FIELDS = {
     "optimizer.critic_lr": Field(2e-4, _above(0), "learning rate of the critic"),
     "optimizer.b1": Field(0.5, _FRACTION, "Adam's decay of the first moment"),
     "optimizer.b2": Field(0.9, _FRACTION, "Adam's decay of the second moment"),
-    "ema_decay": Field(0.999, _FRACTION, "of the averaged generator, for each step; 0: no averaging"),
+    "ema_decay": Field(0.999, _FRACTION, "of the generator's average, for each step after the first ones; 0: none"),
     "log_every": Field(20, _at_least(1), "steps between lines of metrics.jsonl, each the mean over these steps"),
     "sample_every": Field(500, _at_least(0), "steps between sample grids of the same latents; 0: only at the end"),
     "checkpoint_every": Field(500, _at_least(1), "steps between checkpoints"),
@@ -207,7 +207,7 @@ def _check_combinations(config):
         )
     if config.data.name == "folder" and not config.data.dir:
         raise UserError("config.data.name='folder' needs the folder of images: give --config.data.dir=PATH")
-    if sources.is_points(config.data.name) and (config.data.image_size or config.data.dir):
-        raise UserError(
-            f"config.data.name={config.data.name!r} is drawn: data.image_size and data.dir say nothing about it"
-        )
+    if sources.is_points(config.data.name) and config.data.image_size:
+        raise UserError(f"config.data.image_size with config.data.name={config.data.name!r}: give 0")
+    if config.data.name in SMALL and config.data.dir:
+        raise UserError(f"config.data.dir with config.data.name={config.data.name!r}: leave it empty")

@@ -5,13 +5,22 @@ from typing import Any
 import ml_collections
 
 from gan_jax.data import batches, mixtures, sources
+from gan_jax.errors import UserError
 from gan_jax.metrics import classes, frechet, modes, wasserstein
 from gan_jax.training import sampling
 
-# Sets in which a classifier on pixels is accurate enough for its histogram to mean something.
-CLASSIFIED = ("digits", "mnist", "fashion_mnist")
+# Sets in which a classifier on pixels is accurate enough for its histogram to mean something, and its training reals.
+CLASSIFIED, CLASSIFIER_REALS = ("digits", "mnist", "fashion_mnist"), 6000
+# Exact Wasserstein-1 takes a matrix of n x n costs: 800 MB at this n.
+MOST_POINTS = 10_000
 # The latents of an evaluation, and those of sample grids, are not the same ones.
 EVALUATION_SEED = 1
+
+
+def check_size(config: ml_collections.ConfigDict, num: int) -> None:
+    """A UserError where an evaluation of `num` samples can't be done."""
+    if sources.is_points(config.data.name) and num > MOST_POINTS:
+        raise UserError(f"{num} points to evaluate (--num, config.eval_samples): give at most {MOST_POINTS}")
 
 
 def evaluate(config: ml_collections.ConfigDict, generator, state, num: int | None = None) -> dict[str, Any]:
@@ -22,19 +31,17 @@ def evaluate(config: ml_collections.ConfigDict, generator, state, num: int | Non
     Images: the Frechet distance in pixel space, and for `CLASSIFIED` sets the share of each class. Points: exact
     Wasserstein-1, and for mixtures of Gaussians the modes covered. `protocol` says what the numbers depend on.
     """
-    data = config.data
-    reals, labels = sources.reference(
-        data.name, data.dir, data.image_size, "train", num or config.eval_samples, config.seed
-    )
+    check_size(config, num or config.eval_samples)
+    reals, _ = _reals(config, num or config.eval_samples)
+    if len(reals) < 2:
+        raise UserError(f"data.name={config.data.name} has {len(reals)} sample: an evaluation needs at least 2")
     latents = sampling.latents(state, num or len(reals), config.network.latent_dim, EVALUATION_SEED)
     fakes = sampling.samples(generator, state, latents)
-    is_points = sources.is_points(data.name)
-    statistics, features = (
-        _of_points(data.name, fakes, reals) if is_points else _of_images(data.name, fakes, reals, labels)
-    )
+    is_points = sources.is_points(config.data.name)
+    statistics, features = (_of_points if is_points else _of_images)(config, fakes, reals)
     protocol = {
-        "data": data.name,
-        "split": "drawn anew" if is_points else "train",
+        "data": config.data.name,
+        "split": f"drawn from seed {config.seed}" if is_points else "train",
         "reals": len(reals),
         "samples": len(fakes),
         "generator": "average (ema)" if config.ema_decay else "last",
@@ -42,19 +49,25 @@ def evaluate(config: ml_collections.ConfigDict, generator, state, num: int | Non
     return {"step": int(state.step), **statistics, "protocol": protocol | features}
 
 
-def _of_points(name, fakes, reals):
+def _reals(config, num):
+    data = config.data
+    return sources.reference(data.name, data.dir, data.image_size, "train", num, config.seed)
+
+
+def _of_points(config, fakes, reals):
     statistics = {"wasserstein_1": wasserstein.wasserstein_1(fakes, reals)}
-    if name in mixtures.MODES:
-        statistics |= modes.mode_statistics(fakes, *mixtures.MODES[name])
+    if config.data.name in mixtures.MODES:
+        statistics |= modes.mode_statistics(fakes, *mixtures.MODES[config.data.name])
     return statistics, {"features": "coordinates", "wasserstein_1": "exact, by assignment, Euclidean cost"}
 
 
-def _of_images(name, fakes, reals, labels):
+def _of_images(config, fakes, reals):
     pixels = [batches.to_unit(images).reshape(len(images), -1) for images in (fakes, reals)]
     statistics: dict[str, Any] = {"frechet_distance": frechet.frechet_distance(*pixels)}
     protocol = {"features": f"pixels in [-1, 1], {pixels[0].shape[1]} dimensions", "covariance": "N - 1"}
-    if name in CLASSIFIED:
-        shares = classes.class_shares(fakes, reals, labels, seed=0)
+    if config.data.name in CLASSIFIED:
+        images, labels = _reals(config, CLASSIFIER_REALS)
+        shares = classes.class_shares(fakes, images, labels, seed=0)
         statistics["class_shares"] = shares.pop("class_shares")
         protocol |= shares
     return statistics, protocol

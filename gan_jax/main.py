@@ -7,21 +7,27 @@ take the configuration that the workdir holds. Exit codes: 0 done; 2 something g
 SIGINT or SIGTERM, and saved; 1 the run diverged, its last good checkpoint is kept.
 """
 
+import os
 import pathlib
+import re
 import sys
 from collections.abc import Sequence
 
+import jax
 import ml_collections
 from absl import flags
 from ml_collections import config_flags
 
-from gan_jax import trained, workdir
-from gan_jax.config import FIELDS, flat, validate
+from gan_jax import evaluation, trained, workdir
+from gan_jax.config import FIELDS, default_config, flat, validate
 from gan_jax.data import sources
 from gan_jax.errors import DivergedError, UserError
+from gan_jax.reports import scalars, tracking
 from gan_jax.training import loop
 from gan_jax.training.state import build_networks
 
+# How ml_collections says that a field is unknown: the representation of its name, and perhaps of a second line.
+_UNKNOWN_FIELD = re.compile(r"""['"\\]+(\w+)['"\\]+(?:n?(Did you mean .*\?))?['"]?""")
 MODES = ("train", "evaluate", "sample", "export")
 
 
@@ -36,7 +42,15 @@ def main(argv: Sequence[str]) -> int:
         print(f"gan_jax: {error}", file=sys.stderr)
         return 2
     except DivergedError as error:
-        print(f"gan_jax: diverged at {error}", file=sys.stderr)
+        print(f"gan_jax: diverged: {error}", file=sys.stderr)
+        return 1
+    except jax.errors.JaxRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        print("gan_jax: out of memory: lower config.batch_size, n_critic, network.width or --num", file=sys.stderr)
+        return 1
+    except BrokenPipeError:  # whoever read the output has left, and flushing the rest would fail again
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 1
     except KeyboardInterrupt:  # before or after the steps themselves, which save first
         print("gan_jax: stopped", file=sys.stderr)
@@ -46,7 +60,7 @@ def main(argv: Sequence[str]) -> int:
 def run(given: flags.FlagValues) -> int:
     """Does what the parsed flags say."""
     name = _name(given)
-    folder = pathlib.Path(given.workdir or f"runs/{name}")
+    folder = pathlib.Path(given.workdir or f"runs/{name}").expanduser()
     stored = workdir.stored_fields(folder)
     if given.mode == "train":
         return train(given.config, name, folder, stored)
@@ -71,6 +85,10 @@ def train(config: ml_collections.ConfigDict, name: str, folder: pathlib.Path, st
     data = config.data
     source = sources.load(data.name, data.dir, data.image_size, data.memory_mb)
     build_networks(config, source.shape)
+    evaluation.check_size(config, config.eval_samples)
+    tracking.check_login(config.wandb.mode)
+    for file in ("metrics.jsonl", "evaluation.jsonl"):
+        scalars.read(folder / file)
     with workdir.claimed(folder):
         if stored != flat(config):
             workdir.store(folder, flat(config))
@@ -82,16 +100,20 @@ def _stored_config(given, folder, stored):
     if stored is None:
         raise UserError(f"{folder} holds no run: train first, with the same command and --mode=train")
     workdir.check_same(folder, stored, config_flags.get_override_values(given["config"]), partial=True)
-    config = given.config.copy_and_resolve_references()
-    config.update_from_flattened_dict(stored)
+    config = default_config()
+    try:
+        config.update_from_flattened_dict(stored)
+        validate(config)
+    except (UserError, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UserError(f"{folder}/config.json does not fit this version of the program: {_words(error)}") from None
     return config
 
 
 def parse(argv: Sequence[str]) -> flags.FlagValues:
     """The flags of a command line; a UserError in one line where they make no sense."""
     given = flags.FlagValues()
-    define_flags(given, argv)
     try:
+        define_flags(given, argv)
         stray = given(argv)[1:]
     except UserError:
         raise
@@ -122,7 +144,7 @@ def define_flags(values: flags.FlagValues, argv: Sequence[str]) -> None:
     )
     flags.DEFINE_string("workdir", None, "folder of the run; by default runs/NAME, or runs/NAME_DATA", values)
     flags.DEFINE_enum("mode", "train", MODES, "what to do", values)
-    flags.DEFINE_integer("num", None, "evaluate, sample: how many samples", 2, flag_values=values)
+    flags.DEFINE_integer("num", None, "evaluate, sample: how many samples", 2, 10**6, flag_values=values)
     flags.DEFINE_string("checkpoint", "last", "evaluate, sample, export: last, best or a step", values)
     flags.DEFINE_boolean("interpolate", False, "sample: draw rows that lead from latent to latent", values)
     flags.DEFINE_integer("seed", 0, "sample: of the latents", 0, 2**32 - 1, flag_values=values)
@@ -149,12 +171,15 @@ def _name(given):
 
 
 def _in_one_line(error):
-    text = " ".join(str(error).split())
     if isinstance(error, flags.Error):
-        return text
-    if isinstance(error, AttributeError) and text.startswith("'"):  # how ml_collections says that a field is unknown
-        return f"--config has no field {text}; --help lists them"
-    return f"--config can't be read: {type(error).__name__}: {text}"
+        return _words(error)
+    if isinstance(error, AttributeError) and (found := _UNKNOWN_FIELD.fullmatch(str(error))):
+        return f"--config has no field {found[1]!r}. {found[2] or ''} --help lists them".replace("  ", " ")
+    return f"--config can't be read: {type(error).__name__}: {_words(error)}"
+
+
+def _words(text):
+    return " ".join(str(text).split())
 
 
 if __name__ == "__main__":

@@ -10,15 +10,19 @@ from typing import Any
 from gan_jax.errors import UserError
 from gan_jax.reports import atomic
 
+FREE = ("wandb.mode",)  # changes nothing of what a run computes
+
 
 def stored_fields(workdir: pathlib.Path) -> dict[str, Any] | None:
     """The flat configuration that the folder was made with; None for a new folder."""
     path = workdir / "config.json"
     try:
         fields = json.loads(path.read_text())
-        fields["steps"]
+        fields["steps"] + 0
         return fields
     except FileNotFoundError:
+        if any((workdir / "checkpoints").glob("[0-9]*")):
+            raise UserError(f"{workdir} holds checkpoints and no config.json: give another --workdir") from None
         return None
     except NotADirectoryError:
         raise UserError(f"--workdir={workdir}: a part of this path is a file; give a folder") from None
@@ -27,11 +31,11 @@ def stored_fields(workdir: pathlib.Path) -> dict[str, Any] | None:
 
 
 def check_same(workdir: pathlib.Path, stored: dict[str, Any], given: dict[str, Any], partial: bool = False) -> None:
-    """Refuses a folder that was made with other fields, and lists them; `steps` alone may be raised.
+    """Refuses a folder that was made with other fields, and lists them; `steps` may be raised, FREE fields may change.
 
     `partial`: what is given are some of the fields, and the others are as stored.
     """
-    names = [name for name in {**given, **({} if partial else stored)} if name != "steps"]
+    names = [name for name in {**given, **({} if partial else stored)} if name != "steps" and name not in FREE]
     differing = [name for name in names if stored.get(name) != given.get(name)]
     if given.get("steps", stored["steps"]) < stored["steps"]:
         differing.append("steps")

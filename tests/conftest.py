@@ -23,16 +23,16 @@ def compile_once(tmp_path_factory, worker_id):
 
 @pytest.fixture
 def command(tmp_path, monkeypatch):
-    """command("wgan_gp.py:ring", "--mode=sample", steps=20) -> exit code, in an empty current folder."""
+    """command("wgan_gp.py:ring", "--mode=sample", steps=20) in an empty folder, must end with exit code `code`."""
     (tmp_path / "cwd").mkdir()
     monkeypatch.chdir(tmp_path / "cwd")
     # Compiles in half the time. The slow tests run whole processes, as they come.
     jax.config.update("jax_disable_most_optimizations", True)
 
-    def run(experiment, *flags, **fields):
+    def run(experiment, *flags, code=0, **fields):
         values = TINY | {name.replace("__", "."): value for name, value in fields.items()}
         overrides = [f"--config.{name}={value}" for name, value in values.items()]
-        return main.main(["gan_jax", f"--config={EXPERIMENTS / experiment}", *flags, *overrides])
+        assert main.main(["gan_jax", f"--config={EXPERIMENTS / experiment}", *flags, *overrides]) == code
 
     yield run
     jax.config.update("jax_disable_most_optimizations", False)

@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import shutil
 import subprocess
 import sys
 
@@ -11,7 +12,7 @@ import pytest
 from jax import export as jax_export
 from PIL import Image
 
-from gan_jax import main
+from gan_jax import evaluation, main
 from gan_jax.config import FIELDS
 
 EXPERIMENTS = pathlib.Path(__file__).parents[1] / "experiments"
@@ -26,7 +27,7 @@ def test_help_names_every_flag_and_field(capsys):
 
 
 def test_training_leaves_what_the_readme_promises(command, records):
-    assert command("wgan_gp.py", eval_every=30) == 0
+    command("wgan_gp.py", eval_every=30)
     run = pathlib.Path("runs/wgan_gp")
     assert [record["step"] for record in records(run / "metrics.jsonl")] == [10, 20, 30, 40, 50, 60]
     assert [record["step"] for record in records(run / "evaluation.jsonl")] == [30, 60]
@@ -37,7 +38,7 @@ def test_training_leaves_what_the_readme_promises(command, records):
 
 
 def test_the_data_sets_name_is_appended_to_the_folders(command):
-    assert command("gan.py:ring", steps=10) == 0
+    command("gan.py:ring", steps=10)
     assert pathlib.Path("runs/gan_ring/checkpoints/10").is_dir()
 
 
@@ -45,7 +46,7 @@ def test_the_same_command_again_says_finished_and_changes_nothing(command, capsy
     command("wgan.py")
     before = snapshot(pathlib.Path("runs"))
     capsys.readouterr()
-    assert command("wgan.py") == 0
+    command("wgan.py")
     assert "finished" in capsys.readouterr().out
     assert snapshot(pathlib.Path("runs")) == before
 
@@ -53,7 +54,7 @@ def test_the_same_command_again_says_finished_and_changes_nothing(command, capsy
 def test_raised_steps_continue_the_run(command, records):
     command("wgan.py", "--workdir=a", steps=40)
     command("wgan.py", "--workdir=b", steps=60)
-    assert command("wgan.py", "--workdir=a", steps=60) == 0
+    command("wgan.py", "--workdir=a", steps=60)
     assert records("a/metrics.jsonl") == records("b/metrics.jsonl")
 
 
@@ -73,7 +74,7 @@ def test_a_folder_of_another_configuration_is_refused_and_the_fields_are_named(c
     command("wgan.py")
     before = snapshot(pathlib.Path("runs"))
     capsys.readouterr()
-    assert command("wgan.py", **fields) == 2
+    command("wgan.py", **fields, code=2)
     line = only_line(capsys)
     assert all(word in line for word in words)
     assert snapshot(pathlib.Path("runs")) == before
@@ -87,10 +88,10 @@ def only_line(capsys):
 
 WRONG = [
     ("wgan.py", ["--config.learning_rate=1"], "learning_rate"),
-    ("wgan.py", ["--config.network.widht=1"], "widht"),
+    ("wgan.py", ["--config.network.widht=1"], "no field 'widht'. Did you mean \"width\""),
     ("wgan.py", ["--config.steps=many"], "steps"),
     ("wgan.py", ["--config.steps=1.5"], "steps"),
-    ("wgan.py", ["--config.steps=0"], "at least 1"),
+    ("wgan.py", ["--config.steps=0"], "from 1 to"),
     ("wgan.py", ["--config.n_critic=0"], "at least 1"),
     ("wgan.py", ["--config.optimizer.b1=1"], "below 1"),
     ("wgan.py", ["--config.optimizer.critic_lr=nan"], "above 0"),
@@ -116,6 +117,10 @@ WRONG = [
     ("wgan.py", ["--mode=sample"], "train first"),
     ("wgan.py", ["--mode=export"], "train first"),
     ("wgan.py", ["--num=-3"], "num"),
+    ("wgan.py", ["--flagfile=nowhere"], "nowhere"),
+    ("wgan.py", ["--config.data.name="], "give a name"),
+    ("wgan.py", ["--config.data.dir=somewhere"], "leave it empty"),
+    ("wgan.py", ["--config.batch_size=1"], "give at least 2"),
 ]
 
 
@@ -155,7 +160,7 @@ def test_a_missing_config_flag_says_what_to_give(capsys):
 
 def test_a_workdir_below_a_file_is_refused(command, capsys):
     pathlib.Path("file").write_text("x")
-    assert command("wgan.py", "--workdir=file/run") == 2
+    command("wgan.py", "--workdir=file/run", code=2)
     assert "file/run" in only_line(capsys)
 
 
@@ -163,13 +168,13 @@ def test_a_folder_in_use_is_refused(command, capsys):
     from gan_jax import workdir
 
     with workdir.claimed(pathlib.Path("run")):
-        assert command("wgan.py", "--workdir=run") == 2
+        command("wgan.py", "--workdir=run", code=2)
     assert "in use" in only_line(capsys)
 
 
 def test_evaluate_writes_a_line_with_its_protocol(command, records, capsys):
     command("wgan.py", steps=20)
-    assert command("wgan.py", "--mode=evaluate", "--num=100", steps=20) == 0
+    command("wgan.py", "--mode=evaluate", "--num=100", steps=20)
     assert "frechet_distance" in capsys.readouterr().out
     (record,) = records("runs/wgan/evaluation.jsonl")
     protocol = record["protocol"]
@@ -186,20 +191,90 @@ def test_modes_covered_and_wasserstein_are_given_for_points(command, records):
     assert record["wasserstein_1"] > 0
 
 
-def test_the_best_checkpoint_outlives_the_last_three(command, records):
-    command("wgan_gp.py", steps=100, checkpoint_every=10, eval_every=20)
-    scores = {record["step"]: record["frechet_distance"] for record in records("runs/wgan_gp/evaluation.jsonl")}
-    best = min(scores, key=lambda step: scores[step])
-    kept = {int(path.name) for path in pathlib.Path("runs/wgan_gp/checkpoints").iterdir()}
-    assert kept == {80, 90, 100, best}
-    command("wgan_gp.py", "--mode=evaluate", "--checkpoint=best", steps=100, checkpoint_every=10, eval_every=20)
-    assert records("runs/wgan_gp/evaluation.jsonl")[-1]["step"] == best
+def test_the_best_checkpoint_outlives_the_last_three_and_a_resumed_run(command, records, monkeypatch):
+    scores = {20: 3.0, 40: 1.0, 60: 2.0, 80: 5.0, 100: 4.0}
+
+    def made_up(config, generator, state, num=None):
+        return {"step": int(state.step), "frechet_distance": scores[int(state.step)]}
+
+    fields = {"checkpoint_every": 10, "eval_every": 20}
+    with monkeypatch.context() as patch:
+        patch.setattr(evaluation, "evaluate", made_up)
+        command("wgan_gp.py", "--workdir=run", steps=60, **fields)
+        command("wgan_gp.py", "--workdir=run", steps=100, **fields)
+    assert {int(path.name) for path in pathlib.Path("run/checkpoints").iterdir()} == {40, 80, 90, 100}
+    command("wgan_gp.py", "--workdir=run", "--mode=evaluate", "--checkpoint=best", steps=100, **fields)
+    assert records("run/evaluation.jsonl")[-1]["step"] == 40
+
+
+def test_more_samples_than_can_be_had_are_refused(command, capsys):
+    command("wgan_gp.py:ring", "--workdir=run", steps=10, eval_samples=10001, code=2)
+    assert "at most 10000" in only_line(capsys)
+    command("wgan_gp.py:ring", "--workdir=run", steps=10)
+    for mode, num, words in (("evaluate", 10001, "at most 10000"), ("sample", 3 * 10**9, "num")):
+        capsys.readouterr()
+        command("wgan_gp.py:ring", "--workdir=run", f"--mode={mode}", f"--num={num}", steps=10, code=2)
+        assert words in only_line(capsys)
+
+
+def test_two_samples_are_enough_for_an_evaluation(command, records):
+    command("wgan.py", "--workdir=run", steps=10)
+    command("wgan.py", "--workdir=run", "--mode=evaluate", "--num=2", steps=10)
+    (record,) = records("run/evaluation.jsonl")
+    assert record["protocol"]["samples"] == 2
+    assert sum(record["class_shares"]) == pytest.approx(1)
+
+
+def damage(path, content=None):
+    if content is None:
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    else:
+        path.write_text(content)
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "words"),
+    [
+        ("config.json", None, "no config.json"),
+        ("config.json", '{"steps": null}', "config.json"),
+        ("config.json", '{"steps": 40, "foo": 3}', "foo"),
+        ("checkpoints/20/state/d", None, "checkpoints/20"),
+        ("checkpoints/20/about", None, "checkpoints/20"),
+        ("metrics.jsonl", '{"step": 10}\ngarbage\n', "line 2"),
+    ],
+)
+def test_a_damaged_folder_is_one_line_that_names_what_is_damaged(command, capsys, file, content, words):
+    command("wgan.py", "--workdir=run", steps=20)
+    damage(pathlib.Path("run", file), content)
+    before = snapshot(pathlib.Path("run"))
+    capsys.readouterr()
+    command("wgan.py", "--workdir=run", steps=40, code=2)
+    assert words in only_line(capsys)
+    if file != "checkpoints/20/state/d" and "checkpoints" not in file:
+        assert snapshot(pathlib.Path("run")) == before
+    if file != "metrics.jsonl":
+        assert main.main(["gan_jax", f"--config={EXPERIMENTS / 'wgan.py'}", "--workdir=run", "--mode=sample"]) == 2
+        only_line(capsys)
+
+
+def test_wandb_may_be_turned_on_and_off_between_runs(command):
+    command("wgan.py", "--workdir=run", steps=10)
+    command("wgan.py", "--workdir=run", steps=20, wandb__mode="offline")
+    assert pathlib.Path("run/wandb").is_dir()
+    command("wgan.py", "--workdir=run", steps=30)
+
+
+def test_curves_that_a_kill_kept_from_being_drawn_are_drawn_by_the_next_run(command):
+    command("wgan.py", "--workdir=run", steps=10)
+    pathlib.Path("run/curves.png").unlink()
+    command("wgan.py", "--workdir=run", steps=10)
+    assert width("run/curves.png") > 500
 
 
 @pytest.mark.parametrize("data", ["digits", "ring"])
 def test_samples_are_in_the_npz_and_in_the_picture(command, data):
     command(f"wgan_gp.py:{data}", "--workdir=run", steps=20)
-    assert command(f"wgan_gp.py:{data}", "--workdir=run", "--mode=sample", "--num=70", steps=20) == 0
+    command(f"wgan_gp.py:{data}", "--workdir=run", "--mode=sample", "--num=70", steps=20)
     arrays = sampled()
     name, shape, dtype = ("points", (70, 2), np.float32) if data == "ring" else ("images", (70, 8, 8, 1), np.uint8)
     assert set(arrays) == {name, "latents"}
@@ -219,7 +294,7 @@ def test_another_seed_gives_other_samples_and_the_same_seed_the_same(command):
 
 def test_interpolation_is_drawn(command):
     command("wgan_gp.py", "--workdir=run", steps=20)
-    assert command("wgan_gp.py", "--workdir=run", "--mode=sample", "--interpolate", steps=20) == 0
+    command("wgan_gp.py", "--workdir=run", "--mode=sample", "--interpolate", steps=20)
     assert width("run/samples/interpolation.png") > 400
 
 
@@ -238,7 +313,7 @@ def test_the_exported_generator_gives_the_samples_at_any_batch_size(command, net
     fields = {"steps": 20, "network__name": network}
     command("wgan_gp.py", "--workdir=run", **fields)
     command("wgan_gp.py", "--workdir=run", "--mode=sample", "--num=9", **fields)
-    assert command("wgan_gp.py", "--workdir=run", "--mode=export", **fields) == 0
+    command("wgan_gp.py", "--workdir=run", "--mode=export", **fields)
     exported = jax_export.deserialize(pathlib.Path("run/generator.jax_export").read_bytes())
     assert set(exported.platforms) == {"cpu", "cuda", "tpu"}
     arrays = sampled()
@@ -252,9 +327,9 @@ def test_other_modes_take_the_stored_configuration(command, capsys):
     command("wgan.py", steps=20)
     capsys.readouterr()
     assert main.main(["gan_jax", f"--config={EXPERIMENTS / 'wgan.py'}", "--mode=sample", "--num=4"]) == 0
-    assert command("wgan.py", "--mode=sample", steps=20, n_critic=3) == 2
+    command("wgan.py", "--mode=sample", steps=20, n_critic=3, code=2)
     assert "n_critic (stored 2, given 3)" in only_line(capsys)
-    assert command("wgan.py", "--mode=sample", "--checkpoint=7", steps=20) == 2
+    command("wgan.py", "--mode=sample", "--checkpoint=7", steps=20, code=2)
     assert "give last, best or one of 20" in only_line(capsys)
 
 

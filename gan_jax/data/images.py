@@ -3,11 +3,9 @@
 Whatever the store, an image leaves it as a PIL image with its label, and `fitting` brings all of them to one shape.
 """
 
-import contextlib
 import io
 import os
 import pathlib
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -15,6 +13,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
+from gan_jax import quiet
 from gan_jax.data.fitting import ImageSet, fitted, named_errors, opened
 from gan_jax.data.mixtures import MIXTURES
 from gan_jax.errors import UserError
@@ -124,7 +123,7 @@ def _tfds(name: str, data_dir: str, image_size: int, split: str) -> ImageSet:
     """A prepared TFDS set; needs features `image` (uint8) and, for classes, `label`. Decoded by PIL."""
     import tensorflow_datasets as tfds  # here, so that the other sets do without it
 
-    with _quiet():
+    with quiet.absl_errors_only():
         builder = _prepared(name, data_dir)
         features, splits = dict(builder.info.features.items()), builder.info.splits
         image, label = features.get("image"), features.get("label")
@@ -171,16 +170,3 @@ def _how_to_prepare(name: str, data_dir: str) -> str:
     return (
         f"tfds build {name} --file_format=array_record{where} (on a machine that has TensorFlow; then copy the folder)"
     )
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """TFDS remarks on folders it passes by; only its errors belong on the terminal."""
-    from absl import logging
-
-    before = logging.get_verbosity()
-    logging.set_verbosity(logging.ERROR)
-    try:
-        yield
-    finally:
-        logging.set_verbosity(before)

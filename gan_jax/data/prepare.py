@@ -25,6 +25,7 @@ from PIL import Image
 from tensorflow_datasets.core.download import downloader
 from tensorflow_datasets.image_classification import cifar, mnist
 
+from gan_jax import quiet
 from gan_jax.errors import UserError
 
 Read = Callable[[str], bytes]  # name of an original file -> its content
@@ -69,7 +70,8 @@ def prepare(name: str, originals: str = "", folder: str = "") -> str:
     if name not in BUILDERS:
         raise UserError(f"cannot prepare {name!r}: choose from {', '.join(BUILDERS)} (other sets: tfds build)")
     try:
-        builder = BUILDERS[name](data_dir=os.path.expanduser(folder) or None, file_format="array_record")
+        with quiet.absl_errors_only():
+            builder = BUILDERS[name](data_dir=os.path.expanduser(folder) or None, file_format="array_record")
     except ValueError as error:  # of a set that stock TFDS has prepared as TFRecord
         raise UserError(
             f"{folder or 'TFDS'} holds {name} in another format than array_record: choose another --dir"

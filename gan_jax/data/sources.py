@@ -13,6 +13,9 @@ from gan_jax.data.images import NAMES, open_images, read_images
 from gan_jax.data.stream import BatchStream
 from gan_jax.errors import UserError
 
+# Training splits key(seed); folding in a number of its own keeps the reference apart from all that training draws.
+_REFERENCE = 2**32 - 4
+
 
 class Source(NamedTuple):
     """Where the minibatches of a run come from: either `draw`, inside the compiled step, or `stream`, on the host.
@@ -69,7 +72,7 @@ def reference(
     if num < 0 or (is_points(name) and num == 0):
         raise UserError(f"{num} reference samples of {name}: ask for a positive number" + " (or 0 for all)" * (num < 0))
     if is_points(name):
-        points, component = mixtures.MIXTURES[name][0](jax.random.key(seed), num)
+        points, component = mixtures.MIXTURES[name][0](jax.random.fold_in(jax.random.key(seed), _REFERENCE), num)
         return np.asarray(points), np.asarray(component)
     images = open_images(name, data_dir, image_size, split)
     rows = np.arange(len(images))

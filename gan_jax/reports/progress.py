@@ -26,7 +26,7 @@ class Progress:
         self._total, self._initial, self._start = total, initial, time.monotonic()
         self._waiting, self._last_print = "", self._start
         # In a log file every redraw of a bar would stay: there, lines are printed instead.
-        self._bar = _bar(total, initial) if sys.stderr.isatty() else None
+        self._bar = _bar(total, initial) if sys.stderr is not None and sys.stderr.isatty() else None
 
     def update(self, step: int, losses: dict[str, float]) -> None:
         """Show that `step` steps are done (counted from the run's beginning), with the losses at that step."""

@@ -30,17 +30,11 @@ def start_wandb(mode: str, workdir: str | os.PathLike[str], name: str, config: d
       UserError: an unknown mode, or "online" without an API key or (after some 90 s) a server.
 
     """
-    if mode not in MODES:
-        raise UserError(f"wandb.mode is {mode!r}: choose one of {', '.join(MODES)}")
+    check_login(mode)
     if mode == "disabled":
         return None
     import wandb  # takes half a second, and writes to the home folder
 
-    settings = wandb.Settings(silent=True, console="off")
-    wandb.setup(settings=settings)
-    # Without this, `init` asks for a key on the terminal and waits.
-    if mode == "online" and not wandb.login(prompt=False, verify=False):
-        raise UserError("wandb.mode is online and there is no API key: run `wandb login`, or set wandb.mode=offline")
     id_file = Path(workdir) / "wandb_id"
     run_id = id_file.read_text() if id_file.exists() else uuid.uuid4().hex[:8]
     try:
@@ -52,10 +46,30 @@ def start_wandb(mode: str, workdir: str | os.PathLike[str], name: str, config: d
             resume="allow",
             mode="online" if mode == "online" else "offline",
             config=config,
-            settings=settings,
+            settings=_quiet_settings(),
         )
     except wandb.Error as error:
         reason = " ".join(str(error).split())
         raise UserError(f"wandb.mode is {mode} and wandb says: {reason}; or set wandb.mode=offline") from error
     atomic.write(id_file, run_id.encode())
     return run
+
+
+def check_login(mode: str) -> None:
+    """Raises UserError for an unknown mode, or for "online" without an API key; nothing is asked."""
+    if mode not in MODES:
+        raise UserError(f"wandb.mode is {mode!r}: choose one of {', '.join(MODES)}")
+    if mode != "online":
+        return
+    import wandb
+
+    wandb.setup(settings=_quiet_settings())
+    # Without this, `init` asks for a key on the terminal and waits.
+    if not wandb.login(prompt=False, verify=False):
+        raise UserError("wandb.mode is online and there is no API key: run `wandb login`, or set wandb.mode=offline")
+
+
+def _quiet_settings() -> Any:
+    import wandb
+
+    return wandb.Settings(silent=True, console="off")

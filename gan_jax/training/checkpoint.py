@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers
 
+from gan_jax import quiet
 from gan_jax.errors import DivergedError, UserError
 
 KEPT = 3
@@ -25,7 +26,10 @@ def open_checkpoints(workdir: pathlib.Path) -> ocp.CheckpointManager:
         checkpoint_managers.BestN(get_metric_fn=score, reverse=True, n=1, keep_checkpoints_without_metrics=False),
     ]
     options = ocp.CheckpointManagerOptions(
-        preservation_policy=checkpoint_managers.AnyPreservationPolicy(policies), cleanup_tmp_directories=True
+        preservation_policy=checkpoint_managers.AnyPreservationPolicy(policies),
+        best_fn=score,  # without it, orbax doesn't store the metrics
+        best_mode="min",
+        cleanup_tmp_directories=True,
     )
     return ocp.CheckpointManager(workdir.absolute() / "checkpoints", options=options)
 
@@ -36,15 +40,10 @@ def score(evaluation: dict[str, Any]) -> float:
 
 
 def save(manager: ocp.CheckpointManager, carry, about: dict[str, Any], evaluation: dict[str, Any] | None) -> None:
-    """Writes (state, metric sums) in the background, and `about`: what else a resumed run needs, as JSON.
-
-    Raises DivergedError where the state isn't finite.
-    """
+    """Writes (state, metric sums) in the background, and `about`: what else a resumed run needs, as JSON."""
     step = int(carry[0].step)
     if step in manager.all_steps():
         return
-    if not bool(_all_finite(carry)):
-        raise DivergedError(f"step {step}: the state is no longer finite; {last_good(manager)}")
     # The next train step overwrites the state in place, and on a CPU the writer would read that very memory.
     state, sums = jax.tree.map(jnp.copy, carry)
     items = {
@@ -52,18 +51,35 @@ def save(manager: ocp.CheckpointManager, carry, about: dict[str, Any], evaluatio
         "sums": ocp.args.StandardSave(sums),
         "about": ocp.args.JsonSave(about),
     }
-    manager.save(step, args=ocp.args.Composite(**items), metrics=evaluation)
+    with quiet.absl_errors_only():  # orbax warns of every checkpoint that has no evaluation
+        manager.save(step, args=ocp.args.Composite(**items), metrics=evaluation)
+
+
+def check_finite(carry) -> None:
+    """Raises DivergedError where a number of (state, metric sums) isn't finite."""
+    if not bool(_all_finite(carry)):
+        raise DivergedError(f"the state is no longer finite at step {int(carry[0].step)}")
 
 
 def about(manager: ocp.CheckpointManager, step: int) -> dict[str, Any]:
     """What was saved as `about` at a step."""
-    return manager.restore(step, args=ocp.args.Composite(about=ocp.args.JsonRestore()))["about"]
+    return _read(manager, step, "about", ocp.args.JsonRestore())
 
 
 def restore(manager: ocp.CheckpointManager, step: int, item: str, template) -> Any:
     """The item `state`, or the metrics' `sums`, of a step; `template` gives shapes and types."""
     shapes = jax.tree.map(ocp.utils.to_shape_dtype_struct, template)
-    return manager.restore(step, args=ocp.args.Composite(**{item: ocp.args.StandardRestore(shapes)}))[item]
+    return _read(manager, step, item, ocp.args.StandardRestore(shapes))
+
+
+def _read(manager, step, item, how):
+    try:
+        with quiet.absl_errors_only():
+            return manager.restore(step, args=ocp.args.Composite(**{item: how}))[item]
+    except Exception as error:  # orbax raises as many kinds as there are ways to damage a folder
+        reason = " ".join(str(error).split())[:100]
+        folder = manager.directory / str(step)
+        raise UserError(f"{folder} can't be read ({reason}): remove it to go on from the checkpoint before") from error
 
 
 def find_step(manager: ocp.CheckpointManager, wanted: str) -> int:
@@ -82,6 +98,7 @@ def find_step(manager: ocp.CheckpointManager, wanted: str) -> int:
 
 def last_good(manager: ocp.CheckpointManager) -> str:
     """Where the last checkpoint lies, in words, for the message of a diverged run."""
+    manager.wait_until_finished()
     step = manager.latest_step()
     return (
         f"the last good checkpoint is {manager.directory / str(step)}"

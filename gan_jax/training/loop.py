@@ -54,15 +54,15 @@ def train(config: ml_collections.ConfigDict, source: sources.Source, workdir: pa
     """
     with checkpoint.open_checkpoints(workdir) as manager:
         if (manager.latest_step() or 0) >= config.steps:
-            print(
-                f"finished: {workdir} is at step {manager.latest_step()} of {config.steps}; samples are in its samples/"
-            )
-            return 0
+            return _finished(config, workdir, name, manager)
         stream = source.stream(config.seed, config.n_critic, config.batch_size) if source.stream else None
         wandb = tracking.start_wandb(config.wandb.mode, workdir, name, config.to_dict())
         generator, _ = build_networks(config, source.shape)
         run = Run(config, source, workdir, name, manager, stream, generator, wandb)
-        received = _run_steps(run, _begin(run))
+        try:
+            received = _run_steps(run, _begin(run))
+        except DivergedError as error:
+            raise DivergedError(f"{error}; {checkpoint.last_good(manager)}") from None
     draw_curves(workdir, name)
     if wandb:
         wandb.finish()
@@ -70,6 +70,16 @@ def train(config: ml_collections.ConfigDict, source: sources.Source, workdir: pa
         print(f"stopped by {signal.Signals(received).name}; all steps are saved, and the same command resumes")
         return 128 + received
     print(f"finished: {workdir} is at step {config.steps}; look at {sample_path(workdir, config.steps)}")
+    return 0
+
+
+def _finished(config, workdir, name, manager):
+    """Nothing is left to do, but for the curves of a run that was killed before it drew them."""
+    step = manager.latest_step()
+    checkpoint.about(manager, step)  # a UserError where the last checkpoint is damaged
+    if not (workdir / "curves.png").exists():
+        draw_curves(workdir, name)
+    print(f"finished: {workdir} is at step {step} of {config.steps}; samples are in its samples/")
     return 0
 
 
@@ -81,8 +91,9 @@ def _begin(run):
     if step is not None:
         state = checkpoint.restore(run.manager, step, "state", state)
         sums = checkpoint.restore(run.manager, step, "sums", sums)
+        about = checkpoint.about(run.manager, step)
         if run.stream:
-            run.stream.set_state(checkpoint.about(run.manager, step)["position"])
+            run.stream.set_state(about["position"])
     for file in ("metrics.jsonl", "evaluation.jsonl"):
         scalars.truncate_after(run.workdir / file, step or 0)
     return state, sums
@@ -115,17 +126,18 @@ def _report(run, carry, step, bar, unwritten):
         unwritten.append(functools.partial(_log, run, bar, step, means))
     if _is_due(config, step, config.sample_every) or step == config.steps:
         unwritten.append(_sample(run, carry[0], step))
-    evaluated = evaluate(run, carry[0]) if _is_due(config, step, config.eval_every) else None
-    if evaluated or _is_due(config, step, config.checkpoint_every):
-        _save(run, carry, unwritten, evaluated)
+    is_evaluated = _is_due(config, step, config.eval_every)
+    if is_evaluated or _is_due(config, step, config.checkpoint_every):
+        _save(run, carry, unwritten, is_evaluated)
     return carry
 
 
-def _save(run, carry, unwritten, evaluated=None):
+def _save(run, carry, unwritten, is_evaluated=False):
     """First the lines up to this step, then its checkpoint: a run killed in between writes them again."""
     _call_all(unwritten)
     unwritten.clear()
-    checkpoint.save(run.manager, carry, _about(run), evaluated)
+    checkpoint.check_finite(carry)
+    checkpoint.save(run.manager, carry, _about(run), evaluate(run, carry[0]) if is_evaluated else None)
 
 
 def _is_due(config, step, every):
@@ -204,7 +216,7 @@ def _log(run, bar, step, means):
         run.wandb.log(record, step=step)
     for name, value in record.items():
         if not math.isfinite(value):
-            raise DivergedError(f"step {step}: {name} is {value}; {checkpoint.last_good(run.manager)}")
+            raise DivergedError(f"{name} is {value} at step {step}")
 
 
 def _sample(run, state, step):
@@ -235,6 +247,7 @@ def evaluate(run: Run, state) -> dict[str, Any]:
 def draw_curves(workdir: pathlib.Path, name: str) -> None:
     """DIR/curves.png, of all that metrics.jsonl and evaluation.jsonl hold."""
     records, evaluations = scalars.read(workdir / "metrics.jsonl"), scalars.read(workdir / "evaluation.jsonl")
+    evaluations.sort(key=lambda record: record["step"])  # some were made later, of an earlier checkpoint
     pictures.curves(workdir / "curves.png", records, name, evaluations)
 
 

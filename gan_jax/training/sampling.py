@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gan_jax.data import batches, sources
+from gan_jax.errors import DivergedError
 from gan_jax.reports import pictures
 from gan_jax.training.state import CALIBRATION, SAMPLES
 
@@ -72,8 +73,13 @@ def samples(generator, state, latents) -> np.ndarray:
 
 
 def presentable(samples) -> np.ndarray:
-    """What a generator puts out, as it is shown, stored and measured: images as uint8, points as they are."""
+    """What a generator puts out, as it is shown, stored and measured: images as uint8, points as they are.
+
+    Raises DivergedError where it isn't finite: parameters that are may still be too large to compute with.
+    """
     samples = np.asarray(samples)
+    if not np.isfinite(samples).all():
+        raise DivergedError("the averaged generator's samples are no longer finite")
     return batches.to_uint8(samples) if samples.ndim == 4 else samples
 
 
