@@ -58,7 +58,7 @@ def _of_points(config, fakes, reals):
     statistics = {"wasserstein_1": wasserstein.wasserstein_1(fakes, reals)}
     if config.data.name in mixtures.MODES:
         statistics |= modes.mode_statistics(fakes, *mixtures.MODES[config.data.name])
-    return statistics, {"features": "coordinates", "wasserstein_1": "exact, by assignment, Euclidean cost"}
+    return statistics, {"features": "coordinates", "method": "exact, by assignment, Euclidean cost"}
 
 
 def _of_images(config, fakes, reals):
