@@ -19,6 +19,7 @@ from gan_jax.data import mixtures, sources
 from gan_jax.errors import UserError
 from gan_jax.networks.layers import mixes_samples
 from gan_jax.objectives import losses, penalties
+from gan_jax.reports import tracking
 from gan_jax.training import optimizers
 
 
@@ -36,10 +37,6 @@ def _at_least(low):
 
 def _above(low):
     return lambda value: low < value < math.inf, f"above {low}"
-
-
-def _below_one(value):
-    return 0 <= value < 1
 
 
 def _one_of(*names):
@@ -67,7 +64,7 @@ def _takes(*arguments):
 
 
 _ANY = (lambda value: True, "any text")
-_FRACTION = (_below_one, "at least 0 and below 1")
+_FRACTION = (lambda value: 0 <= value < 1, "at least 0 and below 1")
 _STEPS = (lambda value: 1 <= value < 2**31, "from 1 to 2**31 - 1")  # the state counts them in int32
 _SEED = (lambda value: 0 <= value < 2**32, "from 0 to 2**32 - 1")
 
@@ -115,7 +112,7 @@ FIELDS = {
         0, _at_least(0), "steps between evaluations, of which the best is kept; 0: none while training"
     ),
     "eval_samples": Field(10_000, _at_least(2), "samples on either side of an evaluation, if the set has as many"),
-    "wandb.mode": Field("disabled", _one_of("disabled", "offline", "online"), "Weights & Biases"),
+    "wandb.mode": Field("disabled", _one_of(*tracking.MODES), "Weights & Biases"),
 }
 
 SMALL = ("digits", *mixtures.MIXTURES)

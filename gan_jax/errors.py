@@ -7,3 +7,8 @@ class UserError(Exception):
 
 class DivergedError(Exception):
     """A loss or a parameter is no longer finite. The text names the last good checkpoint. Exit code 1."""
+
+
+def one_line(text: object) -> str:
+    """The words of an error, a library's perhaps, in a single line."""
+    return " ".join(str(text).split())

@@ -21,7 +21,7 @@ from ml_collections import config_flags
 from gan_jax import evaluation, trained, workdir
 from gan_jax.config import FIELDS, default_config, flat, validate
 from gan_jax.data import sources
-from gan_jax.errors import DivergedError, UserError
+from gan_jax.errors import DivergedError, UserError, one_line
 from gan_jax.reports import scalars, tracking
 from gan_jax.training import loop
 from gan_jax.training.state import build_networks
@@ -87,7 +87,7 @@ def train(config: ml_collections.ConfigDict, name: str, folder: pathlib.Path, st
     build_networks(config, source.shape)
     evaluation.check_size(config, config.eval_samples)
     tracking.check_login(config.wandb.mode)
-    for file in ("metrics.jsonl", "evaluation.jsonl"):
+    for file in loop.RECORDS:
         scalars.read(folder / file)
     with workdir.claimed(folder):
         if stored != flat(config):
@@ -105,7 +105,7 @@ def _stored_config(given, folder, stored):
         config.update_from_flattened_dict(stored)
         validate(config)
     except (UserError, KeyError, TypeError, ValueError, AttributeError) as error:
-        raise UserError(f"{folder}/config.json does not fit this version of the program: {_words(error)}") from None
+        raise UserError(f"{folder}/config.json does not fit this version of the program: {one_line(error)}") from None
     return config
 
 
@@ -172,14 +172,10 @@ def _name(given):
 
 def _in_one_line(error):
     if isinstance(error, flags.Error):
-        return _words(error)
+        return one_line(error)
     if isinstance(error, AttributeError) and (found := _UNKNOWN_FIELD.fullmatch(str(error))):
         return f"--config has no field {found[1]!r}. {found[2] or ''} --help lists them".replace("  ", " ")
-    return f"--config can't be read: {type(error).__name__}: {_words(error)}"
-
-
-def _words(text):
-    return " ".join(str(text).split())
+    return f"--config can't be read: {type(error).__name__}: {one_line(error)}"
 
 
 if __name__ == "__main__":

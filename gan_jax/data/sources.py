@@ -8,8 +8,8 @@ import jax
 import numpy as np
 
 from gan_jax.data import batches, mixtures
-from gan_jax.data.batches import Batch as Batch
-from gan_jax.data.images import NAMES, open_images, read_images
+from gan_jax.data.batches import Batch
+from gan_jax.data.images import open_images, read_images
 from gan_jax.data.stream import BatchStream
 from gan_jax.errors import UserError
 
@@ -32,11 +32,6 @@ class Source(NamedTuple):
     arrays: Any
     draw: Callable[..., Batch] | None
     stream: Callable[[int, int, int], BatchStream] | None
-
-
-def names() -> tuple[str, ...]:
-    """The names that are known without asking TFDS; any other name is taken for one of its image sets."""
-    return NAMES
 
 
 def is_points(name: str) -> bool:

@@ -5,7 +5,7 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-from gan_jax.errors import UserError
+from gan_jax.errors import UserError, one_line
 from gan_jax.reports import atomic
 
 MODES = ("disabled", "offline", "online")
@@ -49,7 +49,7 @@ def start_wandb(mode: str, workdir: str | os.PathLike[str], name: str, config: d
             settings=_quiet_settings(),
         )
     except wandb.Error as error:
-        reason = " ".join(str(error).split())
+        reason = one_line(error)
         raise UserError(f"wandb.mode is {mode} and wandb says: {reason}; or set wandb.mode=offline") from error
     atomic.write(id_file, run_id.encode())
     return run

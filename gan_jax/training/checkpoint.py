@@ -12,7 +12,7 @@ import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers
 
 from gan_jax import quiet
-from gan_jax.errors import DivergedError, UserError
+from gan_jax.errors import DivergedError, UserError, one_line
 
 KEPT = 3
 # What decides which evaluation is the best, where an evaluation has it; smaller is better.
@@ -77,7 +77,7 @@ def _read(manager, step, item, how):
         with quiet.absl_errors_only():
             return manager.restore(step, args=ocp.args.Composite(**{item: how}))[item]
     except Exception as error:  # orbax raises as many kinds as there are ways to damage a folder
-        reason = " ".join(str(error).split())[:100]
+        reason = one_line(error)[:100]
         folder = manager.directory / str(step)
         raise UserError(f"{folder} can't be read ({reason}): remove it to go on from the checkpoint before") from error
 

@@ -31,6 +31,7 @@ from gan_jax.training.state import DATA, build_networks, create_state
 from gan_jax.training.step import make_train_step
 
 BLOCK_SECONDS = 0.5
+RECORDS = METRICS, EVALUATIONS = "metrics.jsonl", "evaluation.jsonl"
 
 
 class Run(NamedTuple):
@@ -94,7 +95,7 @@ def _begin(run):
         about = checkpoint.about(run.manager, step)
         if run.stream:
             run.stream.set_state(about["position"])
-    for file in ("metrics.jsonl", "evaluation.jsonl"):
+    for file in RECORDS:
         scalars.truncate_after(run.workdir / file, step or 0)
     return state, sums
 
@@ -210,7 +211,7 @@ def _take_means(carry, steps):
 
 def _log(run, bar, step, means):
     record = {name: float(value) for name, value in means.items()}
-    scalars.append(run.workdir / "metrics.jsonl", {"step": step} | record)
+    scalars.append(run.workdir / METRICS, {"step": step} | record)
     bar.update(step, record)
     if run.wandb:
         run.wandb.log(record, step=step)
@@ -237,7 +238,7 @@ def sample_path(workdir: pathlib.Path, step: int) -> pathlib.Path:
 def evaluate(run: Run, state) -> dict[str, Any]:
     """Evaluates the averaged generator, and writes a line of evaluation.jsonl."""
     record = evaluation.evaluate(run.config, run.generator, state)
-    scalars.append(run.workdir / "evaluation.jsonl", record)
+    scalars.append(run.workdir / EVALUATIONS, record)
     if run.wandb:
         numbers = {name: value for name, value in record.items() if isinstance(value, int | float)}
         run.wandb.log(numbers, step=record["step"])
@@ -246,7 +247,7 @@ def evaluate(run: Run, state) -> dict[str, Any]:
 
 def draw_curves(workdir: pathlib.Path, name: str) -> None:
     """DIR/curves.png, of all that metrics.jsonl and evaluation.jsonl hold."""
-    records, evaluations = scalars.read(workdir / "metrics.jsonl"), scalars.read(workdir / "evaluation.jsonl")
+    records, evaluations = (scalars.read(workdir / file) for file in RECORDS)
     evaluations.sort(key=lambda record: record["step"])  # some were made later, of an earlier checkpoint
     pictures.curves(workdir / "curves.png", records, name, evaluations)
 
