@@ -1,27 +1,48 @@
 """Convolutions closed under differentiation.
 
-A gradient penalty needs gradients of gradients of convolutions. XLA on a CPU has no fast path for the convolutions that
-these produce (dilated ones, and ones with batch and features swapped), and inside a loop it has none for a plain weight
-gradient either. So every convolution here is written with stride-1, undilated maps alone, of two kinds:
+A convolution layer is one trilinear form, of images x, a kernel w and images y,
 
-    correlate(x, w)[n, i, j, o]        = sum over p, q, c of  x[n, i+p, j+q, c] w[p, q, c, o]
-    weight_gradient(x, y)[p, q, c, o]  = sum over n, i, j of  x[n, i+p, j+q, c] y[n, i, j, o]
+    T(x, w, y) = sum over n, i, j, p, q, c, o of  x[n, s i + p - t, s j + q - l, c]  w[p, q, c, o]  y[n, i, j, o]
 
-Both are bilinear, and <correlate(x, w), y> = <w, weight_gradient(x, y)>. The third way to read this trilinear form,
-as linear in x, is a correlation again: of y, padded by the kernel's size less one, with the kernel turned by 180
-degrees and its channels swapped (`input_gradient`). So each map's derivatives are the two maps again, to any order:
+with stride s, t rows of zeros above x and l columns to its left. It is read in three ways, each a bilinear map: what
+stands in front of y, of w, or of x.
 
-    correlate:        dx = input_gradient(dy, w)      dw = weight_gradient(x, dy)
-    weight_gradient:  dx = input_gradient(y, dw)      dy = correlate(x, dw)
+    T(x, w, y)  =  <correlate(x, w), y>  =  <w, weight_gradient(x, y)>  =  <x, input_gradient(y, w)>
 
-Strides become reshapes. A 4x4 convolution of stride 2 sees its input in 2x2 blocks: after `space_to_depth` it is a 2x2
-convolution of stride 1 over 4 times the channels. Its transpose is a 2x2 convolution to 4 times the channels, followed
-by `depth_to_space`.
+The first is the convolution of deep learning, the third its transpose (what GAN generators are made of). And since a
+bilinear map is linear in each argument, its derivative in one argument is another reading of the same form:
 
-On a CPU `weight_gradient` is one matrix product for each kernel tap; elsewhere the native convolution is the right one.
-All images are [n, h, w, c], all kernels [h, w, c_in, c_out]. Reverse mode only: a forward-mode derivative (`jax.jvp`)
-of these raises a TypeError.
+    correlate:         dx = input_gradient(dy, w)     dw = weight_gradient(x, dy)
+    weight_gradient:   dx = input_gradient(y, dw)     dy = correlate(x, dw)
+    input_gradient:    dy = correlate(dx, w)          dw = weight_gradient(dx, y)
+
+So the three maps are closed: a gradient, the gradient of a gradient penalty, and all that come after are made of these
+three, and whoever makes three things fast has made every derivative fast. That needs doing by hand, because XLA's own
+rules lead elsewhere. On a CPU it has fast code for a convolution of images [n, h, w, c] by a kernel [h, w, c, o], of any
+stride and with holes in the kernel. Its rule for weights asks for a convolution with batch and channels swapped, which
+falls to a naive loop: 200 times slower. So the maps are written, for a CPU, in the words that it understands:
+
+  * `correlate` is a native convolution.
+  * `weight_gradient` is one as well, whose batch is x's channels, whose channels are the batch, and whose kernel is y,
+    with holes where the stride skips: sum over (i, j, n) of x'[c, p + s i, q + s j, n] y'[i, j, n, o]. Once x and y are
+    really transposed, and not only said to be, it is an ordinary convolution.
+  * `input_gradient` of stride 1 is `correlate` of y with the kernel turned by 180 degrees. Of a larger stride s, it is one
+    matrix product, y times all taps of the kernel, which are then added up where they overlap: k*k planes of which each
+    pixel receives about (k/s)^2. The dilated convolution instead would multiply by the zeros between y's pixels.
+
+On other platforms all three are native convolutions, which cuDNN and the TPU compiler know by their shapes. The
+platform is asked for inside the maps, while the program is lowered, so networks know nothing of it.
+
+A population under `vmap`, each member with its own kernel, goes through a CPU's convolutions one member after another:
+XLA would make grouped convolutions of them, for which a CPU has no fast code.
+
+All images are [n, h, w, c], all kernels [h, w, c_in, c_out], in float32 or bfloat16. Reverse mode, to any order:
+a forward-mode derivative (`jax.jvp`, `jax.linearize`) raises a TypeError. What a forward-mode derivative is wanted
+for, a reverse-mode one of a reverse-mode one gives: `jax.vjp` of the linear function that `jax.vjp` returns.
 """
+
+import functools
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -30,105 +51,198 @@ from flax import linen as nn
 _LAYOUT = ("NHWC", "HWIO", "NHWC")
 
 
-@jax.custom_vjp
-def correlate(x, w):
-    """Valid, stride-1 cross-correlation: x [n, h, w, c], w [p, q, c, o] -> [n, h-p+1, w-q+1, o]."""
-    return jax.lax.conv_general_dilated(x, w, (1, 1), "VALID", dimension_numbers=_LAYOUT)
+class Window(NamedTuple):
+    """How a kernel moves over an image: in steps of `stride`, from `padding` zeros before it to as many after it.
+
+    `padding` is ((top, bottom), (left, right)) and such that the last step ends at the last padded row and column;
+    a negative number leaves rows out. So the three shapes of a convolution determine each other:
+    h + top + bottom = s (i - 1) + p, for x [n, h, ...], w [p, ...] and y [n, i, ...], and so for the columns.
+    """
+
+    stride: int = 1
+    padding: tuple[tuple[int, int], tuple[int, int]] = ((0, 0), (0, 0))
 
 
-@jax.custom_vjp
-def weight_gradient(x, y):
-    """Derivative of <correlate(x, w), y> by w: x [n, h, w, c], y [n, h-p+1, w-q+1, o] -> [p, q, c, o]."""
-    return jax.lax.platform_dependent(x, y, cpu=_weight_gradient_by_taps, default=_weight_gradient_native)
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def correlate(x, w, window=Window()):
+    """Cross-correlation: images x [n, h, w, c], kernel w [p, q, c, o] -> images [n, i, j, o]."""
+    return _by_platform(_correlate_native, _correlate_native)(x, w, window)
 
 
-def input_gradient(y, w):
-    """Derivative of <correlate(x, w), y> by x: y [n, h-p+1, w-q+1, o], w [p, q, c, o] -> [n, h, w, c]."""
-    height, width = w.shape[0] - 1, w.shape[1] - 1
-    padded = jnp.pad(y, ((0, 0), (height, height), (width, width), (0, 0)))
-    return correlate(padded, jnp.flip(w, (0, 1)).swapaxes(2, 3))
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def weight_gradient(x, y, window=Window()):
+    """Derivative of <correlate(x, w), y> by w: images x [n, h, w, c] and y [n, i, j, o] -> kernel [p, q, c, o]."""
+    return _by_platform(_weight_gradient_transposed, _weight_gradient_native)(x, y, window)
 
 
-def _weight_gradient_by_taps(x, y):
-    rows, columns = y.shape[1], y.shape[2]
-
-    def tap(p, q):
-        return jnp.einsum("nijc,nijo->co", x[:, p : p + rows, q : q + columns], y)
-
-    taps = [[tap(p, q) for q in range(x.shape[2] - columns + 1)] for p in range(x.shape[1] - rows + 1)]
-    return jnp.stack([jnp.stack(row) for row in taps])
-
-
-def _weight_gradient_native(x, y):
-    """As a convolution whose batch is the channels of x, and whose kernel is y."""
-    return jax.lax.conv_general_dilated(x, y, (1, 1), "VALID", dimension_numbers=("CHWN", "IHWO", "HWNC"))
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def input_gradient(y, w, window=Window()):
+    """Derivative of <correlate(x, w), y> by x: images y [n, i, j, o], kernel w [p, q, c, o] -> images [n, h, w, c]."""
+    on_cpu = _input_gradient_native if window.stride == 1 else _input_gradient_by_taps
+    return _by_platform(on_cpu, _input_gradient_native)(y, w, window)
 
 
 correlate.defvjp(
-    lambda x, w: (correlate(x, w), (x, w)),
-    lambda saved, dy: (input_gradient(dy, saved[1]), weight_gradient(saved[0], dy)),
+    lambda x, w, window: (correlate(x, w, window), (x, w)),
+    lambda window, saved, dy: (input_gradient(dy, saved[1], window), weight_gradient(saved[0], dy, window)),
 )
 weight_gradient.defvjp(
-    lambda x, y: (weight_gradient(x, y), (x, y)),
-    lambda saved, dw: (input_gradient(saved[1], dw), correlate(saved[0], dw)),
+    lambda x, y, window: (weight_gradient(x, y, window), (x, y)),
+    lambda window, saved, dw: (input_gradient(saved[1], dw, window), correlate(saved[0], dw, window)),
+)
+input_gradient.defvjp(
+    lambda y, w, window: (input_gradient(y, w, window), (y, w)),
+    lambda window, saved, dx: (correlate(dx, saved[1], window), weight_gradient(dx, saved[0], window)),
 )
 
 
-def space_to_depth(x):
-    """Each 2x2 block becomes one pixel: [..., 2h, 2w, c] -> [..., h, w, 4c], channels in the order (row, column, c)."""
-    *lead, height, width, channels = x.shape
-    blocks = x.reshape(*lead, height // 2, 2, width // 2, 2, channels)
-    return jnp.moveaxis(blocks, -4, -3).reshape(*lead, height // 2, width // 2, 4 * channels)
+def _correlate_native(x, w, window):
+    strides = (window.stride, window.stride)
+    return jax.lax.conv_general_dilated(x, w, strides, window.padding, dimension_numbers=_LAYOUT)
 
 
-def depth_to_space(x):
-    """The inverse of `space_to_depth`: [..., h, w, 4c] -> [..., 2h, 2w, c]."""
-    *lead, height, width, channels = x.shape
-    pixels = x.reshape(*lead, height, width, 2, 2, channels // 4)
-    return jnp.moveaxis(pixels, -3, -4).reshape(*lead, 2 * height, 2 * width, channels // 4)
+def _weight_gradient_native(x, y, window, layout=("CHWN", "IHWO", "HWNC")):
+    """As a convolution whose batch is the channels of x, and whose kernel is y with holes of the stride."""
+    holes = (window.stride, window.stride)
+    return jax.lax.conv_general_dilated(x, y, (1, 1), window.padding, rhs_dilation=holes, dimension_numbers=layout)
+
+
+def _weight_gradient_transposed(x, y, window):
+    """The same, after transposing in earnest."""
+    by_channel = _weight_gradient_native(x.transpose(3, 1, 2, 0), y.transpose(1, 2, 0, 3), window, _LAYOUT)
+    return by_channel.transpose(1, 2, 0, 3)
+
+
+def _input_gradient_native(y, w, window):
+    """As a convolution of y, with stride - 1 zeros between its pixels, by the turned kernel."""
+    padding = [
+        (size - 1 - before, size - 1 - after) for size, (before, after) in zip(w.shape, window.padding, strict=False)
+    ]
+    turned = jnp.flip(w, (0, 1)).swapaxes(2, 3)
+    holes = (window.stride, window.stride)
+    return jax.lax.conv_general_dilated(y, turned, (1, 1), padding, lhs_dilation=holes, dimension_numbers=_LAYOUT)
+
+
+def _input_gradient_by_taps(y, w, window):
+    """As one matrix product with all taps, [n i j, o] x [o, p q c], whose overlapping planes are then added up."""
+    products = jnp.einsum("nijo,pqco->nijpqc", y, w)
+    return _overlap_add(products, window)
+
+
+def _overlap_add(products, window):
+    """image[s i + p - top, s j + q - left] is the sum of products[i, j, p, q]: [n, i, j, p, q, c] -> [n, h, w, c].
+
+    A step of the stride moves the kernel by one block of s x s pixels, and it covers `reach` of them: so it is cut into
+    blocks, of which those of the same place are added up.
+    """
+    stride, ((top, bottom), (left, right)) = window
+    batch, rows, columns, height, width, channels = products.shape
+    down, across = -(-height // stride), -(-width // stride)
+    filled = ((0, down * stride - height), (0, across * stride - width))
+    blocks = jnp.pad(products, ((0, 0), (0, 0), (0, 0), *filled, (0, 0)))
+    blocks = blocks.reshape(batch, rows, columns, down, stride, across, stride, channels)
+    summed = sum(
+        jnp.pad(blocks[:, :, :, a, :, b], ((0, 0), (a, down - 1 - a), (b, across - 1 - b), (0, 0), (0, 0), (0, 0)))
+        for a in range(down)
+        for b in range(across)
+    )
+    image = summed.swapaxes(2, 3).reshape(batch, (rows + down - 1) * stride, (columns + across - 1) * stride, channels)
+    image_height = stride * (rows - 1) + height - top - bottom
+    image_width = stride * (columns - 1) + width - left - right
+    return image[:, top : top + image_height, left : left + image_width]
+
+
+def _by_platform(on_cpu, elsewhere):
+    """A bilinear map that is one function on a CPU, for each member of a population in turn, and another elsewhere."""
+
+    def bilinear(a, b, window):
+        cpu = _member_by_member(functools.partial(on_cpu, window=window))
+        return jax.lax.platform_dependent(a, b, cpu=cpu, default=functools.partial(elsewhere, window=window))
+
+    return bilinear
+
+
+def _member_by_member(bilinear):
+    """The same function, but for `vmap` over both arguments, which loops over the pairs."""
+    mapped = jax.custom_batching.custom_vmap(bilinear)
+
+    @mapped.def_vmap
+    def rule(axis_size, batched, a, b):
+        if all(batched):
+            return jax.lax.map(lambda pair: mapped(*pair), (a, b)), True
+        return jax.vmap(bilinear, [0 if axis else None for axis in batched])(a, b), True
+
+    return mapped
 
 
 class Conv(nn.Module):
-    """4x4 convolution of stride 2 and padding 1, which halves an even image: [n, 2h, 2w, c] -> [n, h, w, features].
+    """Convolution, with flax's parameters: [n, h, w, c] -> [n, i, j, features].
 
-    The kernel parameter is [4, 4, c, features], as in flax and PyTorch.
+    Attributes:
+      features: channels of the output.
+      kernel_size, stride: the same for rows and columns.
+      padding: `SAME` for ceil(h / stride) rows, as if zeros lay around the image (an odd one more after it than before
+        it), or `VALID` for as many as whole windows fit.
+      use_bias, kernel_init: as in flax.
+      dtype: of the computation, such as bfloat16; None for that of the input and the parameters, which are float32.
     """
 
     features: int
+    kernel_size: int = 4
+    stride: int = 2
+    padding: str = "SAME"
     use_bias: bool = True
     kernel_init: nn.initializers.Initializer = nn.initializers.lecun_normal()
+    dtype: Any = None
 
     @nn.compact
     def __call__(self, x):
-        kernel = self.param("kernel", self.kernel_init, (4, 4, x.shape[-1], self.features))
-        # The kernel, as an image whose channels are (c_in, c_out), falls into the same 2x2 blocks as the input.
-        blocks = space_to_depth(kernel.reshape(4, 4, -1)).reshape(2, 2, 4 * x.shape[-1], self.features)
-        padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
-        return _add_bias(self, correlate(space_to_depth(padded), blocks))
+        return _with_parameters(self, x, lambda x, kernel: correlate(x, kernel, _window(self, x.shape[1:3])))
 
 
 class ConvTranspose(nn.Module):
-    """4x4 transposed convolution of stride 2 and padding 1, which doubles an image: [n, h, w, c] -> [n, 2h, 2w, o].
+    """Transposed convolution, [n, i, j, c] -> [n, h, w, features]; attributes as those of `Conv`.
 
-    The kernel parameter is [4, 4, c, features]: input pixel (i, j) adds x[i, j, c] kernel[p, q, c, o] to output pixel
-    (2i + p - 1, 2j + q - 1), as PyTorch's `ConvTranspose2d(kernel_size=4, stride=2, padding=1)` does.
+    The kernel parameter is [p, q, c, features]: input pixel (i, j) adds x[i, j, c] kernel[p, q, c, o] to output pixel
+    (s i + p - t, s j + q - l), as in PyTorch's `ConvTranspose2d`; flax's `ConvTranspose` turns its kernel. There are
+    s i output rows for `SAME`, and s (i - 1) + max(p, s) for `VALID`.
     """
 
     features: int
+    kernel_size: int = 4
+    stride: int = 2
+    padding: str = "SAME"
     use_bias: bool = True
     kernel_init: nn.initializers.Initializer = nn.initializers.lecun_normal()
+    dtype: Any = None
 
     @nn.compact
     def __call__(self, x):
-        kernel = self.param("kernel", self.kernel_init, (4, 4, x.shape[-1], self.features))
-        # Output (2I + r - 1, 2J + s - 1), of block (I, J), hears input (I - a, J - b) through kernel (2a + r, 2b + s).
-        taps = kernel.reshape(2, 2, 2, 2, x.shape[-1], self.features)[::-1, :, ::-1]
-        blocks = taps.transpose(0, 2, 4, 1, 3, 5).reshape(2, 2, x.shape[-1], 4 * self.features)
-        padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
-        return _add_bias(self, depth_to_space(correlate(padded, blocks))[:, 1:-1, 1:-1])
+        overhang = max(self.kernel_size - self.stride, 0) if self.padding == "VALID" else 0
+        window = _window(self, [self.stride * size + overhang for size in x.shape[1:3]])
+        return _with_parameters(self, x, lambda x, kernel: input_gradient(x, kernel.swapaxes(2, 3), window))
 
 
-def _add_bias(module, y):
-    if not module.use_bias:
-        return y
-    return y + module.param("bias", nn.initializers.zeros_init(), (module.features,))
+def _with_parameters(layer, x, bilinear):
+    kernel = layer.param("kernel", layer.kernel_init, (layer.kernel_size,) * 2 + (x.shape[-1], layer.features))
+    bias = layer.param("bias", nn.initializers.zeros_init(), (layer.features,)) if layer.use_bias else None
+    x, kernel, bias = nn.dtypes.promote_dtype(x, kernel, bias, dtype=layer.dtype)
+    return bilinear(x, kernel) if bias is None else bilinear(x, kernel) + bias
+
+
+def _window(layer, sizes):
+    """The window of a layer over an image of these sizes."""
+
+    def around(size):
+        if layer.padding == "SAME":
+            steps = -(-size // layer.stride)
+        elif layer.padding == "VALID":
+            steps = (size - layer.kernel_size) // layer.stride + 1
+        else:
+            raise ValueError(f"padding={layer.padding!r} of a convolution; give SAME or VALID")
+        total = layer.stride * (steps - 1) + layer.kernel_size - size
+        before = max(total, 0) // 2
+        return before, total - before
+
+    height, width = map(around, sizes)
+    return Window(layer.stride, (height, width))

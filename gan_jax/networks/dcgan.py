@@ -46,7 +46,7 @@ class Generator(nn.Module):
         for _ in range(doublings - 1):
             x = nn.relu(Norm(self.norm, train, self.momentum)(x))
             channels //= 2
-            x = ConvTranspose(channels, use_bias, _INIT_TRANSPOSE)(x)
+            x = ConvTranspose(channels, use_bias=use_bias, kernel_init=_INIT_TRANSPOSE)(x)
         x = nn.relu(Norm(self.norm, train, self.momentum)(x))
         # Half of that deviation: the first images lie where tanh is steep, and 500 steps on they are visibly cleaner.
         return jnp.tanh(ConvTranspose(self.shape[2], kernel_init=_INIT)(x))
@@ -65,7 +65,7 @@ class Critic(nn.Module):
         x = samples
         for layer in range(halvings):
             norm = self.norm if layer else "none"
-            x = Conv(self.width * 2**layer, norm != "batch", _INIT)(x)
+            x = Conv(self.width * 2**layer, use_bias=norm != "batch", kernel_init=_INIT)(x)
             x = nn.leaky_relu(Norm(norm, train)(x), 0.2)
         return nn.Dense(1, kernel_init=_INIT)(x.reshape(x.shape[0], -1))[:, 0]
 

@@ -86,8 +86,7 @@ def _finished(config, workdir, name, manager):
 
 def _begin(run):
     """(state, metric sums): of the last checkpoint, or fresh. What was written after that checkpoint is dropped."""
-    state = create_state(run.config, run.source.shape)
-    sums = _zero_sums(run, state)
+    state, sums = fresh_carry(run.config, run.source)
     step = run.manager.latest_step()
     if step is not None:
         state = checkpoint.restore(run.manager, step, "state", state)
@@ -103,7 +102,7 @@ def _begin(run):
 def _run_steps(run, carry) -> int:
     """Runs to the last step or to a signal, saves, and returns the signal's number (0: none)."""
     config, step = run.config, int(carry[0].step)
-    advance, block_size = _make_advance(run), _BlockSize()
+    advance, block_size = make_advance(config, run.source, run.stream), _BlockSize()
     unwritten: list[Callable[[], None]] = []
     with _Signals() as signals, Progress(config.steps, step) as bar:
         while step < config.steps and not signals.received:
@@ -156,9 +155,11 @@ def _call_all(functions):
         function()
 
 
-def _make_advance(run):
-    """(carry, steps) -> (carry, a scalar that is there when the steps are done), without waiting for it."""
-    config, source = run.config, run.source
+def make_advance(config: ml_collections.ConfigDict, source: sources.Source, stream: Any = None) -> Callable[..., Any]:
+    """(carry, steps) -> (carry, a scalar that is there when the steps are done), without waiting for it.
+
+    The carry is that of `fresh_carry`, and is donated. A source that does not draw its batches needs its `stream`.
+    """
     train_step = make_train_step(config, source.shape)
 
     def step_and_sum(carry, batch):
@@ -181,26 +182,25 @@ def _make_advance(run):
         return carry, carry[0].step + 0
 
     def streamed_block(carry, steps):
-        for batch in itertools.islice(run.stream, steps):
+        for batch in itertools.islice(stream, steps):
             carry, done = streamed_step(carry, jax.device_put(batch))
         return carry, done
 
-    if run.stream:
+    if stream:
         return streamed_block
     arrays = jax.device_put(source.arrays)
     return lambda carry, steps: block(carry, arrays, steps)
 
 
-def _zero_sums(run, state):
-    """One float32 zero for each of the step's metrics."""
-    config, shape = run.config, run.source.shape
-    rows = (config.n_critic, config.batch_size)
+def fresh_carry(config: ml_collections.ConfigDict, source: sources.Source) -> tuple[Any, dict[str, jax.Array]]:
+    """(state before the first step, sums of the step's metrics: one float32 zero for each)."""
+    state, rows = create_state(config, source.shape), (config.n_critic, config.batch_size)
 
     def one_step(state):
-        batch = batches.Batch(jnp.zeros((*rows, *shape)), jnp.zeros(rows, jnp.int32))
-        return make_train_step(config, shape)(state, batch)[1]
+        batch = batches.Batch(jnp.zeros((*rows, *source.shape)), jnp.zeros(rows, jnp.int32))
+        return make_train_step(config, source.shape)(state, batch)[1]
 
-    return jax.tree.map(lambda metric: jnp.zeros(metric.shape, metric.dtype), jax.eval_shape(one_step, state))
+    return state, jax.tree.map(lambda metric: jnp.zeros(metric.shape, metric.dtype), jax.eval_shape(one_step, state))
 
 
 @functools.partial(jax.jit, donate_argnums=0, static_argnums=1)

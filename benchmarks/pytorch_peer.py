@@ -1,0 +1,133 @@
+"""The same GANs in PyTorch, as its users write them: modules, autograd, torch.optim and a Python loop.
+
+Like ours, but without what only ours does in every step: no average of the generator, no metrics, and images that were
+turned to float32 beforehand. So what is measured against it is measured in its favour.
+"""
+
+import numpy as np
+import torch
+from torch import nn
+
+
+def make_step(config, shape, images, is_compiled):
+    """A function that makes one generator step: n_critic updates of the critic, then one of the generator.
+
+    images: float32 [n, h, w, c] in [-1, 1], or None for the ring of eight Gaussians. is_compiled: whether both losses go
+    through `torch.compile`, whose backward pass can't be derived again, so not those with a penalty.
+    """
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    generator, critic = (
+        network.to(device, memory_format=_memory_format(shape)) for network in _networks(config, shape)
+    )
+    generator_optimizer = _optimizer(config, generator, config.optimizer.generator_lr)
+    critic_optimizer = _optimizer(config, critic, config.optimizer.critic_lr)
+    draw = _ring(device) if images is None else _minibatches(images, device)
+    batch = config.batch_size
+
+    def sample():
+        return generator(torch.randn(batch, config.network.latent_dim, device=device))
+
+    def critic_loss(real, fake):
+        total = _critic_loss(config, critic(real), critic(fake))
+        if config.penalty.name == "gradient_penalty":
+            total = total + config.penalty.weight * _gradient_penalty(critic, real, fake)
+        return total
+
+    def generator_loss():
+        return _generator_loss(config, critic(sample()))
+
+    if is_compiled:
+        critic_loss, generator_loss = torch.compile(critic_loss), torch.compile(generator_loss)
+
+    def step():
+        for _ in range(config.n_critic):
+            with torch.no_grad():
+                fake = sample()
+            critic_optimizer.zero_grad()
+            critic_loss(draw(batch), fake).backward()
+            critic_optimizer.step()
+            if config.weight_clip:
+                with torch.no_grad():
+                    for weight in critic.parameters():
+                        weight.clamp_(-config.weight_clip, config.weight_clip)
+        critic.requires_grad_(False)
+        generator_optimizer.zero_grad()
+        generator_loss().backward()
+        generator_optimizer.step()
+        critic.requires_grad_(True)
+
+    return step
+
+
+def _networks(config, shape):
+    make = _dcgan if len(shape) == 3 else _mlp
+    return make(config.network, shape)
+
+
+def _mlp(settings, shape):
+    def stack(sizes, activation):
+        layers = []
+        for size, next_size in zip(sizes, sizes[1:], strict=False):
+            layers += [nn.Linear(size, next_size), activation]
+        return nn.Sequential(*layers[:-1])
+
+    hidden = [settings.width] * settings.depth
+    generator = stack([settings.latent_dim, *hidden, shape[0]], nn.ReLU())
+    return generator, nn.Sequential(*stack([shape[0], *hidden, 1], nn.LeakyReLU(0.2)), nn.Flatten(0))
+
+
+def _dcgan(settings, shape):
+    size, _, colours = shape
+    doublings = int(np.log2(size // 4))
+    widths = [settings.width * 2**i for i in range(doublings)]
+    down, up = [], []
+    for i, (c_in, c_out) in enumerate(zip([colours, *widths], widths, strict=False)):
+        is_normed = settings.critic_norm == "batch" and i > 0
+        down += [nn.Conv2d(c_in, c_out, 4, 2, 1, bias=not is_normed)]
+        down += [nn.BatchNorm2d(c_out)] * is_normed + [nn.LeakyReLU(0.2)]
+    critic = nn.Sequential(*down, nn.Flatten(), nn.Linear(widths[-1] * 16, 1), nn.Flatten(0))
+    for c_in, c_out in zip(widths[::-1], widths[-2::-1], strict=False):
+        up += [nn.BatchNorm2d(c_in), nn.ReLU(), nn.ConvTranspose2d(c_in, c_out, 4, 2, 1, bias=False)]
+    up += [nn.BatchNorm2d(widths[0]), nn.ReLU(), nn.ConvTranspose2d(widths[0], colours, 4, 2, 1), nn.Tanh()]
+    project = [nn.Linear(settings.latent_dim, widths[-1] * 16, bias=False), nn.Unflatten(1, (widths[-1], 4, 4))]
+    return nn.Sequential(*project, *up), critic
+
+
+def _memory_format(shape):
+    return torch.channels_last if len(shape) == 3 else torch.contiguous_format
+
+
+def _optimizer(config, network, learning_rate):
+    if config.optimizer.name == "rmsprop":
+        return torch.optim.RMSprop(network.parameters(), learning_rate)
+    return torch.optim.Adam(network.parameters(), learning_rate, betas=(config.optimizer.b1, config.optimizer.b2))
+
+
+def _ring(device):
+    angles = 2 * np.pi * torch.arange(8, device=device) / 8
+    means = torch.stack([angles.cos(), angles.sin()], 1)
+    return lambda n: means[torch.randint(8, (n,), device=device)] + 0.01 * torch.randn(n, 2, device=device)
+
+
+def _minibatches(images, device):
+    images = torch.tensor(images, device=device).permute(0, 3, 1, 2).to(memory_format=torch.channels_last)
+    return lambda n: images[torch.randint(len(images), (n,), device=device)]
+
+
+def _critic_loss(config, real_logits, fake_logits):
+    if config.loss == "wasserstein":
+        return fake_logits.mean() - real_logits.mean()
+    return nn.functional.softplus(-real_logits).mean() + nn.functional.softplus(fake_logits).mean()
+
+
+def _generator_loss(config, fake_logits):
+    if config.loss == "wasserstein":
+        return -fake_logits.mean()
+    return nn.functional.softplus(-fake_logits).mean()
+
+
+def _gradient_penalty(critic, real, fake):
+    t = torch.rand(len(real), *[1] * (real.dim() - 1), device=real.device)
+    x_hat = (t * real + (1 - t) * fake).requires_grad_()
+    (slopes,) = torch.autograd.grad(critic(x_hat).sum(), x_hat, create_graph=True)
+    return ((slopes.flatten(1).norm(dim=1) - 1) ** 2).mean()

@@ -1,0 +1,395 @@
+"""Seconds per generator step: ours, the same networks of stock flax, and PyTorch, alternating in one run.
+
+    pip install '.[benchmark]' && python benchmarks/train_step.py [--cases NAME ...] [--rounds N] [--json FILE]
+
+Every contender is a process of its own, and one works while the others wait. In each round each makes a few steps, so
+that a busy machine is busy for all of them. What is timed is what training runs: the compiled block of steps of
+`gan_jax.training.loop`, which draws the minibatches too. Columns:
+
+    median, min    seconds per generator step, over the rounds
+    images/s       reals that the critic saw in a second: n_critic * batch_size / median
+    compile        seconds that the first step took beyond a later one
+    memory         peak of the process (of the GPU, where there is one) beyond what it held after its imports, MB
+    of GEMM        products and sums of the matrix products, counted by `flops`, in the best round, over the rate
+                   of a 2048 x 2048 float32 matrix product in its own best round
+    against        its median over that of ours, or of the contender named
+"""
+
+import argparse
+import functools
+import importlib.metadata
+import json
+import multiprocessing
+import os
+import pathlib
+import platform
+import resource
+import runpy
+import statistics
+import sys
+import time
+from typing import NamedTuple
+
+
+class Case(NamedTuple):
+    """A system to train: what differs from the defaults of its data, and what is tried on it."""
+
+    title: str
+    experiment: str
+    data: str
+    fields: dict
+    contenders: tuple[str, ...]
+
+
+_IMAGES = {"network.width": 64, "batch_size": 64, "data.image_size": 32}
+_JAX = ("ours", "ours, unrolled", "stock flax")
+_POPULATION = ("ours", "ours, 8 at once", "stock flax", "stock flax, 8 at once")
+CASES = {
+    "dcgan_wgan_gp": Case(
+        "DCGAN 32x32x3, width 64, batch 64, WGAN-GP", "wgan_gp", "cifar10", _IMAGES, (*_JAX, "PyTorch")
+    ),
+    "dcgan_wgan": Case(
+        "DCGAN 32x32x3, width 64, batch 64, WGAN with clipping",
+        "wgan",
+        "cifar10",
+        _IMAGES,
+        (*_JAX, "PyTorch", "PyTorch, compiled"),
+    ),
+    "dcgan64_gan": Case(
+        "DCGAN 64x64x3, width 64, batch 64, non-saturating",
+        "gan",
+        "cifar10",
+        _IMAGES | {"data.image_size": 64},
+        ("ours", "stock flax", "PyTorch", "PyTorch, compiled"),
+    ),
+    "mlp128_wgan_gp": Case(
+        "2-D, 3x128, batch 256, WGAN-GP", "wgan_gp", "ring", {"network.width": 128}, ("ours", "PyTorch")
+    ),
+    "mlp512_wgan_gp": Case(
+        "2-D, 3x512, batch 256, WGAN-GP", "wgan_gp", "ring", {"network.width": 512}, ("ours", "PyTorch")
+    ),
+    "mlp64_wgan_gp": Case(
+        "2-D, 3x64, batch 64, WGAN-GP",
+        "wgan_gp",
+        "ring",
+        {"network.width": 64, "batch_size": 64},
+        ("ours", "PyTorch"),
+    ),
+    "population": Case(
+        "population of DCGANs 32x32x3, width 8, batch 16, WGAN-GP",
+        "wgan_gp",
+        "cifar10",
+        {"network.width": 8, "batch_size": 16, "data.image_size": 32},
+        _POPULATION,
+    ),
+}
+AT_ONCE, MEMBERS = "at once", 8
+SLOW = ("stock flax", "stock flax, 8 at once")  # seconds to minutes a step: one round is enough
+MATRIX = 2048
+
+
+def main():
+    options = _options()
+    results = {"machine": machine(), "cases": {}}
+    print(results["machine"])
+    for name in options.cases:
+        rows = race(name, options)
+        results["cases"][name] = rows
+        print(f"\n### {CASES[name].title}\n\n{table(rows)}", flush=True)
+        if options.json:
+            pathlib.Path(options.json).write_text(json.dumps(results, indent=1) + "\n")
+
+
+def _options():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES), help="default: all")
+    parser.add_argument("--contenders", nargs="+", help="those to run, besides ours; default: all of each case")
+    parser.add_argument("--rounds", type=int, default=7, help="default: 7")
+    parser.add_argument("--seconds", type=float, default=1.0, help="that each contender works in a round; default: 1")
+    parser.add_argument("--json", help="file for the figures, as JSON")
+    return parser.parse_args()
+
+
+def machine() -> str:
+    """Processor, cores, GPU if any, and versions."""
+    with open("/proc/cpuinfo") as file:
+        processor = next(line.split(":")[1].strip() for line in file if line.startswith("model name"))
+    packages = ["jax", "jaxlib", "flax", "torch"]
+    versions = ", ".join(f"{name} {_version(name)}" for name in packages)
+    return f"{processor}, {len(os.sched_getaffinity(0))} cores; Python {platform.python_version()}, {versions}"
+
+
+def _version(package):
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def race(name, options):
+    """Rows of figures, by contender, of one case."""
+    wanted = [c for c in CASES[name].contenders if not options.contenders or c == "ours" or c in options.contenders]
+    contenders = {contender: _Contender(name, contender) for contender in [*wanted, "GEMM"]}
+    first = {contender: process.start() for contender, process in contenders.items()}
+    if "error" in first["ours"]:
+        sys.exit(first["ours"]["error"])
+    running = [contender for contender in contenders if "error" not in first[contender]]
+    steps = {c: max(1, round(options.seconds / first[c]["second"])) for c in running}
+    times = {c: [] for c in running}
+    for round_ in range(options.rounds):
+        for contender in running:
+            if round_ == 0 or contender not in SLOW:
+                times[contender].append(contenders[contender].run(steps[contender]))
+    peaks = {contender: contenders[contender].stop() for contender in running}
+    return _figures(name, contenders, first, times, peaks)
+
+
+def _figures(name, contenders, first, times, peaks):
+    rate = 2 * MATRIX**3 / min(times.pop("GEMM"))
+    config = configuration(name)
+    rows = {}
+    for contender in contenders:
+        if contender == "GEMM":
+            continue
+        if "error" in first[contender]:
+            rows[contender] = first[contender]
+            continue
+        members = MEMBERS if contender.endswith(AT_ONCE) else 1
+        median, best = statistics.median(times[contender]), min(times[contender])
+        rows[contender] = {
+            "median_s": median,
+            "min_s": best,
+            "images_per_s": members * config.n_critic * config.batch_size / median,
+            "compile_s": first[contender]["first"] - first[contender]["second"],
+            "memory_mb": peaks[contender],
+            "of_gemm": members * flops(config, shape_of(config)) / best / rate,
+            "rounds": len(times[contender]),
+            "gemm_gflops": rate / 1e9,
+        }
+    return rows
+
+
+def table(rows) -> str:
+    """The figures as a table in Markdown."""
+    lines = ["| | median s | min s | images/s | compile s | memory MB | of GEMM | times ours |", "|---" * 8 + "|"]
+    for contender, row in rows.items():
+        if "error" in row:
+            lines.append(f"| {contender} | {row['error']} |")
+            continue
+        lines.append(
+            f"| {contender} | {row['median_s']:.4g} | {row['min_s']:.4g} | {row['images_per_s']:.0f} | "
+            f"{row['compile_s']:.1f} | {row['memory_mb']:.0f} | {row['of_gemm']:.1%} | "
+            f"{row['median_s'] / rows['ours']['median_s']:.2f} |"
+        )
+    rate = rows["ours"]["gemm_gflops"]
+    return "\n".join(lines) + f"\n\nA {MATRIX} x {MATRIX} float32 matrix product: {rate:.0f} GFLOP/s."
+
+
+# The contenders' processes.
+
+
+class _Contender:
+    """A process that makes steps when it is told to."""
+
+    def __init__(self, case, name):
+        context = multiprocessing.get_context("spawn")
+        self._pipe, other = context.Pipe()
+        self._process = context.Process(target=_serve, args=(other, case, name), daemon=True)
+
+    def start(self):
+        """{"first", "second"}: the seconds of the first step and of a later one; or {"error"}, in a line."""
+        self._process.start()
+        return self._pipe.recv()
+
+    def run(self, steps):
+        """Seconds per step."""
+        self._pipe.send(steps)
+        return self._pipe.recv()
+
+    def stop(self):
+        """The peak of its memory, in MB."""
+        self._pipe.send(0)
+        peak = self._pipe.recv()
+        self._process.join()
+        return peak
+
+
+def _serve(pipe, case, name):
+    try:
+        advance, memory = _build(case, name)
+        first = _timed(advance, 1)
+        second = _timed(advance, 1) if name in SLOW else _timed(advance, max(1, round(0.3 / _timed(advance, 1))))
+    except Exception as error:
+        pipe.send({"error": f"{type(error).__name__}: {error}".splitlines()[0][:200]})
+        return
+    pipe.send({"first": first, "second": second})
+    while steps := pipe.recv():
+        pipe.send(_timed(advance, steps))
+    pipe.send(memory())
+
+
+def _timed(advance, steps):
+    start = time.perf_counter()
+    advance(steps)
+    return (time.perf_counter() - start) / steps
+
+
+def _build(case, name):
+    """(a function that makes so many steps, a function that gives the peak of memory in MB)."""
+    config = configuration(case)
+    if name.startswith("PyTorch"):
+        return _build_pytorch(config, name.endswith("compiled"))
+    import jax
+
+    if name == "GEMM":
+        return _build_gemm(jax), lambda: 0
+    return _build_ours(jax, config, name)
+
+
+def _build_gemm(jax):
+    matrix = jax.random.normal(jax.random.key(0), (MATRIX, MATRIX))
+    scaled = matrix / MATRIX**0.5  # so that powers stay finite
+
+    @jax.jit
+    def powers(n):
+        return jax.lax.fori_loop(0, n, lambda _, power: power @ scaled, matrix)
+
+    return lambda n: powers(n).block_until_ready()
+
+
+def _build_ours(jax, config, name):
+    from gan_jax.training import loop
+
+    device, memory = jax.devices()[0], _memory_of_process()
+    if device.platform != "cpu":
+        memory = lambda: device.memory_stats()["peak_bytes_in_use"] / 1e6  # noqa: E731
+    _change(jax, name)
+    source = _source(config)
+    advance, carry = loop.make_advance(config, source), loop.fresh_carry(config, source)
+    if name.endswith(AT_ONCE):
+        carry = jax.tree.map(lambda *leaves: jax.numpy.stack(leaves), *_members(config, source))
+        advance = jax.jit(jax.vmap(advance, (0, None)), donate_argnums=0)
+
+    def run(steps):
+        nonlocal carry
+        carry, done = advance(carry, steps)
+        done.block_until_ready()
+
+    return run, memory
+
+
+def _change(jax, name):
+    """What tells this contender from ours; the process is its own."""
+    from flax import linen as nn
+
+    from gan_jax.networks import dcgan
+
+    if name.startswith("stock flax"):
+        geometry = {"kernel_size": (4, 4), "strides": (2, 2), "padding": "SAME"}
+        dcgan.Conv = functools.partial(nn.Conv, **geometry)
+        dcgan.ConvTranspose = functools.partial(nn.ConvTranspose, **geometry)
+    if name.endswith("unrolled"):
+        jax.lax.scan = functools.partial(jax.lax.scan, unroll=True)
+
+
+def _members(config, source):
+    from gan_jax.training import loop
+
+    for config.seed in range(MEMBERS):
+        yield loop.fresh_carry(config, source)
+
+
+def _build_pytorch(config, is_compiled):
+    import torch
+    from pytorch_peer import make_step
+
+    memory = _memory_of_process()
+    if torch.cuda.is_available():
+        memory = lambda: torch.cuda.max_memory_allocated() / 1e6  # noqa: E731
+    pixels = _source(config).arrays.get("image")
+    images = None if pixels is None else pixels.astype("float32") / 127.5 - 1
+    step = make_step(config, shape_of(config), images, is_compiled)
+
+    def run(steps):
+        for _ in range(steps):
+            step()
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+
+    return run, memory
+
+
+def _memory_of_process():
+    def peak():
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+    before = peak()
+    return lambda: peak() - before
+
+
+# What is trained.
+
+
+def configuration(case: str):
+    """The case's configuration: its experiment's, with its fields."""
+    path = pathlib.Path(__file__).parents[1] / "experiments" / f"{CASES[case].experiment}.py"
+    config = runpy.run_path(str(path))["get_config"](CASES[case].data)
+    config.update_from_flattened_dict(CASES[case].fields)
+    return config
+
+
+def shape_of(config) -> tuple[int, ...]:
+    """(h, w, c) of the images, or (2,)."""
+    return (2,) if config.data.name == "ring" else (config.data.image_size, config.data.image_size, 3)
+
+
+def _source(config):
+    """Random pixels instead of images, which would have to be fetched; or the mixture itself."""
+    import numpy as np
+
+    from gan_jax.data import batches, sources
+
+    if sources.is_points(config.data.name):
+        return sources.load(config.data.name, "", 0, 0.0)
+    shape = shape_of(config)
+    pixels = np.random.default_rng(0).integers(0, 256, (5000, *shape), np.uint8)
+    labels = np.zeros(len(pixels), np.int32)
+    return sources.Source(config.data.name, shape, 0, {"image": pixels, "label": labels}, batches.draw, None)
+
+
+def flops(config, shape: tuple[int, ...]) -> int:
+    """Floating-point operations of a step's matrix products, each multiplication and each addition counted as one.
+
+    With g and d the products of a pass of one sample through generator and critic: a critic update makes the fakes (g),
+    and passes reals and fakes forwards, back to the weights and back to the inputs (3 d each, but for the first layer's
+    inputs). A penalty passes its points forwards and back to the inputs, and derives the latter by cotangents and by
+    weights (4 d). The generator's step is 3 g (but for the latents) + 2 d.
+    """
+    generator, critic = _layers(config, shape)
+    g, d = sum(generator), sum(critic)
+    critic_update = g + 2 * (3 * d - critic[0]) + (4 * d if config.penalty.name != "none" else 0)
+    return 2 * config.batch_size * (config.n_critic * critic_update + 3 * g - generator[0] + 2 * d)
+
+
+def _layers(config, shape):
+    """Multiplications that each layer of the generator, and of the critic, needs for one sample."""
+    width, latent = config.network.width, config.network.latent_dim
+    if config.network.name == "mlp":
+        sizes = [width] * config.network.depth
+        return tuple(
+            [a * b for a, b in zip([first, *sizes], [*sizes, last], strict=True)]
+            for first, last in ((latent, shape[0]), (shape[0], 1))
+        )
+    size, _, colours = shape
+    channels, pixels = [colours], []
+    while size > 4:
+        size //= 2
+        channels.append(width * 2 ** len(pixels))
+        pixels.append(size**2)
+    convolutions = [16 * a * b * n for a, b, n in zip(channels, channels[1:], pixels, strict=False)]
+    flat = 16 * channels[-1]
+    return [latent * flat, *reversed(convolutions)], [*convolutions, flat]
+
+
+if __name__ == "__main__":
+    main()
