@@ -18,17 +18,17 @@ bilinear map is linear in each argument, its derivative in one argument is anoth
 
 So the three maps are closed: a gradient, the gradient of a gradient penalty, and all that come after are made of these
 three, and whoever makes three things fast has made every derivative fast. That needs doing by hand, because XLA's own
-rules lead elsewhere. On a CPU it has fast code for a convolution of images [n, h, w, c] by a kernel [h, w, c, o], of any
-stride and with holes in the kernel. Its rule for weights asks for a convolution with batch and channels swapped, which
-falls to a naive loop: 200 times slower. So the maps are written, for a CPU, in the words that it understands:
+rules lead elsewhere. On a CPU it has fast code for a convolution of images [n, h, w, c] by a kernel [h, w, c, o], of
+any stride and with holes in the kernel. Its rule for weights asks for a convolution with batch and channels swapped,
+which falls to a naive loop: 200 times slower. So the maps are written, for a CPU, in the words that it understands:
 
   * `correlate` is a native convolution.
   * `weight_gradient` is one as well, whose batch is x's channels, whose channels are the batch, and whose kernel is y,
     with holes where the stride skips: sum over (i, j, n) of x'[c, p + s i, q + s j, n] y'[i, j, n, o]. Once x and y are
     really transposed, and not only said to be, it is an ordinary convolution.
-  * `input_gradient` of stride 1 is `correlate` of y with the kernel turned by 180 degrees. Of a larger stride s, it is one
-    matrix product, y times all taps of the kernel, which are then added up where they overlap: k*k planes of which each
-    pixel receives about (k/s)^2. The dilated convolution instead would multiply by the zeros between y's pixels.
+  * `input_gradient` of stride 1 is `correlate` of y with the kernel turned by 180 degrees. Of a larger stride s, it is
+    one matrix product, y times all taps of the kernel, which are then added up where they overlap: k*k planes of which
+    each pixel receives about (k/s)^2. The dilated convolution instead would multiply by the zeros between y's pixels.
 
 On other platforms all three are native convolutions, which cuDNN and the TPU compiler know by their shapes. The
 platform is asked for inside the maps, while the program is lowered, so networks know nothing of it.
@@ -42,12 +42,14 @@ for, a reverse-mode one of a reverse-mode one gives: `jax.vjp` of the linear fun
 """
 
 import functools
+import math
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+CACHE = 2**23  # bytes that a matrix product may write before they are used; from 4 to 16 MB measured about the same
 _LAYOUT = ("NHWC", "HWIO", "NHWC")
 
 
@@ -63,37 +65,55 @@ class Window(NamedTuple):
     padding: tuple[tuple[int, int], tuple[int, int]] = ((0, 0), (0, 0))
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
-def correlate(x, w, window=Window()):
+ONE_BY_ONE = Window()
+
+
+def correlate(x, w, window=ONE_BY_ONE):
     """Cross-correlation: images x [n, h, w, c], kernel w [p, q, c, o] -> images [n, i, j, o]."""
-    return _by_platform(_correlate_native, _correlate_native)(x, w, window)
+    return _correlate(*_varying_alike(x, w), window)
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
-def weight_gradient(x, y, window=Window()):
+def weight_gradient(x, y, window=ONE_BY_ONE):
     """Derivative of <correlate(x, w), y> by w: images x [n, h, w, c] and y [n, i, j, o] -> kernel [p, q, c, o]."""
-    return _by_platform(_weight_gradient_transposed, _weight_gradient_native)(x, y, window)
+    return _weight_gradient(*_varying_alike(x, y), window)
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
-def input_gradient(y, w, window=Window()):
+def input_gradient(y, w, window=ONE_BY_ONE):
     """Derivative of <correlate(x, w), y> by x: images y [n, i, j, o], kernel w [p, q, c, o] -> images [n, h, w, c]."""
-    on_cpu = _input_gradient_native if window.stride == 1 else _input_gradient_by_taps
-    return _by_platform(on_cpu, _input_gradient_native)(y, w, window)
+    return _input_gradient(*_varying_alike(y, w), window)
 
 
-correlate.defvjp(
-    lambda x, w, window: (correlate(x, w, window), (x, w)),
-    lambda window, saved, dy: (input_gradient(dy, saved[1], window), weight_gradient(saved[0], dy, window)),
-)
-weight_gradient.defvjp(
-    lambda x, y, window: (weight_gradient(x, y, window), (x, y)),
-    lambda window, saved, dw: (input_gradient(saved[1], dw, window), correlate(saved[0], dw, window)),
-)
-input_gradient.defvjp(
-    lambda y, w, window: (input_gradient(y, w, window), (y, w)),
-    lambda window, saved, dx: (correlate(dx, saved[1], window), weight_gradient(dx, saved[0], window)),
-)
+def _varying_alike(*arrays):
+    """Under `shard_map`, all of them as differing from device to device where one does: derivatives do so then too."""
+    varying = [jax.typeof(array).manual_axis_type.varying for array in arrays]
+    missing = [tuple(frozenset().union(*varying) - axes) for axes in varying]
+    pairs = zip(arrays, missing, strict=True)
+    return [jax.lax.pcast(array, axes, to="varying") if axes else array for array, axes in pairs]
+
+
+def _by_platform(on_cpu, elsewhere):
+    """A bilinear map that is one function on a CPU, for each member of a population in turn, and another elsewhere."""
+
+    @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+    def bilinear(a, b, window):
+        cpu = _member_by_member(functools.partial(on_cpu, window=window))
+        return jax.lax.platform_dependent(a, b, cpu=cpu, default=functools.partial(elsewhere, window=window))
+
+    return bilinear
+
+
+def _member_by_member(bilinear):
+    """The same function, but for `vmap` over both arguments, which loops over the pairs."""
+    mapped = jax.custom_batching.custom_vmap(bilinear)
+
+    @mapped.def_vmap
+    def rule(axis_size, batched, a, b):
+        if all(batched):
+            return jax.lax.map(lambda pair: mapped(*pair), (a, b)), True
+        one_sided = jax.vmap(bilinear, [0 if axis else None for axis in batched])
+        return _member_by_member(one_sided)(a, b), True  # there may be a population around it
+
+    return mapped
 
 
 def _correlate_native(x, w, window):
@@ -123,17 +143,40 @@ def _input_gradient_native(y, w, window):
     return jax.lax.conv_general_dilated(y, turned, (1, 1), padding, lhs_dilation=holes, dimension_numbers=_LAYOUT)
 
 
+def _input_gradient_on_cpu(y, w, window):
+    return (_input_gradient_native if window.stride == 1 else _input_gradient_by_taps)(y, w, window)
+
+
 def _input_gradient_by_taps(y, w, window):
-    """As one matrix product with all taps, [n i j, o] x [o, p q c], whose overlapping planes are then added up."""
-    products = jnp.einsum("nijo,pqco->nijpqc", y, w)
-    return _overlap_add(products, window)
+    """As one matrix product with all taps, [n i j, o] x [o, p q c], whose overlapping planes are then added up.
+
+    A part of the batch at a time, so that the planes are still in the cache when they are added up. A part is every
+    so-manieth sample: of a batch sharded over devices, each device has its share of every part.
+    """
+
+    def of_part(y):
+        return _overlap_add(jnp.einsum("nijo,pqco->nijpqc", y, w), window)
+
+    parts = _parts_in_cache(y.shape[0], math.prod(y.shape[1:3]) * math.prod(w.shape[:3]) * y.dtype.itemsize)
+    if parts == 1:
+        return of_part(y)
+    images = jax.lax.map(of_part, y.reshape(-1, parts, *y.shape[1:]).swapaxes(0, 1)).swapaxes(0, 1)
+    return images.reshape(-1, *images.shape[2:])
+
+
+def _parts_in_cache(batch, bytes_per_sample):
+    """Into how many equal parts, none below eight samples, to divide a batch for CACHE bytes each; 1 if it can't be."""
+    if jax.export.is_symbolic_dim(batch):
+        return 1
+    divisors = (parts for parts in range(1, batch // 8 + 1) if batch % parts == 0)
+    return next((parts for parts in divisors if batch * bytes_per_sample <= CACHE * parts), 1)
 
 
 def _overlap_add(products, window):
     """image[s i + p - top, s j + q - left] is the sum of products[i, j, p, q]: [n, i, j, p, q, c] -> [n, h, w, c].
 
-    A step of the stride moves the kernel by one block of s x s pixels, and it covers `reach` of them: so it is cut into
-    blocks, of which those of the same place are added up.
+    A step of the stride moves the kernel by one block of s x s pixels: so the products are cut into such blocks, and
+    those that lie in the same place are added up.
     """
     stride, ((top, bottom), (left, right)) = window
     batch, rows, columns, height, width, channels = products.shape
@@ -149,30 +192,27 @@ def _overlap_add(products, window):
     image = summed.swapaxes(2, 3).reshape(batch, (rows + down - 1) * stride, (columns + across - 1) * stride, channels)
     image_height = stride * (rows - 1) + height - top - bottom
     image_width = stride * (columns - 1) + width - left - right
-    return image[:, top : top + image_height, left : left + image_width]
+    below, beyond = top + image_height - image.shape[1], left + image_width - image.shape[2]
+    cuts = ((0, 0, 0), (-top, below, 0), (-left, beyond, 0), (0, 0, 0))  # negative ones add rows of zeros
+    return jax.lax.pad(image, jnp.zeros((), image.dtype), cuts)
 
 
-def _by_platform(on_cpu, elsewhere):
-    """A bilinear map that is one function on a CPU, for each member of a population in turn, and another elsewhere."""
+_correlate = _by_platform(_correlate_native, _correlate_native)
+_weight_gradient = _by_platform(_weight_gradient_transposed, _weight_gradient_native)
+_input_gradient = _by_platform(_input_gradient_on_cpu, _input_gradient_native)
 
-    def bilinear(a, b, window):
-        cpu = _member_by_member(functools.partial(on_cpu, window=window))
-        return jax.lax.platform_dependent(a, b, cpu=cpu, default=functools.partial(elsewhere, window=window))
-
-    return bilinear
-
-
-def _member_by_member(bilinear):
-    """The same function, but for `vmap` over both arguments, which loops over the pairs."""
-    mapped = jax.custom_batching.custom_vmap(bilinear)
-
-    @mapped.def_vmap
-    def rule(axis_size, batched, a, b):
-        if all(batched):
-            return jax.lax.map(lambda pair: mapped(*pair), (a, b)), True
-        return jax.vmap(bilinear, [0 if axis else None for axis in batched])(a, b), True
-
-    return mapped
+_correlate.defvjp(
+    lambda x, w, window: (correlate(x, w, window), (x, w)),
+    lambda window, saved, dy: (input_gradient(dy, saved[1], window), weight_gradient(saved[0], dy, window)),
+)
+_weight_gradient.defvjp(
+    lambda x, y, window: (weight_gradient(x, y, window), (x, y)),
+    lambda window, saved, dw: (input_gradient(saved[1], dw, window), correlate(saved[0], dw, window)),
+)
+_input_gradient.defvjp(
+    lambda y, w, window: (input_gradient(y, w, window), (y, w)),
+    lambda window, saved, dx: (correlate(dx, saved[1], window), weight_gradient(dx, saved[0], window)),
+)
 
 
 class Conv(nn.Module):
