@@ -26,7 +26,7 @@ from gan_jax.data import batches, sources
 from gan_jax.errors import DivergedError
 from gan_jax.reports import pictures, scalars, tracking
 from gan_jax.reports.progress import Progress
-from gan_jax.training import checkpoint, sampling
+from gan_jax.training import checkpoint, compiler, sampling
 from gan_jax.training.state import DATA, build_networks, create_state
 from gan_jax.training.step import make_train_step
 
@@ -166,7 +166,9 @@ def make_advance(config: ml_collections.ConfigDict, source: sources.Source, stre
         state, metrics = train_step(carry[0], batch)
         return state, jax.tree.map(jnp.add, carry[1], metrics)
 
-    @functools.partial(jax.jit, donate_argnums=0)
+    compiled = functools.partial(jax.jit, donate_argnums=0, compiler_options=compiler.options(config))
+
+    @compiled
     def block(carry, arrays, steps):
         def body(_, carry):
             key = jax.random.fold_in(carry[0].key, DATA)
@@ -176,7 +178,7 @@ def make_advance(config: ml_collections.ConfigDict, source: sources.Source, stre
         carry = jax.lax.fori_loop(0, steps, body, carry)
         return carry, carry[0].step + 0
 
-    @functools.partial(jax.jit, donate_argnums=0)
+    @compiled
     def streamed_step(carry, batch):
         carry = step_and_sum(carry, batch._replace(image=batches.to_unit(batch.image)))
         return carry, carry[0].step + 0

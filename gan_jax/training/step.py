@@ -28,9 +28,8 @@ def make_train_step(config, shape):
     # Batch norm sees reals and fakes as two minibatches, as in the DCGAN paper; every other critic sees them as one.
     logits_of_both = _two_passes if mixes_samples(config.network.critic_norm) else _one_pass
 
-    def sample(params, stats, key):
-        latents = jax.random.normal(key, (config.batch_size, config.network.latent_dim))
-        return _apply(generator, params, stats, latents)
+    def draw_latents(key, *leading):
+        return jax.random.normal(key, (*leading, config.batch_size, config.network.latent_dim))
 
     def critic_loss(params, state, critic_state, real, fake, key):
         def critic_fn(x):
@@ -46,9 +45,8 @@ def make_train_step(config, shape):
             total += state.hparams["penalty_weight"] * metrics["penalty"]
         return total, (stats, metrics | {"critic_loss": total})
 
-    def critic_update(state, transform, critic_state, real, key):
-        latent_key, penalty_key = jax.random.split(key)
-        fake, _ = sample(state.generator.params, state.generator.stats, latent_key)
+    def critic_update(state, transform, critic_state, real, latents, penalty_key):
+        fake, _ = _apply(generator, state.generator.params, state.generator.stats, latents)
         gradients, (stats, metrics) = jax.grad(critic_loss, has_aux=True)(
             critic_state.params, state, critic_state, real, fake, penalty_key
         )
@@ -58,25 +56,25 @@ def make_train_step(config, shape):
             critic_state = critic_state.replace(params=clipped)
         return critic_state, metrics
 
-    def generator_loss(params, state, critic_state, real, key):
+    def generator_loss(params, state, critic_state, real, latents):
         # The critic's statistics are read, never changed. A loss that ignores the reals costs no pass over them.
-        fake, stats = sample(params, state.generator.stats, key)
+        fake, stats = _apply(generator, params, state.generator.stats, latents)
         real_logits, _ = _apply(critic, critic_state.params, critic_state.stats, real)
         fake_logits, _ = _apply(critic, critic_state.params, critic_state.stats, fake)
         return loss.generator(real_logits, fake_logits), stats
 
     def train_step(state, batch):
         generator_transform, critic_transform = build_optimizers(config, state.hparams)
-        critic_key, generator_key = jax.random.split(jax.random.fold_in(state.key, state.step))
+        critic_key, generator_key, penalty_key = jax.random.split(jax.random.fold_in(state.key, state.step), 3)
 
         def update(critic_state, inputs):
             return critic_update(state, critic_transform, critic_state, *inputs)
 
-        keys = jax.random.split(critic_key, config.n_critic)
-        critic_state, metrics = jax.lax.scan(update, state.critic, (batch.image, keys))
+        latents, keys = draw_latents(critic_key, config.n_critic), jax.random.split(penalty_key, config.n_critic)
+        critic_state, metrics = jax.lax.scan(update, state.critic, (batch.image, latents, keys))
         metrics = jax.tree.map(lambda values: values[-1], metrics)
         (metrics["generator_loss"], stats), gradients = jax.value_and_grad(generator_loss, has_aux=True)(
-            state.generator.params, state, critic_state, batch.image[-1], generator_key
+            state.generator.params, state, critic_state, batch.image[-1], draw_latents(generator_key)
         )
         generator_state = _updated(state.generator, gradients, stats, generator_transform)
         ema = _averaged(state, generator_state.params)

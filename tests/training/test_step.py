@@ -41,15 +41,20 @@ def assert_close(ours, theirs, tolerance=1e-5):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance), ours, theirs)
 
 
+def minibatches(values):
+    """[..., b, d] -> one [b, d] after the other."""
+    return np.asarray(values).reshape(-1, *values.shape[-2:])
+
+
 @pytest.fixture
 def draws(monkeypatch):
-    """All normal and uniform numbers that compiled code has drawn since, in the order in which it did."""
+    """All normal and uniform numbers that compiled code has drawn since, minibatch by minibatch, in its order."""
     drawn = {"normal": [], "uniform": []}
 
     def spied(kind, function):
         def spy(*args, **kwargs):
             value = function(*args, **kwargs)
-            jax.debug.callback(lambda value: drawn[kind].append(np.asarray(value)), value, ordered=True)
+            jax.debug.callback(lambda value: drawn[kind].extend(minibatches(value)), value, ordered=True)
             return value
 
         return spy
