@@ -268,7 +268,7 @@ def _build_ours(jax, config, name):
     advance, carry = loop.make_advance(config, source), loop.fresh_carry(config, source)
     if name.endswith(AT_ONCE):
         carry = jax.tree.map(lambda *leaves: jax.numpy.stack(leaves), *_members(config, source))
-        advance = jax.jit(jax.vmap(advance, (0, None)), donate_argnums=0)
+        advance = jax.vmap(advance, (0, None))
 
     def run(steps):
         nonlocal carry

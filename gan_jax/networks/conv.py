@@ -49,7 +49,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-CACHE = 2**23  # bytes that a matrix product may write before they are used; from 4 to 16 MB measured about the same
+CACHE = 2**22  # bytes that a matrix product may write before they are used: what a few cores keep in their caches
 _LAYOUT = ("NHWC", "HWIO", "NHWC")
 
 
@@ -154,8 +154,11 @@ def _input_gradient_by_taps(y, w, window):
     so-manieth sample: of a batch sharded over devices, each device has its share of every part.
     """
 
+    taps = jnp.moveaxis(w, 3, 0).reshape(w.shape[3], -1)
+
     def of_part(y):
-        return _overlap_add(jnp.einsum("nijo,pqco->nijpqc", y, w), window)
+        products = jnp.einsum("nijo,ot->nijt", y, taps)
+        return _overlap_add(products.reshape(*y.shape[:3], *w.shape[:3]), window)
 
     parts = _parts_in_cache(y.shape[0], math.prod(y.shape[1:3]) * math.prod(w.shape[:3]) * y.dtype.itemsize)
     if parts == 1:
@@ -165,11 +168,11 @@ def _input_gradient_by_taps(y, w, window):
 
 
 def _parts_in_cache(batch, bytes_per_sample):
-    """Into how many equal parts, none below eight samples, to divide a batch for CACHE bytes each; 1 if it can't be."""
+    """The least number of equal parts of a batch of which each takes no more than CACHE bytes, or a single sample."""
     if jax.export.is_symbolic_dim(batch):
         return 1
-    divisors = (parts for parts in range(1, batch // 8 + 1) if batch % parts == 0)
-    return next((parts for parts in divisors if batch * bytes_per_sample <= CACHE * parts), 1)
+    divisors = (parts for parts in range(1, batch + 1) if batch % parts == 0)
+    return next((parts for parts in divisors if batch * bytes_per_sample <= CACHE * parts), batch)
 
 
 def _overlap_add(products, window):
