@@ -4,6 +4,8 @@ Like ours, but without what only ours does in every step: no average of the gene
 turned to float32 beforehand. So what is measured against it is measured in its favour.
 """
 
+import itertools
+
 import numpy as np
 import torch
 from torch import nn
@@ -12,13 +14,12 @@ from torch import nn
 def make_step(config, shape, images, is_compiled):
     """A function that makes one generator step: n_critic updates of the critic, then one of the generator.
 
-    images: float32 [n, h, w, c] in [-1, 1], or None for the ring of eight Gaussians. is_compiled: whether both losses go
-    through `torch.compile`, whose backward pass can't be derived again, so not those with a penalty.
+    images: float32 [n, h, w, c] in [-1, 1], or None for the ring of eight Gaussians. is_compiled: whether sampling and
+    both losses go through `torch.compile`, whose backward pass can't be derived again: so not with a penalty.
     """
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    generator, critic = (
-        network.to(device, memory_format=_memory_format(shape)) for network in _networks(config, shape)
-    )
+    memory_format = torch.channels_last if len(shape) == 3 else torch.contiguous_format
+    generator, critic = (network.to(device, memory_format=memory_format) for network in make_networks(config, shape))
     generator_optimizer = _optimizer(config, generator, config.optimizer.generator_lr)
     critic_optimizer = _optimizer(config, critic, config.optimizer.critic_lr)
     draw = _ring(device) if images is None else _minibatches(images, device)
@@ -36,13 +37,14 @@ def make_step(config, shape, images, is_compiled):
     def generator_loss():
         return _generator_loss(config, critic(sample()))
 
+    fakes = torch.compile(sample) if is_compiled else sample
     if is_compiled:
         critic_loss, generator_loss = torch.compile(critic_loss), torch.compile(generator_loss)
 
     def step():
         for _ in range(config.n_critic):
             with torch.no_grad():
-                fake = sample()
+                fake = fakes()
             critic_optimizer.zero_grad()
             critic_loss(draw(batch), fake).backward()
             critic_optimizer.step()
@@ -59,7 +61,8 @@ def make_step(config, shape, images, is_compiled):
     return step
 
 
-def _networks(config, shape):
+def make_networks(config, shape):
+    """(generator, critic) as modules."""
     make = _dcgan if len(shape) == 3 else _mlp
     return make(config.network, shape)
 
@@ -67,7 +70,7 @@ def _networks(config, shape):
 def _mlp(settings, shape):
     def stack(sizes, activation):
         layers = []
-        for size, next_size in zip(sizes, sizes[1:], strict=False):
+        for size, next_size in itertools.pairwise(sizes):
             layers += [nn.Linear(size, next_size), activation]
         return nn.Sequential(*layers[:-1])
 
@@ -91,10 +94,6 @@ def _dcgan(settings, shape):
     up += [nn.BatchNorm2d(widths[0]), nn.ReLU(), nn.ConvTranspose2d(widths[0], colours, 4, 2, 1), nn.Tanh()]
     project = [nn.Linear(settings.latent_dim, widths[-1] * 16, bias=False), nn.Unflatten(1, (widths[-1], 4, 4))]
     return nn.Sequential(*project, *up), critic
-
-
-def _memory_format(shape):
-    return torch.channels_last if len(shape) == 3 else torch.contiguous_format
 
 
 def _optimizer(config, network, learning_rate):

@@ -36,9 +36,10 @@ platform is asked for inside the maps, while the program is lowered, so networks
 A population under `vmap`, each member with its own kernel, goes through a CPU's convolutions one member after another:
 XLA would make grouped convolutions of them, for which a CPU has no fast code.
 
-All images are [n, h, w, c], all kernels [h, w, c_in, c_out], in float32 or bfloat16. Reverse mode, to any order:
-a forward-mode derivative (`jax.jvp`, `jax.linearize`) raises a TypeError. What a forward-mode derivative is wanted
-for, a reverse-mode one of a reverse-mode one gives: `jax.vjp` of the linear function that `jax.vjp` returns.
+All images are [n, h, w, c], all kernels [h, w, c_in, c_out], in float32 or bfloat16. A mesh needs Auto axes. Reverse
+mode, to any order: a forward-mode derivative (`jax.jvp`, `jax.linearize`, `jax.hessian`) raises a TypeError. What it is
+wanted for, two reverse-mode ones give: `jax.jacrev(jax.jacrev(f))` for a Hessian, and for a directional derivative
+`jax.vjp` of the linear function that `jax.vjp` returns.
 """
 
 import functools
@@ -150,15 +151,14 @@ def _input_gradient_on_cpu(y, w, window):
 def _input_gradient_by_taps(y, w, window):
     """As one matrix product with all taps, [n i j, o] x [o, p q c], whose overlapping planes are then added up.
 
-    A part of the batch at a time, so that the planes are still in the cache when they are added up. A part is every
-    so-manieth sample: of a batch sharded over devices, each device has its share of every part.
+    A part of the batch at a time, so that the planes are still in the cache when they are added up. A part takes one
+    sample out of so many, not neighbours: of a batch that is sharded over devices, each device adds to every part.
     """
-
     taps = jnp.moveaxis(w, 3, 0).reshape(w.shape[3], -1)
 
     def of_part(y):
-        products = jnp.einsum("nijo,ot->nijt", y, taps)
-        return _overlap_add(products.reshape(*y.shape[:3], *w.shape[:3]), window)
+        products = jnp.einsum("nijo,ot->nijt", y, taps, preferred_element_type=jnp.float32)
+        return _overlap_add(products.reshape(*y.shape[:3], *w.shape[:3]), window).astype(y.dtype)
 
     parts = _parts_in_cache(y.shape[0], math.prod(y.shape[1:3]) * math.prod(w.shape[:3]) * y.dtype.itemsize)
     if parts == 1:
@@ -168,11 +168,14 @@ def _input_gradient_by_taps(y, w, window):
 
 
 def _parts_in_cache(batch, bytes_per_sample):
-    """The least number of equal parts of a batch of which each takes no more than CACHE bytes, or a single sample."""
+    """The least number of parts of which each takes no more than CACHE bytes, or as many as there can be.
+
+    Each is of a multiple of eight samples, so that up to eight devices have equal shares in it.
+    """
     if jax.export.is_symbolic_dim(batch):
         return 1
-    divisors = (parts for parts in range(1, batch + 1) if batch % parts == 0)
-    return next((parts for parts in divisors if batch * bytes_per_sample <= CACHE * parts), batch)
+    allowed = [parts for parts in range(1, batch + 1) if batch % (8 * parts) == 0] or [1]
+    return next((parts for parts in allowed if batch * bytes_per_sample <= CACHE * parts), allowed[-1])
 
 
 def _overlap_add(products, window):
@@ -187,11 +190,12 @@ def _overlap_add(products, window):
     filled = ((0, down * stride - height), (0, across * stride - width))
     blocks = jnp.pad(products, ((0, 0), (0, 0), (0, 0), *filled, (0, 0)))
     blocks = blocks.reshape(batch, rows, columns, down, stride, across, stride, channels)
-    summed = sum(
+    first, *others = (
         jnp.pad(blocks[:, :, :, a, :, b], ((0, 0), (a, down - 1 - a), (b, across - 1 - b), (0, 0), (0, 0), (0, 0)))
         for a in range(down)
         for b in range(across)
     )
+    summed = sum(others, first)
     image = summed.swapaxes(2, 3).reshape(batch, (rows + down - 1) * stride, (columns + across - 1) * stride, channels)
     image_height = stride * (rows - 1) + height - top - bottom
     image_width = stride * (columns - 1) + width - left - right
@@ -240,7 +244,8 @@ class Conv(nn.Module):
 
     @nn.compact
     def __call__(self, x):
-        return _with_parameters(self, x, lambda x, kernel: correlate(x, kernel, _window(self, x.shape[1:3])))
+        window = _window(self, x.shape[1:3])
+        return _with_parameters(self, x, lambda x, kernel: correlate(x, kernel, window))
 
 
 class ConvTranspose(nn.Module):
@@ -261,6 +266,7 @@ class ConvTranspose(nn.Module):
 
     @nn.compact
     def __call__(self, x):
+        _check_sizes(self)
         overhang = max(self.kernel_size - self.stride, 0) if self.padding == "VALID" else 0
         window = _window(self, [self.stride * size + overhang for size in x.shape[1:3]])
         return _with_parameters(self, x, lambda x, kernel: input_gradient(x, kernel.swapaxes(2, 3), window))
@@ -274,7 +280,8 @@ def _with_parameters(layer, x, bilinear):
 
 
 def _window(layer, sizes):
-    """The window of a layer over an image of these sizes."""
+    """The window of a layer over an image of these sizes; a ValueError where there is none."""
+    _check_sizes(layer)
 
     def around(size):
         if layer.padding == "SAME":
@@ -283,9 +290,16 @@ def _window(layer, sizes):
             steps = (size - layer.kernel_size) // layer.stride + 1
         else:
             raise ValueError(f"padding={layer.padding!r} of a convolution; give SAME or VALID")
+        if steps < 1:
+            raise ValueError(f"an image of {size} pixels is too small for a VALID kernel of {layer.kernel_size}")
         total = layer.stride * (steps - 1) + layer.kernel_size - size
         before = max(total, 0) // 2
         return before, total - before
 
     height, width = map(around, sizes)
     return Window(layer.stride, (height, width))
+
+
+def _check_sizes(layer):
+    if not all(isinstance(size, int) and size > 0 for size in (layer.kernel_size, layer.stride)):
+        raise ValueError(f"kernel_size={layer.kernel_size}, stride={layer.stride} of a convolution; give whole numbers")

@@ -12,9 +12,10 @@ def options(config: ml_collections.ConfigDict) -> dict[str, str] | None:
     """Which library XLA's matrix products and convolutions go to: by default YNNPACK, or Eigen.
 
     On two cores of an AMD EPYC, YNNPACK keeps to one core for a product of 512 x 128 by 128 x 128, so that a perceptron
-    of width 128 takes 1.4 times as long with it; for products of 512 x 512, Eigen takes 1.15 times as long. Its
-    convolutions, those for weight gradients above all, take 1.1 to 1.5 times as long as Eigen's.
-    A function of the configuration alone, not of a measurement: so a resumed run computes the same bits.
+    of width 128 takes 1.4 times as long with it; for products of 512 x 512, Eigen takes 1.15 times as long. The bound
+    lies between them: products of 256 x 128 x 128 are below it, of 256 x 256 x 256 above. YNNPACK's convolutions, those
+    for weight gradients above all, take 1.1 to 1.5 times as long as Eigen's.
+    Nothing is measured at run time: so a run resumed on its machine computes the same bits.
     """
     is_large = config.network.name == "mlp" and config.batch_size * config.network.width**2 >= 2**23
     if is_large or jax.default_backend() != "cpu":

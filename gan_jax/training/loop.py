@@ -159,8 +159,10 @@ def make_advance(config: ml_collections.ConfigDict, source: sources.Source, stre
     """(carry, steps) -> (carry, a scalar that is there when the steps are done), without waiting for it.
 
     The carry is that of `fresh_carry`, and is donated. A source that does not draw its batches needs its `stream`.
+    Compiled on its own: it may be mapped with `vmap`, but not called within another `jit`.
     """
     train_step = make_train_step(config, source.shape)
+    draw: Any = source.draw
 
     def step_and_sum(carry, batch):
         state, metrics = train_step(carry[0], batch)
@@ -172,7 +174,7 @@ def make_advance(config: ml_collections.ConfigDict, source: sources.Source, stre
     def block(carry, arrays, steps):
         def body(_, carry):
             key = jax.random.fold_in(carry[0].key, DATA)
-            batch = source.draw(arrays, key, carry[0].step, config.n_critic, config.batch_size)
+            batch = draw(arrays, key, carry[0].step, config.n_critic, config.batch_size)
             return step_and_sum(carry, batch)
 
         carry = jax.lax.fori_loop(0, steps, body, carry)

@@ -98,6 +98,18 @@ def test_third_derivatives_are_laxs(layer):
     assert_derivatives_are_laxs(layer, (3, 2, "SAME"), (2, 4, 3, 2, 3), order=3)
 
 
+@pytest.mark.parametrize("layer", LAYERS)
+@pytest.mark.parametrize(("batch", "parts"), [(16, 2), (24, 3), (17, 1)])
+def test_an_input_gradient_in_parts_has_the_same_derivatives(monkeypatch, layer, batch, parts):
+    monkeypatch.setattr(conv, "CACHE", 1)
+    assert conv._parts_in_cache(batch, 100) == parts
+    assert_derivatives_are_laxs(layer, (4, 2, "SAME"), (batch, 4, 6, 2, 3), order=2)
+
+
+def test_a_part_is_as_large_as_the_cache_allows():
+    assert [conv._parts_in_cache(64, conv.CACHE // n) for n in (64, 63, 16, 15, 2)] == [1, 2, 4, 8, 8]
+
+
 # stride, kernel, ((top, bottom), (left, right)); images y of 3 x 2 pixels determine how large x is
 WINDOWS = [
     (1, (3, 3), ((1, 1), (1, 1))),
@@ -180,6 +192,18 @@ def test_parameters_are_flaxs_and_a_bias_is_added(layer):
         assert shapes(layer(5, size, use_bias=use_bias)) == shapes(nn.Conv(5, (size, size), use_bias=use_bias))
     x, kernel, bias = normal(2, 6, 4, 3), normal(4, 4, 3, 5, seed=1), normal(5, seed=2)
     assert_close(layer(5).apply({"params": {"kernel": kernel, "bias": bias}}, x), REFERENCES[layer](x, kernel) + bias)
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+@pytest.mark.parametrize("wrong", [{"kernel_size": 0}, {"kernel_size": (4, 4)}, {"stride": 0}, {"stride": 1.5}])
+def test_sizes_that_are_no_whole_numbers_are_refused(layer, wrong):
+    with pytest.raises(ValueError, match="give whole numbers"):
+        layer(3, **wrong).init(jax.random.key(0), normal(1, 4, 4, 2))
+
+
+def test_an_image_smaller_than_a_valid_kernel_is_refused():
+    with pytest.raises(ValueError, match="too small for a VALID kernel of 5"):
+        conv.Conv(3, 5, 1, "VALID").init(jax.random.key(0), normal(1, 4, 6, 2))
 
 
 @pytest.mark.parametrize("layer", LAYERS)
@@ -324,6 +348,14 @@ def on_four_devices():
 
         sharded = jax.shard_map(of_shard, mesh=mesh, in_specs=(shards, everywhere), out_specs=(shards, everywhere))
         assert_close(jit(sharded)(*placed), in_float64(gradients(reference), x, kernel))
+
+    conv.CACHE = 1  # in as many parts as can be: still nothing but sums of kernel gradients travels
+    x = jax.device_put(normal(32, 4, 3, 2), NamedSharding(mesh, shards))
+    for layer in LAYERS:
+        program = jit(gradients(ours(layer, 3))).lower(x, placed[1]).compile().as_text()
+        assert "while(" in program
+        assert "all-reduce" in program
+        assert not any(word in program for word in ("all-gather", "all-to-all", "collective-permute"))
 
 
 def test_a_batch_spread_over_four_devices_gives_what_one_gives():
