@@ -18,7 +18,7 @@ from gan_jax import networks
 from gan_jax.data import mixtures, sources
 from gan_jax.errors import UserError
 from gan_jax.networks.layers import mixes_samples
-from gan_jax.objectives import losses, penalties
+from gan_jax.objectives import divergences, losses, penalties
 from gan_jax.reports import tracking
 from gan_jax.training import optimizers
 
@@ -45,11 +45,26 @@ def _one_of(*names):
 
 def _named_in(module, is_choice, *others):
     """A name in a configuration is an attribute of one module; its choices are found here, its value by `getattr`."""
-    return _one_of(*others, *(name for name, value in vars(module).items() if is_choice(value)))
+    return _one_of(*others, *_names_in(module, is_choice))
 
 
-def _is_loss(value):
-    return isinstance(value, losses.AdversarialLoss)
+def _names_in(module, is_choice):
+    return [name for name, value in vars(module).items() if is_choice(value) and not name.startswith("_")]
+
+
+def _makes(kind):
+    """Losses and divergences are told from other functions of their modules by what they say that they return."""
+    return lambda value: isinstance(value, types.FunctionType) and inspect.signature(value).return_annotation is kind
+
+
+def loss_names() -> list[str]:
+    """What `loss` may be, but for the f-GAN family."""
+    return _names_in(losses, _makes(losses.AdversarialLoss))
+
+
+def f_gans() -> list[str]:
+    """What `loss` may be of the f-GAN family: `f_gan:NAME` of every divergence."""
+    return [f"f_gan:{name}" for name in _names_in(divergences, _makes(divergences.Divergence))]
 
 
 def _is_network(value):
@@ -66,23 +81,47 @@ def _takes(*arguments):
 _ANY = (lambda value: True, "any text")
 _FRACTION = (lambda value: 0 <= value < 1, "at least 0 and below 1")
 _STEPS = (lambda value: 1 <= value < 2**31, "from 1 to 2**31 - 1")  # the state counts them in int32
+_ANY_NUMBER = (math.isfinite, "a finite number")
+_SHARE = (lambda value: 0 <= value <= 1, "from 0 to 1")
 _SEED = (lambda value: 0 <= value < 2**32, "from 0 to 2**32 - 1")
 
 FIELDS = {
     "seed": Field(0, _SEED, "root of all randomness"),
     "steps": Field(20_000, _STEPS, "generator updates; may be raised later to continue a finished run"),
     "batch_size": Field(64, _at_least(1), "samples in a minibatch, of reals and of fakes"),
-    "n_critic": Field(1, _at_least(1), "critic updates for each generator update, with fresh reals and fresh latents"),
-    "loss": Field("non_saturating", _named_in(losses, _is_loss), "a pair in objectives/losses.py"),
+    "n_critic": Field(1, _at_least(1), "critic updates in each step, with fresh reals and fresh latents"),
+    "n_generator": Field(1, _at_least(1), "generator updates in each step after the critic's, with fresh latents"),
+    "packing": Field(1, _at_least(1), "PacGAN: samples that the critic judges together; divides batch_size"),
+    "loss": Field(
+        "non_saturating",
+        _one_of(*loss_names(), *f_gans()),
+        "a function in objectives/losses.py, or f_gan: and one in objectives/divergences.py",
+    ),
+    "smoothing.real": Field(0.0, _FRACTION, "minimax, non_saturating: the critic's target for reals is 1 less this"),
+    "smoothing.fake": Field(0.0, _FRACTION, "minimax, non_saturating: the critic's target for fakes"),
+    "least_squares.a": Field(0.0, _ANY_NUMBER, "least_squares: the critic's target for fakes"),
+    "least_squares.b": Field(1.0, _ANY_NUMBER, "least_squares: the critic's target for reals"),
+    "least_squares.c": Field(1.0, _ANY_NUMBER, "least_squares: the generator's target for fakes"),
+    "f_gan.alpha": Field(
+        0.5, (lambda value: math.isfinite(value) and value not in (0, 1), "a number but 0 and 1"), "f_gan:alpha: its a"
+    ),
+    "f_gan.generator": Field(
+        "minimax", _one_of(*divergences.GENERATORS), "f_gan: the generator's loss, the bound itself or section 3.2's"
+    ),
     "penalty.name": Field(
         "none",
         _named_in(penalties, _takes("critic_fn", "real", "fake", "key"), "none"),
         "a penalty in objectives/penalties.py, or none",
     ),
-    "penalty.weight": Field(10.0, _at_least(0), "the factor of the penalty in the critic's loss"),
+    "penalty.weight": Field(10.0, _at_least(0), "the factor of the penalty in the critic's loss; gamma of r1 and r2"),
+    "penalty.every": Field(1, _at_least(1), "critic updates between penalties, which then count this many times"),
     "weight_clip": Field(
         0.0, _at_least(0), "bound on every critic parameter after each of its updates; 0: no clipping"
     ),
+    "noise.sigma": Field(
+        0.0, _at_least(0), "deviation of the noise on all that the critic sees, reals and fakes alike"
+    ),
+    "noise.steps": Field(0, _at_least(0), "steps over which this noise falls linearly to 0; 0: it stays"),
     "data.name": Field("digits", (bool, "a name"), "an embedded set, a 2-D mixture, a TFDS image set, or folder"),
     "data.dir": Field("", _ANY, "the TFDS folder (empty: TFDS's own), or the image folder"),
     "data.image_size": Field(0, _at_least(0), "pixels to crop and resize images to; 0: their own (28 is padded to 32)"),
@@ -95,6 +134,7 @@ FIELDS = {
     "network.depth": Field(3, _at_least(1), "mlp: hidden layers"),
     "network.generator_norm": Field("batch", _one_of("none", "batch", "layer"), "normalisation in the generator"),
     "network.critic_norm": Field("none", _one_of("none", "batch", "layer"), "normalisation in the critic"),
+    "network.spectral_norm": Field(False, (lambda value: True, "true or false"), "spectral norm of all critic kernels"),
     "optimizer.name": Field(
         "adam",
         _named_in(optimizers, _takes("learning_rate", "b1", "b2")),
@@ -104,6 +144,8 @@ FIELDS = {
     "optimizer.critic_lr": Field(2e-4, _above(0), "learning rate of the critic"),
     "optimizer.b1": Field(0.5, _FRACTION, "Adam's decay of the first moment"),
     "optimizer.b2": Field(0.9, _FRACTION, "Adam's decay of the second moment"),
+    "optimizer.decay_steps": Field(0, _at_least(0), "steps over which both rates fall linearly; 0: they stay"),
+    "optimizer.final_lr": Field(0.0, _SHARE, "share of the learning rates that is left after decay_steps"),
     "ema_decay": Field(0.999, _FRACTION, "of the generator's average, for each step after the first ones; 0: none"),
     "log_every": Field(20, _at_least(1), "steps between lines of metrics.jsonl, each the mean over these steps"),
     "sample_every": Field(500, _at_least(0), "steps between sample grids of the same latents; 0: only at the end"),
@@ -168,6 +210,7 @@ def validate(config) -> None:
     for name, field in FIELDS.items():
         _check_value(name, values[name], field)
     _check_combinations(config)
+    _check_numbers_of_losses(config)
 
 
 def _check_names(values):
@@ -202,9 +245,33 @@ def _check_combinations(config):
             "config.batch_size=1 with batch norm (config.network.generator_norm or critic_norm): give at least 2, "
             "or another norm"
         )
+    if config.batch_size % config.packing:
+        raise UserError(
+            f"config.packing={config.packing} with config.batch_size={config.batch_size}: "
+            "give a packing that divides the batch size"
+        )
     if config.data.name == "folder" and not config.data.dir:
         raise UserError("config.data.name='folder' needs the folder of images: give --config.data.dir=PATH")
     if sources.is_points(config.data.name) and config.data.image_size:
         raise UserError(f"config.data.image_size with config.data.name={config.data.name!r}: give 0")
     if config.data.name in SMALL and config.data.dir:
         raise UserError(f"config.data.dir with config.data.name={config.data.name!r}: leave it empty")
+
+
+_NUMBERS_OF_LOSSES = {
+    "smoothing.": ("minimax", "non_saturating"),
+    "least_squares.": ("least_squares",),
+    "f_gan.alpha": ("f_gan:alpha",),
+    "f_gan.generator": f_gans(),
+}
+
+
+def _check_numbers_of_losses(config):
+    """A number that the loss does not take would change nothing, and the user would never know."""
+    for name, value in flat(config).items():
+        for prefix, takers in _NUMBERS_OF_LOSSES.items():
+            if name.startswith(prefix) and value != FIELDS[name].default and config.loss not in takers:
+                raise UserError(
+                    f"config.{name}={value!r} with config.loss={config.loss!r}: only {', '.join(takers)} "
+                    f"takes it; give {FIELDS[name].default!r}, or another loss"
+                )

@@ -16,15 +16,28 @@ POSITIVE_INT, COUNT = (1, [0, -1]), (0, [-1])
 FRACTION = (0.0, [1.0, 1.5, -0.1, NAN, INF, 0.99999999999])
 POSITIVE = (1e-6, [0.0, -1e-4, NAN, INF, 1e-60, 1e300])
 NOT_NEGATIVE = (0.0, [-1.0, NAN, INF, -INF])
+NUMBER = (-5.0, [NAN, INF, -INF, 1e300])
 # field: (a value on the edge of what is allowed, values beyond it)
 RANGES = {
     "seed": (2**32 - 1, [-1, 2**32]),
     "steps": (2**31 - 1, [0, -1, 2**31, 10**400]),
     "batch_size": (2, [0, -1]),
     "n_critic": POSITIVE_INT,
-    "loss": ("minimax", [*NO_NAMES, "AdversarialLoss", "wasserstein_critic", "none"]),
-    "penalty.name": ("none", [*NO_NAMES, "clip_weights", "interpolate"]),
+    "n_generator": POSITIVE_INT,
+    "packing": POSITIVE_INT,
+    "loss": ("minimax", [*NO_NAMES, "AdversarialLoss", "softplus", "_up", "none", "pearson", "f_gan", "f_gan:f_gan"]),
+    "smoothing.real": FRACTION,
+    "smoothing.fake": FRACTION,
+    "least_squares.a": NUMBER,
+    "least_squares.b": NUMBER,
+    "least_squares.c": NUMBER,
+    "f_gan.alpha": (-1.0, [0.0, 1.0, 1e-60, 1.000000000001, NAN, INF]),
+    "f_gan.generator": ("alternative", NO_NAMES),
+    "penalty.name": ("none", [*NO_NAMES, "clip_weights", "interpolate", "gradient_norms", "_from_one"]),
     "penalty.weight": NOT_NEGATIVE,
+    "penalty.every": POSITIVE_INT,
+    "noise.sigma": NOT_NEGATIVE,
+    "noise.steps": COUNT,
     "weight_clip": NOT_NEGATIVE,
     "data.name": ("any_set", []),
     "data.dir": ("", []),
@@ -36,11 +49,14 @@ RANGES = {
     "network.depth": POSITIVE_INT,
     "network.generator_norm": ("layer", [*NO_NAMES, "spectral"]),
     "network.critic_norm": ("layer", [*NO_NAMES, "spectral"]),
+    "network.spectral_norm": (True, []),
     "optimizer.name": ("rmsprop", [*NO_NAMES, "optax"]),
     "optimizer.generator_lr": POSITIVE,
     "optimizer.critic_lr": POSITIVE,
     "optimizer.b1": FRACTION,
     "optimizer.b2": FRACTION,
+    "optimizer.decay_steps": COUNT,
+    "optimizer.final_lr": (1.0, [-0.1, 1.1, NAN, INF]),
     "ema_decay": FRACTION,
     "log_every": POSITIVE_INT,
     "sample_every": COUNT,
@@ -50,6 +66,9 @@ RANGES = {
     "wandb.mode": ("offline", [*NO_NAMES, "on"]),
 }
 WRONG_TYPES = {int: ["1", 1.0, True, None, [1]], float: ["0.1", None, (0.1,)], str: [1, None, True, ["digits"]]}
+WRONG_TYPES[bool] = [0, 1, "true", None]
+# Numbers that only some losses take.
+TAKERS = {"smoothing": "minimax", "least_squares": "least_squares", "f_gan": "f_gan:alpha"}
 
 
 def with_field(name, value):
@@ -58,6 +77,8 @@ def with_field(name, value):
     group = functools.reduce(getattr, groups, config)
     with group.unlocked(), group.ignore_type():
         group[leaf] = value
+    if groups and groups[0] in TAKERS:
+        config.loss = TAKERS[groups[0]]
     return config
 
 
@@ -99,7 +120,7 @@ def test_values_of_a_wrong_type_are_refused_in_one_line_that_names_the_field(nam
 
 @pytest.mark.parametrize("name", [name for name, field in FIELDS.items() if isinstance(field.default, float)])
 def test_a_whole_number_will_do_where_a_float_is_asked_for(name):
-    validate(with_field(name, 0 if RANGES[name] is FRACTION else 1))
+    validate(with_field(name, 0 if RANGES[name] is FRACTION else 2 if name == "f_gan.alpha" else 1))
 
 
 @pytest.mark.parametrize("name", [name for name in RANGES if "nothing" in RANGES[name][1]])
@@ -129,6 +150,11 @@ def test_a_missing_field_is_named(name):
     ("fields", "words"),
     [
         ({"penalty.name": "gradient_penalty", "network.critic_norm": "batch"}, ["critic_norm", "none or layer"]),
+        ({"packing": 3}, ["packing=3", "batch_size=64", "divides"]),
+        ({"loss": "hinge", "smoothing.real": 0.1}, ["smoothing.real=0.1", "loss='hinge'", "minimax, non_saturating"]),
+        ({"loss": "wasserstein", "least_squares.c": 0.5}, ["least_squares.c=0.5", "only least_squares takes it"]),
+        ({"loss": "f_gan:pearson", "f_gan.alpha": 0.2}, ["f_gan.alpha=0.2", "only f_gan:alpha takes it"]),
+        ({"f_gan.generator": "alternative"}, ["f_gan.generator", "f_gan:pearson"]),
         ({"batch_size": 1, "network.generator_norm": "batch"}, ["batch_size=1", "at least 2"]),
         ({"data.name": "folder"}, ["data.name='folder'", "--config.data.dir=PATH"]),
         ({"data.name": "ring", "data.image_size": 16}, ["data.name='ring'", "image_size"]),

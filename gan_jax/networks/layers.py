@@ -1,5 +1,9 @@
 """Layers that the architectures share."""
 
+import functools
+
+import jax
+import jax.numpy as jnp
 from flax import linen as nn
 
 
@@ -24,6 +28,53 @@ class Norm(nn.Module):
         if self.kind == "layer":
             return nn.GroupNorm(num_groups=1, epsilon=1e-5)(x)
         return x
+
+
+class SpectralNorm(nn.Module):
+    """A network whose every kernel W is divided by its largest singular value (Miyato et al. 2018, arXiv:1802.05957).
+
+    W is taken as a matrix, [all other axes, outputs]; biases and scales are left alone. The singular value is u W v of
+    vectors that one power iteration improves whenever the collection `spectral` is mutable and `train` is true. Else
+    they are used as they are. Gradients flow through W, not through the vectors, as in PyTorch.
+    """
+
+    network: nn.Module
+
+    @nn.compact
+    def __call__(self, samples, train: bool):
+        improves = train and (self.is_initializing() or self.is_mutable_collection("spectral"))
+        normalise = functools.partial(self._normalised, improves)
+        call = nn.map_variables(
+            lambda network: network(samples, train=train),
+            "params",
+            lambda params: jax.tree_util.tree_map_with_path(normalise, params),
+            init=self.is_initializing(),
+            mutable=True,
+        )
+        return call(self.network)
+
+    def _normalised(self, improves, path, w):
+        if w.ndim < 2:
+            return w
+        matrix, name = w.reshape(-1, w.shape[-1]), jax.tree_util.keystr(path, simple=True, separator="/")
+        vectors = self.variable("spectral", name, self._random_vectors, matrix.shape)
+        if improves:
+            vectors.value = jax.lax.stop_gradient(_power_iteration(matrix, vectors.value))
+        u, v = vectors.value
+        return w / (u @ matrix @ v)
+
+    def _random_vectors(self, shape):
+        v = jax.random.normal(self.make_rng("params"), shape[1:])
+        return jnp.zeros(shape[:1]), v
+
+
+def _power_iteration(matrix, vectors):
+    u = _unit(matrix @ vectors[1])
+    return u, _unit(u @ matrix)
+
+
+def _unit(vector):
+    return vector / jnp.maximum(jnp.linalg.norm(vector), 1e-12)
 
 
 def mixes_samples(norm: str) -> bool:

@@ -24,6 +24,7 @@ REAL_COLOUR, FAKE_COLOUR = "0.7", "tab:red"
 PANELS = (
     ("loss", {"critic_loss": "critic", "generator_loss": "generator"}),
     ("Wasserstein estimate\n(critic units)", {"wasserstein_estimate": ""}),
+    ("divergence estimate\n(lower bound)", {"divergence_estimate": ""}),
     ("mean logit", {"real_logits": "real", "fake_logits": "fake"}),
     ("penalty", {"penalty": ""}),
 )

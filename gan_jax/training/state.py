@@ -1,5 +1,6 @@
 """A run at one step, as one pytree: what the train step maps to its successor, and what a checkpoint holds."""
 
+import inspect
 from typing import Any
 
 import flax
@@ -10,6 +11,8 @@ from flax import linen as nn
 
 from gan_jax import networks
 from gan_jax.errors import UserError
+from gan_jax.networks.layers import SpectralNorm
+from gan_jax.objectives import divergences, losses
 from gan_jax.training import optimizers
 
 # All randomness is a function of (root key, step). What is no step's folds in a number that no step reaches.
@@ -47,7 +50,16 @@ def build_networks(config: ml_collections.ConfigDict, shape: tuple[int, ...]) ->
             "give another network, or config.data.image_size"
         )
     generator = network.Generator(shape, settings.width, settings.depth, settings.generator_norm)
-    return generator, network.Critic(settings.width, settings.depth, settings.critic_norm)
+    critic = network.Critic(settings.width, settings.depth, settings.critic_norm)
+    return generator, SpectralNorm(critic) if settings.spectral_norm else critic
+
+
+def build_loss(config: ml_collections.ConfigDict, hparams: dict[str, Any]) -> losses.AdversarialLoss:
+    """The loss that `config.loss` names, `f_gan:NAME` being made of a divergence, of numbers that may be traced."""
+    name = config.loss.removeprefix("f_gan:")
+    make = getattr(losses if name == config.loss else divergences, name)
+    made = make(**{argument: hparams[argument] for argument in inspect.signature(make).parameters})
+    return made if name == config.loss else divergences.f_gan(made, config.f_gan.generator)
 
 
 def build_optimizers(config: ml_collections.ConfigDict, hparams: dict[str, Any]) -> tuple[Any, Any]:
@@ -69,7 +81,31 @@ def hyperparameters(config: ml_collections.ConfigDict) -> dict[str, float]:
         "penalty_weight": config.penalty.weight,
         "weight_clip": config.weight_clip,
         "ema_decay": config.ema_decay,
+        "decay_steps": config.optimizer.decay_steps,
+        "final_lr": config.optimizer.final_lr,
+        "noise_sigma": config.noise.sigma,
+        "noise_steps": config.noise.steps,
+        # Numbers of losses, by the names of their arguments.
+        "smoothing_real": config.smoothing.real,
+        "smoothing_fake": config.smoothing.fake,
+        **config.least_squares,
+        "alpha": config.f_gan.alpha,
     }
+
+
+def at_step(hparams: dict[str, jax.Array], step: jax.Array) -> dict[str, jax.Array]:
+    """The same numbers, with the learning rates and the instance noise as far down their slopes as `step` is."""
+    rate = _slope(step, hparams["decay_steps"], hparams["final_lr"])
+    return hparams | {
+        "generator_lr": hparams["generator_lr"] * rate,
+        "critic_lr": hparams["critic_lr"] * rate,
+        "noise_sigma": hparams["noise_sigma"] * _slope(step, hparams["noise_steps"], 0.0),
+    }
+
+
+def _slope(step, steps, end):
+    """From 1 at step 0 in a straight line to `end` at `steps` and after; 1 throughout where `steps` is 0."""
+    return jnp.where(steps > 0, 1 - (1 - end) * jnp.minimum(step / jnp.maximum(steps, 1), 1), 1.0)
 
 
 def create_state(config: ml_collections.ConfigDict, shape: tuple[int, ...]) -> GANState:
@@ -81,12 +117,19 @@ def create_state(config: ml_collections.ConfigDict, shape: tuple[int, ...]) -> G
         transforms = build_optimizers(config, hparams)
         latents = jnp.zeros((2, config.network.latent_dim))
         generator_state = _initial(generator, generator_key, latents, transforms[0])
-        critic_state = _initial(critic, critic_key, jnp.zeros((2, *shape)), transforms[1])
+        samples = pack(jnp.zeros((2 * config.packing, *shape)), config.packing)
+        critic_state = _initial(critic, critic_key, samples, transforms[1])
         ema = jax.tree.map(jnp.copy, generator_state.params)
         return GANState(jnp.int32(0), run_key, generator_state, critic_state, ema, hparams)
 
     hparams = {name: jnp.float32(value) for name, value in hyperparameters(config).items()}
     return jax.jit(create)(jax.random.key(config.seed), hparams)
+
+
+def pack(samples: jax.Array, packing: int) -> jax.Array:
+    """[b, ..., c] -> [b / packing, ..., packing * c]: what the critic judges together (PacGAN, Lin et al. 2018)."""
+    packs = samples.reshape(-1, packing, *samples.shape[1:])
+    return jnp.moveaxis(packs, 1, -2).reshape(-1, *samples.shape[1:-1], packing * samples.shape[-1])
 
 
 def _initial(network, key, inputs, transform):

@@ -2,8 +2,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import linen as nn
 
-from gan_jax.networks.layers import Norm, mixes_samples
+from gan_jax.networks.conv import Conv
+from gan_jax.networks.layers import Norm, SpectralNorm, mixes_samples
 
 SHAPES = [(6, 5), (6, 4, 3, 5)]
 
@@ -73,3 +75,78 @@ def test_mixes_samples_says_whether_one_sample_moves_another(kind):
 def test_none_is_the_identity():
     x = images(4, 3).astype(np.float32)
     np.testing.assert_array_equal(apply("none", x, train=True)[0], x)
+
+
+class Linear(nn.Module):
+    """Every kind of leaf: a dense kernel, a convolution's, biases."""
+
+    @nn.compact
+    def __call__(self, x, train: bool):
+        x = nn.Dense(4)(x.reshape(len(x), -1)).reshape(len(x), 2, 2, 1)
+        return Conv(3, kernel_size=1, stride=1)(x).reshape(len(x), -1)
+
+
+def spectral(x, passes=1):
+    """(variables before, after) some passes in training."""
+    module = SpectralNorm(Linear())
+    first = variables = module.init(jax.random.key(0), x, train=True)
+    for _ in range(passes):
+        _, changed = module.apply(variables, x, train=True, mutable=["spectral"])
+        variables = variables | changed
+    return module, first, variables
+
+
+def test_spectral_norm_divides_every_kernel_by_its_largest_singular_value():
+    x = images(5, 6).astype(np.float32)
+    module, _, variables = spectral(x, passes=60)
+    outputs = module.apply(variables, x, train=False)
+    divided = {
+        "params": jax.tree.map(
+            lambda w: w if w.ndim < 2 else w / np.linalg.svd(np.asarray(w).reshape(-1, w.shape[-1]))[1][0],
+            variables["params"]["network"],
+        )
+    }
+    np.testing.assert_allclose(outputs, Linear().apply(divided, x, train=False), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("train", [True, False])
+def test_spectral_vectors_improve_only_in_training_and_where_they_may(train):
+    x = images(5, 6).astype(np.float32)
+    module, variables, _ = spectral(x)
+    _, changed = module.apply(variables, x, train=train, mutable=["spectral"])
+    moved = jax.tree.map(lambda a, b: not np.array_equal(a, b), changed["spectral"], variables["spectral"])
+    assert all(jax.tree.leaves(moved)) == any(jax.tree.leaves(moved)) == train
+    module.apply(variables, x, train=True, mutable=False)  # and no error where they may not
+
+
+def test_spectral_norm_is_pytorchs_in_value_vectors_and_gradient():
+    """One power iteration a pass; the gradient flows through the singular value, to which the vectors are constants."""
+    torch = pytest.importorskip("torch")
+    x = images(5, 6).astype(np.float32)
+
+    class Dense(nn.Module):
+        @nn.compact
+        def __call__(self, x, train: bool):
+            return nn.Dense(4)(x)
+
+    module = SpectralNorm(Dense())
+    variables = module.init(jax.random.key(0), x, train=True)
+    kernel, bias = (np.asarray(variables["params"]["network"]["Dense_0"][key]) for key in ("kernel", "bias"))
+    (vectors,) = variables["spectral"].values()
+    twin = torch.nn.Linear(6, 4)
+    twin.weight.data, twin.bias.data = torch.tensor(kernel.T.copy()), torch.tensor(bias)
+    twin = torch.nn.utils.spectral_norm(twin)  # the parametrised form starts from fifteen iterations
+    twin.weight_u.data, twin.weight_v.data = torch.tensor(np.asarray(vectors[1])), torch.tensor(np.asarray(vectors[0]))
+
+    def loss(params):
+        y, changed = module.apply(variables | {"params": params}, x, train=True, mutable=["spectral"])
+        return jnp.sum(jnp.sin(y)), (y, changed)
+
+    gradients, (y, changed) = jax.grad(loss, has_aux=True)(variables["params"])
+    expected = twin(torch.tensor(x))
+    torch.sin(expected).sum().backward()
+    np.testing.assert_allclose(y, expected.detach(), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(gradients["network"]["Dense_0"]["kernel"], twin.weight_orig.grad.T, rtol=1e-4, atol=1e-5)
+    (vectors,) = changed["spectral"].values()
+    np.testing.assert_allclose(vectors[0], twin.weight_v, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(vectors[1], twin.weight_u, rtol=1e-5, atol=1e-6)

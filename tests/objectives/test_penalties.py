@@ -3,6 +3,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from gan_jax.config import default_config, validate
+from gan_jax.errors import UserError
 from gan_jax.objectives import penalties
 
 KEY = jax.random.key(0)
@@ -12,30 +14,89 @@ def normal(*shape, seed=0):
     return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
 
 
+def accepts(name):
+    """Whether a configuration may name it."""
+    config = default_config()
+    config.penalty.name = name
+    try:
+        return validate(config) is None
+    except UserError:
+        return False
+
+
+NAMES = [name for name in vars(penalties) if accepts(name)]
+
+
 @pytest.fixture
 def fixed_t(monkeypatch):
-    """Interpolation weights for 5 samples that the test knows; a draw of any other number of weights fails."""
+    """Interpolation weights for 5 samples that the test knows, and one number for each pixel; any other draw fails."""
     t = np.float32([0.0, 0.25, 0.5, 0.9, 0.99])
-    monkeypatch.setattr(jax.random, "uniform", lambda key, shape=(), dtype=float: jnp.asarray(t, dtype).reshape(shape))
+
+    def uniform(key, shape=(), dtype=float):
+        of_pixels = len(shape) > 1 and shape[1] > 1
+        return jnp.asarray(pixel_noise(shape) if of_pixels else t.reshape(shape), dtype)
+
+    monkeypatch.setattr(jax.random, "uniform", uniform)
     return t
 
 
-@pytest.mark.parametrize("shape", [(2,), (4, 4, 1), (3, 3, 2)])
-def test_of_a_linear_critic_is_the_same_at_all_points(shape):
-    w = normal(*shape)
-    penalty = penalties.gradient_penalty(
-        lambda x: jnp.sum(x * w, range(1, x.ndim)), normal(6, *shape), normal(6, *shape), KEY
-    )
-    np.testing.assert_allclose(penalty, (np.sqrt(np.sum(w.astype(float) ** 2)) - 1) ** 2, rtol=1e-5)
+def pixel_noise(shape):
+    return np.random.default_rng(9).uniform(size=shape).astype(np.float32)
 
 
-def test_of_a_quadratic_critic_takes_each_samples_own_norm(fixed_t):
+# name: the penalty of norms |g|, in float64; and where the gradients are taken.
+OF_NORMS = {
+    "gradient_penalty": lambda norms: np.mean((norms - 1) ** 2),
+    "one_sided": lambda norms: np.mean(np.maximum(0, norms - 1) ** 2),
+    "zero_centered": lambda norms: np.mean(norms**2),
+    "dragan": lambda norms: np.mean((norms - 1) ** 2),
+    "r1": lambda norms: np.mean(norms**2) / 2,
+    "r2": lambda norms: np.mean(norms**2) / 2,
+}
+
+
+def points(name, real, fake, t):
+    """Where it takes its gradients."""
+    t = t.reshape(-1, *[1] * (real.ndim - 1))
+    around = real + t * 0.5 * real.std() * pixel_noise(real.shape)
+    return {"r1": real, "r2": fake, "dragan": around}.get(name, t * real + (1 - t) * fake)
+
+
+def expected_penalty(name, norms_at, real, fake, t):
+    if name == "r1_r2":
+        return sum(expected_penalty(part, norms_at, real, fake, t) for part in ("r1", "r2"))
+    return OF_NORMS[name](norms_at(points(name, real, fake, t)))
+
+
+def test_every_penalty_has_its_formula_here():
+    assert set(NAMES) == {*OF_NORMS, "r1_r2"}
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("norm", [0.4, 1.0, 3.0])
+@pytest.mark.parametrize("shape", [(2,), (3, 3, 2)])
+def test_of_a_linear_critic_is_exact(name, norm, shape):
+    """f(x) = w x has the gradient w everywhere: (|w| - 1)^2, max(0, |w| - 1)^2, |w|^2, |w|^2 / 2."""
+    w = normal(*shape).astype(float)
+    w *= norm / np.linalg.norm(w)
+    critic = lambda x: jnp.sum(x * np.float32(w), range(1, x.ndim))  # noqa: E731
+    value = getattr(penalties, name)(critic, normal(6, *shape), normal(6, *shape, seed=1), KEY)
+    expected = {"gradient_penalty": (norm - 1) ** 2, "one_sided": max(0, norm - 1) ** 2, "dragan": (norm - 1) ** 2}
+    expected |= {"zero_centered": norm**2, "r1": norm**2 / 2, "r2": norm**2 / 2, "r1_r2": norm**2}
+    np.testing.assert_allclose(value, expected[name], rtol=1e-5, atol=1e-10)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_of_a_quadratic_critic_takes_each_samples_own_norm_at_the_right_points(name, fixed_t):
     """f(x) = a |x|^2 / 2 has the gradient a x. One norm for the batch, or one for each pixel, gives another mean."""
     real, fake = normal(5, 3, 3, 2, seed=1), normal(5, 3, 3, 2, seed=2)
-    penalty = penalties.gradient_penalty(lambda x: jnp.sum(0.7 * x**2 / 2, (1, 2, 3)), real, fake, KEY)
-    t = fixed_t.astype(float)[:, None, None, None]
-    norms = np.linalg.norm((0.7 * (t * real + (1 - t) * fake)).reshape(5, -1), axis=1)
-    np.testing.assert_allclose(penalty, np.mean((norms - 1) ** 2), rtol=1e-5)
+    value = getattr(penalties, name)(lambda x: jnp.sum(0.7 * x**2 / 2, (1, 2, 3)), real, fake, KEY)
+
+    def norms_at(x):
+        return np.linalg.norm((0.7 * x).reshape(5, -1), axis=1)
+
+    expected = expected_penalty(name, norms_at, real.astype(float), fake.astype(float), fixed_t.astype(float))
+    np.testing.assert_allclose(value, expected, rtol=1e-5)
 
 
 @pytest.mark.parametrize("shape", [(2,), (4, 4, 3)])
@@ -55,18 +116,19 @@ def test_interpolates_lie_on_the_line_from_fake_to_real(fixed_t):
     np.testing.assert_allclose(penalties.interpolate(real, fake, KEY), expected, atol=1e-6)
 
 
+@pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("scale", [0.0, 1e-30])
-def test_zero_gradient_has_penalty_1_and_finite_derivatives(scale):
+def test_zero_gradient_has_an_exact_value_and_finite_derivatives(name, scale):
     """The derivative of a bare root is infinite at 0; a scale of 1e-30 has a square that is 0 in float32."""
     real, fake = normal(4, 3), normal(4, 3, seed=1)
 
     def penalty(w):
-        return penalties.gradient_penalty(lambda x: jnp.tanh(x @ w), real, fake, KEY)
+        return getattr(penalties, name)(lambda x: jnp.tanh(x @ w), real, fake, KEY)
 
     w = np.full(3, scale, np.float32)
     value, gradient = jax.jit(jax.value_and_grad(penalty))(w)
-    assert value == pytest.approx(1)
-    assert (gradient == 0).all()
+    assert value == pytest.approx(1 if name in ("gradient_penalty", "dragan") else 0)
+    np.testing.assert_allclose(gradient, 0, atol=1e-25)
     assert np.isfinite(jax.jit(jax.hessian(penalty))(w)).all()
 
 
@@ -77,7 +139,8 @@ def test_no_epsilon_floors_the_norm(norm):
     np.testing.assert_allclose(penalties.gradient_norms(lambda x: x @ w, normal(3, 2)), [norm] * 3, rtol=1e-5)
 
 
-def test_critics_gradient_agrees_with_pytorchs_double_backward(fixed_t):
+@pytest.mark.parametrize("name", NAMES)
+def test_critics_gradient_agrees_with_pytorchs_double_backward(name, fixed_t):
     torch = pytest.importorskip("torch")
     real, fake = normal(5, 6, 6, 2, seed=1), normal(5, 6, 6, 2, seed=2)
     kernel, dense = normal(3, 3, 2, 4, seed=3) / 4, normal(4 * 4 * 4, 1, seed=4)
@@ -87,22 +150,34 @@ def test_critics_gradient_agrees_with_pytorchs_double_backward(fixed_t):
             y = jax.lax.conv_general_dilated(x, kernel, (1, 1), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC"))
             return (jax.nn.softplus(y).reshape(len(x), -1) @ dense)[:, 0]
 
-        return penalties.gradient_penalty(critic, real, fake, KEY)
+        return getattr(penalties, name)(critic, real, fake, KEY)
 
     value, gradients = jax.value_and_grad(penalty, argnums=(0, 1))(kernel, dense)
 
     weights = [torch.tensor(kernel, requires_grad=True), torch.tensor(dense, requires_grad=True)]
-    t = torch.tensor(fixed_t)[:, None, None, None]
-    x = (t * torch.tensor(real) + (1 - t) * torch.tensor(fake)).requires_grad_()
-    y = torch.nn.functional.conv2d(x.permute(0, 3, 1, 2), weights[0].permute(3, 2, 0, 1)).permute(0, 2, 3, 1)
-    logits = torch.nn.functional.softplus(y).reshape(5, -1) @ weights[1]
-    (slopes,) = torch.autograd.grad(logits.sum(), x, create_graph=True)
-    expected = ((slopes.flatten(1).norm(dim=1) - 1) ** 2).mean()
+
+    def mean_of(part, of_norm):
+        x = torch.tensor(points(part, real, fake, fixed_t)).requires_grad_()
+        y = torch.nn.functional.conv2d(x.permute(0, 3, 1, 2), weights[0].permute(3, 2, 0, 1)).permute(0, 2, 3, 1)
+        logits = torch.nn.functional.softplus(y).reshape(5, -1) @ weights[1]
+        (slopes,) = torch.autograd.grad(logits.sum(), x, create_graph=True)
+        return of_norm(slopes.flatten(1).norm(dim=1)).mean()
+
+    in_pytorch = {
+        "gradient_penalty": lambda norm: (norm - 1) ** 2,
+        "one_sided": lambda norm: torch.clamp(norm - 1, min=0) ** 2,
+        "zero_centered": lambda norm: norm**2,
+        "dragan": lambda norm: (norm - 1) ** 2,
+        "r1": lambda norm: norm**2 / 2,
+        "r2": lambda norm: norm**2 / 2,
+    }
+    expected = sum(mean_of(part, in_pytorch[part]) for part in (("r1", "r2") if name == "r1_r2" else (name,)))
     expected.backward()
 
     np.testing.assert_allclose(value, expected.item(), rtol=1e-5)
     for gradient, weight in zip(gradients, weights, strict=True):
-        np.testing.assert_allclose(gradient, weight.grad, rtol=1e-4, atol=1e-5)
+        scale = np.abs(weight.grad.numpy()).max()
+        np.testing.assert_allclose(gradient, weight.grad, rtol=1e-5, atol=1e-5 * scale)
 
 
 def test_clipping_bounds_every_parameter_and_leaves_small_ones():

@@ -5,7 +5,7 @@ import pytest
 
 from gan_jax.config import default_config
 from gan_jax.errors import UserError
-from gan_jax.training.state import CALIBRATION, DATA, SAMPLES, build_networks, create_state
+from gan_jax.training.state import CALIBRATION, DATA, SAMPLES, at_step, build_networks, create_state, pack
 
 
 def tiny(**fields):
@@ -26,7 +26,9 @@ def test_holds_what_the_configuration_says():
     state = create_state(config, (2,))
     numbers = {"penalty_weight": 7, "weight_clip": 0.5, "ema_decay": 0.25, "b1": 0.125, "b2": 0.9}
     rates = {"generator_lr": config.optimizer.generator_lr, "critic_lr": config.optimizer.critic_lr}
-    assert jax.tree.map(float, state.hparams) == pytest.approx(numbers | rates)
+    defaults = {"decay_steps": 0, "final_lr": 0, "noise_sigma": 0, "noise_steps": 0, "smoothing_real": 0}
+    defaults |= {"smoothing_fake": 0, "a": 0, "b": 1, "c": 1, "alpha": 0.5}
+    assert jax.tree.map(float, state.hparams) == pytest.approx(numbers | rates | defaults)
     assert {(leaf.shape, leaf.dtype.name) for leaf in state.hparams.values()} == {((), "float32")}
     assert (state.step.shape, state.step.dtype.name, int(state.step)) == ((), "int32", 0)
     assert jnp.issubdtype(state.key.dtype, jax.dtypes.prng_key)
@@ -70,3 +72,31 @@ def test_a_network_that_cannot_make_the_samples_is_refused_in_one_line():
     config = tiny(network__name="dcgan")
     with pytest.raises(UserError, match=r"^config.network.name='dcgan' with config.data.name='ring': [^\n]*$"):
         build_networks(config, (2,))
+
+
+@pytest.mark.parametrize(
+    ("steps", "final", "step", "share"),
+    [(0, 0.5, 0, 1), (0, 0.5, 9, 1), (8, 0, 0, 1), (8, 0, 2, 0.75), (8, 0, 8, 0), (8, 0, 99, 0), (8, 0.5, 4, 0.75)],
+)
+def test_learning_rates_fall_linearly_to_their_final_share_and_stay_there(steps, final, step, share):
+    hparams = create_state(tiny(optimizer__decay_steps=steps, optimizer__final_lr=final), (2,)).hparams
+    now = at_step(hparams, jnp.int32(step))
+    for name in ("generator_lr", "critic_lr"):
+        np.testing.assert_allclose(now[name], share * hparams[name], rtol=1e-6)
+    assert {name for name in hparams if now[name] != hparams[name]} <= {"generator_lr", "critic_lr"}
+
+
+@pytest.mark.parametrize(
+    ("steps", "step", "sigma"), [(0, 50, 0.4), (10, 0, 0.4), (10, 5, 0.2), (10, 10, 0), (10, 20, 0)]
+)
+def test_noise_falls_linearly_to_nothing(steps, step, sigma):
+    hparams = create_state(tiny(noise__sigma=0.4, noise__steps=steps), (2,)).hparams
+    assert float(at_step(hparams, jnp.int32(step))["noise_sigma"]) == pytest.approx(sigma)
+
+
+@pytest.mark.parametrize("shape", [(2,), (3, 3, 2)])
+def test_a_pack_is_its_samples_side_by_side_in_their_last_axis(shape):
+    samples = np.random.default_rng(0).normal(size=(6, *shape))
+    expected = [np.concatenate(samples[row : row + 3], axis=-1) for row in (0, 3)]
+    np.testing.assert_array_equal(pack(samples, 3), np.float32(expected))
+    np.testing.assert_array_equal(pack(samples, 1), np.float32(samples))
