@@ -60,7 +60,7 @@ CASES = {
     ),
     "dcgan64_gan": Case(
         "DCGAN 64x64x3, width 64, batch 64, non-saturating",
-        "gan",
+        "ns_gan",
         "cifar10",
         _IMAGES | {"data.image_size": 64},
         ("ours", "stock flax", "PyTorch", "PyTorch, compiled"),

@@ -38,7 +38,7 @@ def test_training_leaves_what_the_readme_promises(command, records):
 
 
 def test_the_data_sets_name_is_appended_to_the_folders(command):
-    command("gan.py:ring", steps=10)
+    command("ns_gan.py:ring", steps=10)
     assert pathlib.Path("runs/gan_ring/checkpoints/10").is_dir()
 
 
@@ -95,7 +95,7 @@ WRONG = [
     ("wgan.py", ["--config.n_critic=0"], "at least 1"),
     ("wgan.py", ["--config.optimizer.b1=1"], "below 1"),
     ("wgan.py", ["--config.optimizer.critic_lr=nan"], "above 0"),
-    ("wgan.py", ["--config.loss=wassertein"], "minimax, non_saturating, wasserstein"),
+    ("wgan.py", ["--config.loss=wassertein"], "minimax, non_saturating, log_odds, least_squares, wasserstein"),
     ("wgan.py", ["--config.penalty.name=gp"], "none, gradient_penalty"),
     ("wgan.py", ["--config.network.name=resnet50"], "dcgan, mlp"),
     ("wgan.py", ["--config.optimizer.name=adamw"], "adam, rmsprop, sgd"),

@@ -170,23 +170,29 @@ def alpha(alpha=0.5) -> Divergence:
     over u >= 0 is then at u = 0. a = 1/2 is twice the squared Hellinger distance, a = 2 half of Pearson's.
     """
     power = alpha / (alpha - 1)
+    # alpha may be traced, so both of its ranges are computed: each with harmless numbers where it is not meant.
+    is_below, share = alpha < 1, jnp.where(alpha < 1, 1 - alpha, 1)
 
-    def activation(v):
-        return jnp.where(alpha < 1, 1 / jnp.where(alpha < 1, 1 - alpha, 1) - softplus(-v), v)
-
-    def of_base(base):
-        # Only a positive base is raised: the power's derivative at others would be NaN, also where it is not used.
-        is_inside = base > 0
-        return (jnp.where(is_inside, jnp.where(is_inside, base, 1) ** power, 0) - 1) / alpha
+    def raised(base):
+        is_inside = base > 0  # the power's derivative at other bases would be NaN, also where it is not used
+        return jnp.where(is_inside, jnp.where(is_inside, base, 1) ** power, 0)
 
     def conjugate_of_activation(v):
-        # For a < 1: t (a - 1) + 1 = (1 - a) softplus(-v), which is positive as it stands.
-        return of_base(jnp.where(alpha < 1, (1 - alpha) * softplus(-v), v * (alpha - 1) + 1))
+        # For a < 1, t (a - 1) + 1 = (1 - a) softplus(-v), whose logarithm is finite where it is not.
+        below = jnp.exp(jnp.where(is_below, power, 0) * (jnp.log(share) + _log_softplus(-v)))
+        above = raised(jnp.where(is_below, 1, v * (alpha - 1) + 1))
+        return (jnp.where(is_below, below, above) - 1) / alpha
 
     return Divergence(
         f=lambda u: (u**alpha - 1 - alpha * (u - 1)) / (alpha * (alpha - 1)),
-        conjugate=lambda t: of_base(t * (alpha - 1) + 1),
-        activation=activation,
+        conjugate=lambda t: (raised(t * (alpha - 1) + 1) - 1) / alpha,
+        activation=lambda v: jnp.where(is_below, 1 / share - softplus(-v), v),
         conjugate_of_activation=conjugate_of_activation,
         optimal_critic=lambda u: (u ** (alpha - 1) - 1) / (alpha - 1),
     )
+
+
+def _log_softplus(v):
+    """log(log(1 + exp(v))), which tends to v where the inner logarithm is no longer to be told from 0."""
+    small = jnp.minimum(v, -15)
+    return jnp.where(v < -15, small - jnp.exp(small) / 2, jnp.log(softplus(jnp.maximum(v, -15))))

@@ -80,7 +80,7 @@ def scatter(path: str | os.PathLike[str], points: NDArray[Any], real: NDArray[An
     axes.scatter(points[:, 0], points[:, 1], s=5, c=FAKE_COLOUR, alpha=0.6, linewidths=0, label=fake_label)
     axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), aspect="equal")
     figure.legend(loc="outside lower center", ncols=2, frameon=False, markerscale=2)
-    _save(path, figure)
+    save(path, figure)
 
 
 def curves(
@@ -113,7 +113,14 @@ def curves(
     grid[-1].set_xlabel("generator step")
     grid[-1].xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     figure.align_ylabels()
-    _save(path, figure)
+    save(path, figure)
+
+
+def save(path: str | os.PathLike[str], figure: Figure) -> None:
+    """Write any figure as a PNG file, 110 pixels an inch."""
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=110)
+    atomic.write(path, file.getvalue())
 
 
 def _tile(images: NDArray[np.uint8], columns: int) -> NDArray[np.uint8]:
@@ -173,9 +180,3 @@ def _cut_peaks(axes: Axes, values: NDArray[Any]) -> None:
     if np.nanmax(values) - np.nanmin(values) > 3 * (high - low) > 0:
         axes.set_ylim(low - 0.2 * (high - low), high + 0.2 * (high - low))
         axes.text(0, 1.03, "peaks cut off", transform=axes.transAxes, fontsize="small", color="0.4")
-
-
-def _save(path: str | os.PathLike[str], figure: Figure) -> None:
-    file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=110)
-    atomic.write(path, file.getvalue())

@@ -4,7 +4,7 @@ import jax
 import optax
 
 
-def fit(objective, params, key, steps: int, learning_rate: float, project=None, b1: float = 0.9):
+def fit(objective, params, key, steps: int, learning_rate: optax.ScalarOrSchedule, project=None, b1: float = 0.9):
     """Minimises `objective(params, key) -> scalar` with Adam; returns (params, objective before each of the steps).
 
     Each step draws with a key of its own. `project`, where there is one, is applied to the parameters after each step:
@@ -21,3 +21,24 @@ def fit(objective, params, key, steps: int, learning_rate: float, project=None, 
 
     (params, _), values = jax.lax.scan(step, (params, transform.init(params)), jax.random.split(key, steps))
     return params, values
+
+
+def fit_watched(objective, params, key, steps: int, learning_rate: optax.ScalarOrSchedule, watch, every: int):
+    """As `fit`, with a look at the parameters before steps 0, `every`, 2 `every`, ..., below `steps`.
+
+    Returns (params, what `watch(params, key)` returned at each look, stacked). `every` divides `steps`.
+    """
+    transform = optax.adam(learning_rate, b2=0.999)
+
+    def step(carry, key):
+        params, opt_state = carry
+        updates, opt_state = transform.update(jax.grad(objective)(params, key), opt_state, params)
+        return (optax.apply_updates(params, updates), opt_state), None
+
+    def block(carry, key):
+        watch_key, steps_key = jax.random.split(key)
+        seen = watch(carry[0], watch_key)
+        return jax.lax.scan(step, carry, jax.random.split(steps_key, every))[0], seen
+
+    (params, _), seen = jax.lax.scan(block, (params, transform.init(params)), jax.random.split(key, steps // every))
+    return params, seen

@@ -82,7 +82,7 @@ class Linear(nn.Module):
 
     @nn.compact
     def __call__(self, x, train: bool):
-        x = nn.Dense(4)(x.reshape(len(x), -1)).reshape(len(x), 2, 2, 1)
+        x = nn.Dense(8)(x.reshape(len(x), -1)).reshape(len(x), 2, 2, 2)
         return Conv(3, kernel_size=1, stride=1)(x).reshape(len(x), -1)
 
 

@@ -132,7 +132,9 @@ def checkpoints(folder):
     return {path.name for path in pathlib.Path(folder, "checkpoints").glob("*") if path.name.isdigit()}
 
 
-@pytest.mark.parametrize(("experiment", "critic_lr"), [("gan.py", 1), ("gan.py:ring", 1e3), ("gan.py:ring", 1e30)])
+@pytest.mark.parametrize(
+    ("experiment", "critic_lr"), [("ns_gan.py", 1), ("ns_gan.py:ring", 1e3), ("ns_gan.py:ring", 1e30)]
+)
 @pytest.mark.parametrize("eval_every", [0, 1])
 def test_a_diverged_run_names_its_last_good_checkpoint(command, capsys, experiment, critic_lr, eval_every):
     """A Wasserstein critic that nothing bounds, by gradient descent at a high rate."""

@@ -1,0 +1,18 @@
+"""The non-saturating GAN with R1, gamma = 10 (Mescheder, Geiger & Nowozin 2018, arXiv:1801.04406).
+
+python -m gan_jax.main --config=experiments/r1_gan.py[:DATA]
+
+Adam with b1 = 0 and b2 = 0.99 at 1e-4 for the paper's RMSProp of the same rate and decay.
+"""
+
+from gan_jax.config import default_config
+
+
+def get_config(data="digits"):
+    """The configuration for a data set."""
+    config = default_config(data)
+    config.loss = "non_saturating"
+    config.penalty.name, config.penalty.weight = "r1", 10.0
+    config.optimizer.generator_lr = config.optimizer.critic_lr = 1e-4
+    config.optimizer.b1, config.optimizer.b2 = 0.0, 0.99
+    return config

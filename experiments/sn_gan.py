@@ -1,0 +1,17 @@
+"""SNGAN (Miyato et al. 2018, arXiv:1802.05957): the hinge loss under spectral norm, Adam 2e-4 (0, 0.9).
+
+python -m gan_jax.main --config=experiments/sn_gan.py[:DATA]
+
+One update of the critic for each of the generator, as for the paper's convolutional networks.
+"""
+
+from gan_jax.config import default_config
+
+
+def get_config(data="digits"):
+    """The configuration for a data set."""
+    config = default_config(data)
+    config.loss = "hinge"
+    config.network.spectral_norm = True
+    config.optimizer.b1 = 0.0
+    return config
