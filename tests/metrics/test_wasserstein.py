@@ -3,8 +3,9 @@ from itertools import permutations
 import numpy as np
 import pytest
 import scipy.stats
+from scipy.spatial.distance import cdist
 
-from gan_jax.metrics.wasserstein import wasserstein_1
+from gan_jax.metrics.wasserstein import exact_plan, wasserstein_1
 
 
 def test_one_dimension_agrees_with_scipy():
@@ -43,3 +44,90 @@ def test_agrees_with_brute_force_over_permutations(seed):
 def test_refuses(a, b, message):
     with pytest.raises(ValueError, match=message):
         wasserstein_1(a, b)
+
+
+@pytest.fixture
+def ot(monkeypatch):
+    """Python Optimal Transport, without the array libraries that it would import at its own import."""
+    for library in ("JAX", "PYTORCH", "TENSORFLOW", "CUPY"):
+        monkeypatch.setenv(f"POT_BACKEND_DISABLE_{library}", "1")
+    return pytest.importorskip("ot")
+
+
+# Sizes and weights of two samples; None for equal weights.
+PLANS = [(20, 20, False), (12, 30, False), (17, 9, True)]
+
+
+def weighted_samples(n, m, weighted):
+    rng = np.random.default_rng(n)
+    a, b = rng.normal(size=(n, 2)), rng.normal(size=(m, 2)) + 1
+    return (a, b, rng.dirichlet(np.ones(n)), rng.dirichlet(np.ones(m))) if weighted else (a, b, None, None)
+
+
+@pytest.mark.parametrize("sizes", PLANS)
+def test_plan_equals_python_optimal_transport(ot, sizes):
+    a, b, a_weights, b_weights = weighted_samples(*sizes)
+    uniform = [np.full(len(points), 1 / len(points)) for points in (a, b)]
+    weights = [uniform[0] if a_weights is None else a_weights, uniform[1] if b_weights is None else b_weights]
+    expected = ot.emd(*weights, cdist(a, b))
+    plan = exact_plan(a, b, a_weights, b_weights)
+    assert plan.distance == pytest.approx(np.sum(expected * cdist(a, b)), abs=1e-9)
+    np.testing.assert_allclose(plan.mass, expected, atol=1e-9)
+
+
+@pytest.mark.parametrize("sizes", PLANS)
+def test_plan_is_a_plan_and_its_potentials_prove_it_optimal(sizes):
+    a, b, a_weights, b_weights = weighted_samples(*sizes)
+    plan = exact_plan(a, b, a_weights, b_weights)
+    a_weights = np.full(len(a), 1 / len(a)) if a_weights is None else a_weights
+    b_weights = np.full(len(b), 1 / len(b)) if b_weights is None else b_weights
+    np.testing.assert_allclose(plan.mass.sum(axis=1), a_weights, atol=1e-12)
+    np.testing.assert_allclose(plan.mass.sum(axis=0), b_weights, atol=1e-12)
+    assert plan.mass.min() >= 0
+    assert (plan.a_potential[:, None] + plan.b_potential <= cdist(a, b) + 1e-9).all()
+    assert plan.a_potential @ a_weights + plan.b_potential @ b_weights == pytest.approx(plan.distance, abs=1e-9)
+
+
+def test_plan_between_equal_weights_is_the_assignment():
+    a, b, _, _ = weighted_samples(40, 40, False)
+    assert exact_plan(a, b).distance == pytest.approx(wasserstein_1(a, b), abs=1e-12)
+
+
+def test_plan_in_one_dimension_agrees_with_scipy():
+    rng = np.random.default_rng(0)
+    a, b, a_weights, b_weights = (
+        rng.normal(size=25),
+        rng.normal(size=11),
+        rng.dirichlet(np.ones(25)),
+        np.full(11, 1 / 11),
+    )
+    plan = exact_plan(a[:, None], b[:, None], a_weights, b_weights)
+    assert plan.distance == pytest.approx(scipy.stats.wasserstein_distance(a, b, a_weights, b_weights), abs=1e-9)
+
+
+def test_plan_of_a_shift_costs_its_length():
+    a = np.random.default_rng(0).normal(size=(30, 2))
+    assert exact_plan(a, a[::-1] + np.array([3.0, -4.0])).distance == pytest.approx(5, abs=1e-12)
+
+
+def test_a_single_point_takes_all():
+    a, weights = np.array([[0.0, 1.0], [0.0, 3.0]]), [0.25, 0.75]
+    assert exact_plan(a, np.zeros((1, 2)), weights).mass == pytest.approx(np.array([[0.25], [0.75]]))
+    assert exact_plan(a, np.zeros((1, 2)), weights).distance == pytest.approx(0.25 * 1 + 0.75 * 3)
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "a_weights", "message"),
+    [
+        (np.zeros((3, 2)), np.zeros((4, 1)), None, "must be"),
+        (np.zeros((3, 2)), np.zeros((0, 2)), None, "must be"),
+        (np.full((3, 2), np.inf), np.zeros((3, 2)), None, "not finite"),
+        (np.zeros((3, 2)), np.zeros((4, 2)), [0.5, 0.5], "a_weights must be 3 numbers"),
+        (np.zeros((2, 2)), np.zeros((4, 2)), [1.5, -0.5], ">= 0"),
+        (np.zeros((2, 2)), np.zeros((4, 2)), [0.5, 0.4], "sum 1"),
+        (np.zeros((2, 2)), np.zeros((4, 2)), [0.5, np.nan], "sum 1"),
+    ],
+)
+def test_plan_refuses(a, b, a_weights, message):
+    with pytest.raises(ValueError, match=message):
+        exact_plan(a, b, a_weights)
