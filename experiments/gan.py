@@ -2,8 +2,8 @@
 
 python -m gan_jax.main --config=experiments/gan.py[:DATA]
 
-The generator's gradient vanishes where the critic is sure (`python -m gan_jax.studies.vanishing_gradient`), so this is
-here to be looked at; ns_gan.py is the one to use. Adam instead of the paper's momentum.
+The generator's gradient vanishes where the critic is sure, so this is here to be looked at; ns_gan.py is
+the one to use. Adam instead of the paper's momentum.
 """
 
 from gan_jax.config import default_config

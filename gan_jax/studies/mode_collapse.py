@@ -1,0 +1,230 @@
+"""How many modes of a mixture survive: every objective of the package, and the remedies for collapse, over seeds.
+
+python -m gan_jax.studies.mode_collapse [--out=FOLDER] [--seed=N] [--data=ring] [--systems=A,B] [--seeds=N] [--steps=N]
+
+The claim (VEEGAN, Srivastava et al. 2017, arXiv:1705.07761, table 1; PacGAN, Lin et al. 2018, arXiv:1712.04086, table
+1): on a ring of 8 Gaussians and a grid of 25, a GAN loses modes (6.3 of 8 and 17.3 of 25), and packing brings them back
+(7.8 and 24.8 with four samples in a pack). Coverage by most other objectives has not been published.
+
+Here: each of SYSTEMS, with the package's own networks and train step, on both mixtures. All seeds of a system train
+together, as a population under `vmap`. Counted on 2,500 samples of the averaged generator: modes covered, the share of
+samples within 3 sigma of a mode, and KL(samples | uniform) over the modes. A member with a number that is not finite
+has failed; it is reported, and no mean includes it. Each row is printed as it is done.
+
+Learning rates are Adam's 2e-4, but for Wasserstein critics: RMSProp at 5e-5 where they are clipped, 5e-4 where they are
+penalised, with 5 updates a step. Penalties weigh 0.1, as in the toy experiments of WGAN-GP. The generator of an f-GAN
+is the alternative one of its section 3.2.
+"""
+
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from matplotlib.figure import Figure
+
+from gan_jax.config import default_config, f_gans, loss_names, validate
+from gan_jax.data import mixtures, sources
+from gan_jax.errors import DivergedError
+from gan_jax.evaluation import EVALUATION_SEED
+from gan_jax.metrics.modes import mode_statistics
+from gan_jax.reports import pictures
+from gan_jax.studies import command
+from gan_jax.training import checkpoint, loop, sampling
+from gan_jax.training.state import build_networks
+
+_PENALISED = {"loss": "wasserstein", "n_critic": 5, "optimizer.generator_lr": 5e-4, "optimizer.critic_lr": 5e-4}
+_CLIPPED = {"optimizer.name": "rmsprop", "optimizer.generator_lr": 5e-5, "optimizer.critic_lr": 5e-5}
+_CLIPPED |= {"loss": "wasserstein", "n_critic": 5, "weight_clip": 0.01}
+
+
+def _penalty(name, **fields):
+    return {"penalty.name": name, "penalty.weight": 0.1, **fields}
+
+
+# name: the fields in which it differs from the defaults. The remedies are those of the non-saturating GAN.
+SYSTEMS = {
+    **{name: {"loss": name} for name in loss_names() if name != "wasserstein"},
+    **{name: {"loss": name, "f_gan.generator": "alternative"} for name in f_gans()},
+    "wasserstein+clip": _CLIPPED,
+    "wasserstein+gradient_penalty": _penalty("gradient_penalty", **_PENALISED),
+    "wasserstein+one_sided": _penalty("one_sided", **_PENALISED),
+    "hinge+spectral_norm": {"loss": "hinge", "network.spectral_norm": True},
+    "relativistic+r1_r2": _penalty("r1_r2", loss="relativistic"),
+    "remedy:gradient_penalty": _penalty("gradient_penalty"),
+    "remedy:dragan": _penalty("dragan"),
+    "remedy:r1": _penalty("r1"),
+    "remedy:r2": _penalty("r2"),
+    "remedy:zero_centered": _penalty("zero_centered"),
+    "remedy:batch_norm": {"network.critic_norm": "batch"},
+    "remedy:smoothing": {"smoothing.real": 0.1},
+    "remedy:packing_2": {"packing": 2},
+    "remedy:packing_4": {"packing": 4},
+    "remedy:noise": {"noise.sigma": 0.2},  # annealed to 0 over the run
+}
+SAMPLES, DRAWN = 2500, 300
+METRICS = ("modes_covered", "share_within_3_sigma", "reverse_kl")
+# What the picture's thumbnails show, if it was trained: a collapsed GAN and one that is not.
+THUMBNAILS = ("non_saturating", "wasserstein+gradient_penalty")
+
+
+def _to_stderr(line):
+    print(line, file=sys.stderr, flush=True)
+
+
+def measure(
+    seed=0,
+    data=("ring", "grid"),
+    systems=tuple(SYSTEMS),
+    seeds=3,
+    steps=5000,
+    width=128,
+    depth=3,
+    batch_size=256,
+    report=_to_stderr,
+) -> dict:
+    """{data set: {"modes", "reals", "systems": {system: a row, see `train`}}}; `report` is called with each row."""
+    sizes = {"steps": steps, "network.width": width, "network.depth": depth, "batch_size": batch_size}
+    found = {}
+    for name in data:
+        reals, _ = sources.reference(name, "", 0, "train", DRAWN, seed)
+        found[name] = {"modes": len(mixtures.MODES[name].means), "reals": reals, "systems": {}}
+        for system in systems:
+            row = train([configured(name, system, seed=seed + i, **sizes) for i in range(seeds)])
+            found[name]["systems"][system] = row
+            report(f"{name:6}{_line(system, row)}")
+    return {"seeds": seeds, "steps": steps, "data": found}
+
+
+def configured(data: str, system: str, **fields):
+    """The defaults for the data set, `fields`, and what the system is about; checked."""
+    config = default_config(data)
+    config.update_from_flattened_dict(fields | SYSTEMS[system])
+    if config.noise.sigma:
+        config.noise.steps = config.steps
+    validate(config)
+    return config
+
+
+def train(configs) -> dict:
+    """Each of METRICS as a list, one number a seed, NaN where it `failed`; and some `points` of the first that has not.
+
+    The configurations differ in their seeds alone.
+    """
+    members = [judged(config, state) for config, state in zip(configs, population(configs), strict=True)]
+    row = {metric: [float(member[metric]) if member else np.nan for member in members] for metric in METRICS}
+    points = [member["points"] for member in members if member]
+    return row | {"failed": [member is None for member in members], "points": points[0] if points else []}
+
+
+def population(configs) -> list:
+    """The states after `steps`, trained beside one another, each as it would have been alone."""
+    config = configs[0]
+    source = sources.load(config.data.name, "", 0, config.data.memory_mb)
+    carries = [loop.fresh_carry(config, source) for config in configs]
+    carry = jax.tree.map(lambda *leaves: jnp.stack(leaves), *carries)
+    (states, _), _ = jax.vmap(loop.make_advance(config, source), (0, None))(carry, config.steps)
+    return [jax.tree.map(lambda leaf, i=i: leaf[i], states) for i in range(len(configs))]
+
+
+def judged(config, state) -> dict | None:
+    """`mode_statistics` of the averaged generator's samples, and some of these; None where anything isn't finite."""
+    generator, _ = build_networks(config, (2,))
+    latents = sampling.latents(state, SAMPLES, config.network.latent_dim, EVALUATION_SEED)
+    try:
+        checkpoint.check_finite((state, {}))
+        points = sampling.samples(generator, state, latents)
+    except DivergedError:
+        return None
+    return {**mode_statistics(points, *mixtures.MODES[config.data.name]), "points": points[:DRAWN]}
+
+
+def table(numbers) -> str:
+    """For each data set and system: mean and deviation of every metric over the seeds that have not failed."""
+    lines = [f"{numbers['steps']:,} steps, {numbers['seeds']} seeds; mean +- standard deviation"]
+    for name, of_data in numbers["data"].items():
+        modes = f"modes of {of_data['modes']}"
+        lines += ["", f"{name:36}{modes:>15}{'within 3 sigma':>17}{'reverse KL':>15}"]
+        lines += [_line(system, row) for system, row in of_data["systems"].items()]
+    return "\n".join(lines)
+
+
+def _line(system, row):
+    failed = f"   failed: {sum(row['failed'])} of {len(row['failed'])}" * any(row["failed"])
+    texts = [_mean_and_deviation(row[metric], digits) for metric, digits in zip(METRICS, (1, 3, 2), strict=True)]
+    return f"{system:36}{texts[0]:>15}{texts[1]:>17}{texts[2]:>15}{failed}"
+
+
+def _mean_and_deviation(values, digits):
+    kept = _finite(values)
+    return f"{np.mean(kept):.{digits}f} +- {np.std(kept):.{digits}f}" if len(kept) else "-"
+
+
+def _finite(values):
+    values = np.asarray(values, float)
+    return values[np.isfinite(values)]
+
+
+def draw(path, numbers) -> None:
+    """Modes covered and the share within 3 sigma of every system, and samples of two of them over reals."""
+    data = numbers["data"]
+    count = max(len(of_data["systems"]) for of_data in data.values())
+    figure = Figure(figsize=(1.5 + 6 * len(data), 5 + 0.24 * count), layout="constrained")
+    bars, thumbnails = figure.subfigures(2, 1, height_ratios=[1.6 + 0.24 * count, 3.4])
+    bars.suptitle(f"mean and deviation over {numbers['seeds']} seeds (dots) after {numbers['steps']:,} steps")
+    columns = bars.subplots(1, 2 * len(data), sharey=True, squeeze=False)[0]
+    images = thumbnails.subplots(1, 2 * len(data), squeeze=False)[0]
+    for index, (name, of_data) in enumerate(data.items()):
+        pair = slice(2 * index, 2 * index + 2)
+        _draw_bars(columns[pair], name, of_data)
+        _draw_thumbnails(images[pair], name, of_data)
+    columns[0].set_ylim(count - 0.4, -0.6)
+    pictures.save(path, figure)
+
+
+def _draw_bars(pair, name, of_data):
+    limits = of_data["modes"], 1.0
+    labels = f"{name}: modes covered, of {of_data['modes']}", f"{name}: share within 3 sigma"
+    for axes, metric, limit, label in zip(pair, METRICS[:2], limits, labels, strict=True):
+        for place, row in enumerate(of_data["systems"].values()):
+            _draw_bar(axes, place, row, _finite(row[metric]), limit)
+        axes.set_yticks(range(len(of_data["systems"])), of_data["systems"])
+        axes.set(xlim=(0, 1.03 * limit), xlabel=label)
+        axes.grid(axis="x", alpha=0.3)
+        axes.spines[["top", "right"]].set_visible(False)
+
+
+def _draw_bar(axes, place, row, values, limit):
+    if len(values):
+        axes.barh(place, np.mean(values), xerr=np.std(values), color="tab:blue", alpha=0.45, height=0.75)
+        axes.plot(values, np.full(len(values), place), ".", color="black", markersize=5, clip_on=False)
+    if any(row["failed"]):
+        words = f"{sum(row['failed'])} of {len(row['failed'])} failed"
+        box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1}
+        axes.text(limit, place, words, color="tab:red", ha="right", va="center", fontsize="small", bbox=box)
+
+
+def _draw_thumbnails(pair, name, of_data):
+    systems, reals = of_data["systems"], np.asarray(of_data["reals"])
+    named = THUMBNAILS if set(THUMBNAILS) <= set(systems) else list(systems)[:2]
+    low, high = reals.min() - 0.3 * np.ptp(reals) / 2, reals.max() + 0.3 * np.ptp(reals) / 2
+    for axes, system in zip(pair, named, strict=False):
+        points = np.reshape(systems[system]["points"], (-1, 2))
+        axes.scatter(*reals.T, s=26, color=pictures.REAL_COLOUR, linewidths=0, label="real")
+        axes.scatter(*points.T, s=5, color=pictures.FAKE_COLOUR, linewidths=0, label="generated, one seed")
+        axes.set(xlim=(low, high), ylim=(low, high), aspect="equal", xlabel="$x_1$", ylabel="$x_2$")
+        axes.set_title(f"{name}: {system}", fontsize="medium")
+    for axes in pair[len(named) :]:
+        axes.set_axis_off()
+    pair[0].legend(loc="upper left", fontsize="small")
+
+
+if __name__ == "__main__":
+    command.run(
+        "mode_collapse",
+        __doc__,
+        measure,
+        table,
+        draw,
+        {"data": ("ring", "grid"), "systems": tuple(SYSTEMS), "seeds": 3, "steps": 5000},
+    )
