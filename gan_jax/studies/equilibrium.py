@@ -21,6 +21,7 @@ import numpy as np
 import optax
 from jax.scipy.special import ndtri
 from jax.scipy.stats import norm
+from jax.typing import ArrayLike
 from matplotlib.figure import Figure
 
 from gan_jax.networks.mlp import Critic
@@ -33,8 +34,8 @@ from gan_jax.studies.fitting import fit
 class Normal(NamedTuple):
     """A normal distribution by its mean and its standard deviation, both of the data's unit."""
 
-    mean: float
-    deviation: float
+    mean: ArrayLike
+    deviation: ArrayLike
 
 
 DATA, START = Normal(1.0, 0.7), Normal(-1.0, 1.2)

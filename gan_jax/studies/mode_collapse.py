@@ -17,6 +17,7 @@ is the alternative one of its section 3.2.
 """
 
 import sys
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -85,7 +86,7 @@ def measure(
 ) -> dict:
     """{data set: {"modes", "reals", "systems": {system: a row, see `train`}}}; `report` is called with each row."""
     sizes = {"steps": steps, "network.width": width, "network.depth": depth, "batch_size": batch_size}
-    found = {}
+    found: dict[str, Any] = {}
     for name in data:
         reals, _ = sources.reference(name, "", 0, "train", DRAWN, seed)
         found[name] = {"modes": len(mixtures.MODES[name].means), "reals": reals, "systems": {}}

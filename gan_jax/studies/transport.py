@@ -69,7 +69,8 @@ def measure(
 
 def regularised(cost, epsilons) -> dict:
     """{"epsilon", "cost", "iterations"}: Sinkhorn from the largest epsilon down, each one's start the last's end."""
-    potential, results = np.zeros(cost.shape[1]), []
+    potential = np.zeros(cost.shape[1])
+    results: list[tuple[float, float, int]] = []
     for epsilon in sorted(epsilons, reverse=True):
         mass, potential, iterations = sinkhorn(cost, epsilon, potential)
         results.append((epsilon, float(np.sum(mass * cost)), iterations))

@@ -112,7 +112,8 @@ def _config(seed, width):
 
 def _trained(config, source, lengths):
     """The parameters of one generator after so many steps, stacked over lengths."""
-    advance, carry, snapshots = make_advance(config, source), fresh_carry(config, source), []
+    advance, carry = make_advance(config, source), fresh_carry(config, source)
+    snapshots = []
     for steps in np.diff(lengths, prepend=0):
         carry, _ = advance(carry, int(steps))
         snapshots.append(jax.tree.map(np.array, carry[0].generator.params))  # the carry itself is donated
