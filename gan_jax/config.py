@@ -43,9 +43,9 @@ def _one_of(*names):
     return lambda value: value in names, "one of " + ", ".join(names)
 
 
-def _named_in(module, is_choice, *others):
+def _named_in(module, is_choice):
     """A name in a configuration is an attribute of one module; its choices are found here, its value by `getattr`."""
-    return _one_of(*others, *_names_in(module, is_choice))
+    return _one_of(*_names_in(module, is_choice))
 
 
 def _names_in(module, is_choice):
@@ -76,6 +76,11 @@ def _takes(*arguments):
     return lambda value: (
         isinstance(value, types.FunctionType) and tuple(inspect.signature(value).parameters) == arguments
     )
+
+
+def penalty_names() -> list[str]:
+    """What `penalty.name` may be, but for none."""
+    return _names_in(penalties, _takes("critic_fn", "real", "fake", "key"))
 
 
 _ANY = (lambda value: True, "any text")
@@ -110,7 +115,7 @@ FIELDS = {
     ),
     "penalty.name": Field(
         "none",
-        _named_in(penalties, _takes("critic_fn", "real", "fake", "key"), "none"),
+        _one_of("none", *penalty_names()),
         "a penalty in objectives/penalties.py, or none",
     ),
     "penalty.weight": Field(10.0, _at_least(0), "the factor of the penalty in the critic's loss; gamma of r1 and r2"),

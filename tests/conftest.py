@@ -1,7 +1,9 @@
 """What the whole-program tests share: the command, run in this process on networks that compile in a moment."""
 
 import json
+import math
 import pathlib
+import time
 
 import jax
 import pytest
@@ -11,6 +13,18 @@ from gan_jax import main
 EXPERIMENTS = pathlib.Path(__file__).parents[1] / "experiments"
 TINY = {"steps": 60, "batch_size": 8, "n_critic": 2, "network.width": 8, "network.latent_dim": 4, "log_every": 10,
         "sample_every": 30, "checkpoint_every": 20, "eval_every": 0, "eval_samples": 64}  # fmt: skip
+START = time.monotonic()
+
+
+def pytest_addoption(parser):
+    text = "begin no test after so many minutes, on a machine too slow for all; those left are skipped, and counted"
+    parser.addoption("--minutes", type=float, default=math.inf, help=text)
+
+
+def pytest_runtest_setup(item):
+    minutes = item.config.getoption("minutes")
+    if time.monotonic() - START > 60 * minutes:
+        pytest.skip(f"not begun: the {minutes:g} minutes of --minutes were over")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -28,7 +28,7 @@ from gan_jax.networks.mlp import Critic
 from gan_jax.objectives import losses
 from gan_jax.reports import pictures
 from gan_jax.studies import command
-from gan_jax.studies.fitting import fit
+from gan_jax.studies.fitting import fit, updated
 
 
 class Normal(NamedTuple):
@@ -119,7 +119,7 @@ def _play(critic, key, steps, n_critic, batch_size, learning_rates):
 
     def critic_step(generator, carry, key):
         gradients = jax.grad(_critic_loss)(carry[0], critic, generator, key, batch_size)
-        return _updated(transforms[1], carry, gradients), None
+        return updated(transforms[1], carry, gradients), None
 
     def generator_loss(generator, params, key):
         logits = _judged(critic, params, _drawn(generator, key, batch_size))
@@ -132,7 +132,7 @@ def _play(critic, key, steps, n_critic, batch_size, learning_rates):
         critic_carry, _ = jax.lax.scan(lambda c, k: critic_step(generator, c, k), critic_carry, keys)
         mean_d = [_mean_d(critic, critic_carry[0], side, generator_key, batch_size) for side in (DATA, generator)]
         gradients = jax.grad(generator_loss)(generator, critic_carry[0], generator_key)
-        moved = _updated(transforms[0], (generator, opt_state), gradients)
+        moved = updated(transforms[0], (generator, opt_state), gradients)
         return (moved, critic_carry), (moved[0], mean_d)
 
     @jax.jit
@@ -189,12 +189,6 @@ def _mean_d(critic, params, distribution, key, batch_size):
 
 def _fresh(critic, key):
     return critic.init(key, jnp.zeros((1, 1)), train=True)["params"]
-
-
-def _updated(transform, carry, gradients):
-    params, opt_state = carry
-    updates, opt_state = transform.update(gradients, opt_state, params)
-    return optax.apply_updates(params, updates), opt_state
 
 
 def _compared(x, trained, generators):

@@ -13,10 +13,8 @@ def fit(objective, params, key, steps: int, learning_rate: optax.ScalarOrSchedul
     transform = optax.adam(learning_rate, b1=b1, b2=0.999)
 
     def step(carry, key):
-        params, opt_state = carry
-        value, gradients = jax.value_and_grad(objective)(params, key)
-        updates, opt_state = transform.update(gradients, opt_state, params)
-        params = optax.apply_updates(params, updates)
+        value, gradients = jax.value_and_grad(objective)(carry[0], key)
+        params, opt_state = updated(transform, carry, gradients)
         return (project(params) if project else params, opt_state), value
 
     (params, _), values = jax.lax.scan(step, (params, transform.init(params)), jax.random.split(key, steps))
@@ -31,9 +29,7 @@ def fit_watched(objective, params, key, steps: int, learning_rate: optax.ScalarO
     transform = optax.adam(learning_rate, b2=0.999)
 
     def step(carry, key):
-        params, opt_state = carry
-        updates, opt_state = transform.update(jax.grad(objective)(params, key), opt_state, params)
-        return (optax.apply_updates(params, updates), opt_state), None
+        return updated(transform, carry, jax.grad(objective)(carry[0], key)), None
 
     def block(carry, key):
         watch_key, steps_key = jax.random.split(key)
@@ -42,3 +38,10 @@ def fit_watched(objective, params, key, steps: int, learning_rate: optax.ScalarO
 
     (params, _), seen = jax.lax.scan(block, (params, transform.init(params)), jax.random.split(key, steps // every))
     return params, seen
+
+
+def updated(transform, carry, gradients):
+    """(parameters, optimiser's state) one step on."""
+    params, opt_state = carry
+    updates, opt_state = transform.update(gradients, opt_state, params)
+    return optax.apply_updates(params, updates), opt_state

@@ -31,11 +31,13 @@ def make_train_step(config, shape):
     def draw_latents(key, *leading):
         return jax.random.normal(key, (*leading, config.batch_size, config.network.latent_dim))
 
-    def as_judged(samples, key, hparams):
-        """What a critic sees of samples: with noise where there is any (Sonderby et al. 2017), and in packs."""
+    def as_judged(real, fake, key, hparams):
+        """What a critic sees of both: with noise where there is any (Sonderby et al. 2017), and in packs."""
         if config.noise.sigma:
-            samples += hparams["noise_sigma"] * jax.random.normal(key, samples.shape)
-        return pack(samples, config.packing)
+            real_key, fake_key = jax.random.split(key)
+            real += hparams["noise_sigma"] * jax.random.normal(real_key, real.shape)
+            fake += hparams["noise_sigma"] * jax.random.normal(fake_key, fake.shape)
+        return pack(real, config.packing), pack(fake, config.packing)
 
     def weighted_penalty(critic_fn, real, fake, key, count, hparams):
         """(what is added to the loss, what is reported); every k-th time k times as much, and in between nothing."""
@@ -66,8 +68,7 @@ def make_train_step(config, shape):
     def critic_update(generator_state, hparams, transform, critic_state, inputs):
         real, latents, penalty_key, noise_key, count = inputs
         fake, _ = _apply(generator, generator_state.params, generator_state.stats, latents)
-        real_key, fake_key = jax.random.split(noise_key)
-        real, fake = as_judged(real, real_key, hparams), as_judged(fake, fake_key, hparams)
+        real, fake = as_judged(real, fake, noise_key, hparams)
         gradients, (stats, metrics) = jax.grad(critic_loss, has_aux=True)(
             critic_state.params, critic_state.stats, hparams, real, fake, penalty_key, count
         )
@@ -80,8 +81,7 @@ def make_train_step(config, shape):
     def generator_loss(params, generator_stats, critic_state, hparams, real, latents, key):
         # The critic's statistics are read, never changed. A loss that ignores the reals costs no pass over them.
         fake, stats = _apply(generator, params, generator_stats, latents)
-        real_key, fake_key = jax.random.split(key)
-        real, fake = as_judged(real, real_key, hparams), as_judged(fake, fake_key, hparams)
+        real, fake = as_judged(real, fake, key, hparams)
         real_logits, _ = _apply(critic, critic_state.params, critic_state.stats, real)
         fake_logits, _ = _apply(critic, critic_state.params, critic_state.stats, fake)
         return build_loss(config, hparams).generator(real_logits, fake_logits), stats
