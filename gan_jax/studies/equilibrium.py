@@ -101,7 +101,7 @@ def table(numbers: dict) -> str:
 def draw(path, numbers: dict) -> None:
     """Figure 1 of the paper above; below, the course of the game."""
     figure = Figure(figsize=(12, 6.5), layout="constrained")
-    above, below = figure.subfigures(2, 1)
+    above, below = figure.subfigures(2, 1, squeeze=False)[:, 0]
     panels = above.subplots(1, len(SHARES), sharex=True, sharey=True)
     for i, axes in enumerate(panels):
         _draw_moment(axes, numbers, i)

@@ -63,7 +63,7 @@ def measure(
     }
     return {
         "surfaces": {name: _surfaces(network, critics, index, *pairs[index]) for index, name in enumerate(SCALES)},
-        "deep": _profiles(mlp.Critic(deep_width, deep_depth, norm="none"), *pairs[-1], deep_key, deep_steps),
+        "deep": _profiles(mlp.Critic(deep_width, deep_depth, norm="none"), *pairs[-1], key=deep_key, steps=deep_steps),
     }
 
 
@@ -109,7 +109,7 @@ def train_penalised(network, key, real, fake, steps: int, batch_size: int = 256)
     def objective(params, key):
         draw_key, penalty_key = jax.random.split(key)
         loss, f, batch = _loss(network, real, fake, batch_size, params, draw_key)
-        return loss + PENALTY_WEIGHT * penalties.gradient_penalty(f, *batch, penalty_key)
+        return loss + PENALTY_WEIGHT * penalties.gradient_penalty(f, *batch, key=penalty_key)
 
     return fit(objective, params, fit_key, steps, LEARNING_RATE, b1=0.5)[0]
 
@@ -127,12 +127,12 @@ def _function(network, params):
 
 @functools.partial(jax.jit, static_argnames=("network", "steps"))
 def _all_clipped(network, bounds, keys, real, fake, steps):
-    return jax.vmap(lambda *each: train_clipped(network, *each, steps))(bounds, keys, real, fake)
+    return jax.vmap(lambda *each: train_clipped(network, *each, steps=steps))(bounds, keys, real, fake)
 
 
 @functools.partial(jax.jit, static_argnames=("network", "steps"))
 def _all_penalised(network, keys, real, fake, steps):
-    return jax.vmap(lambda *each: train_penalised(network, *each, steps))(keys, real, fake)
+    return jax.vmap(lambda *each: train_penalised(network, *each, steps=steps))(keys, real, fake)
 
 
 def _surfaces(network, critics, index, real, fake, side=64, judged=1000):
@@ -198,7 +198,7 @@ def _layer_gradients(network, params, samples):
 
 def table(numbers: dict) -> str:
     """Both kinds of critics on the three data sets, then the deep ones; the ends are the outermost 1 % of the range."""
-    titles = ("estimate", "mean |grad|", "max |grad|", "est. / max", "W1", "share of W1")
+    titles: tuple[str, ...] = ("estimate", "mean |grad|", "max |grad|", "est. / max", "W1", "share of W1")
     lines = [f"{'critic':<26}" + "".join(f"{title:>13}" for title in titles)]
     for name, surface in numbers["surfaces"].items():
         for kind in ("clipped", "penalised"):
@@ -217,7 +217,7 @@ def table(numbers: dict) -> str:
 def draw(path, numbers: dict) -> None:
     """Value surfaces, clipped above and penalised below; gradients by layer; weights of the deep critics."""
     figure = Figure(figsize=(17, 6.4), layout="constrained")
-    surfaces, gradients, weights = figure.subfigures(1, 3, width_ratios=(3.1, 1.6, 1.3))
+    surfaces, gradients, weights = figure.subfigures(1, 3, width_ratios=(3.1, 1.6, 1.3), squeeze=False)[0]
     grid = surfaces.subplots(2, len(SCALES), sharex=True, sharey=True)
     for row, kind in zip(grid, ("clipped", "penalised"), strict=True):
         for axes, (name, surface) in zip(row, numbers["surfaces"].items(), strict=True):

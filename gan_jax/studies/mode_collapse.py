@@ -171,7 +171,7 @@ def draw(path, numbers) -> None:
     data = numbers["data"]
     count = max(len(of_data["systems"]) for of_data in data.values())
     figure = Figure(figsize=(1.5 + 6 * len(data), 5 + 0.24 * count), layout="constrained")
-    bars, thumbnails = figure.subfigures(2, 1, height_ratios=[1.6 + 0.24 * count, 3.4])
+    bars, thumbnails = figure.subfigures(2, 1, height_ratios=[1.6 + 0.24 * count, 3.4], squeeze=False)[:, 0]
     bars.suptitle(f"mean and deviation over {numbers['seeds']} seeds (dots) after {numbers['steps']:,} steps")
     columns = bars.subplots(1, 2 * len(data), sharey=True, squeeze=False)[0]
     images = thumbnails.subplots(1, 2 * len(data), squeeze=False)[0]

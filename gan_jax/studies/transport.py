@@ -108,8 +108,8 @@ def judged(name: str, real, fake, key, width: int, depth: int, steps: int) -> di
     `gradient` is the largest norm of its gradient found between any real and any fake, and `slope` the largest of
     (f(x) - f(y)) / |x - y|: the first is what "K-Lipschitz" is about, the second the least K that the samples see.
     """
-    network = mlp.Critic(width, depth, norm="none")
-    network = SpectralNorm(network) if name == "spectral norm" else network
+    critic = mlp.Critic(width, depth, norm="none")
+    network = SpectralNorm(critic) if name == "spectral norm" else critic
     init_key, fit_key = jax.random.split(key)
     loss, penalty = losses.wasserstein().critic, PENALTIES.get(name)
 
@@ -170,7 +170,7 @@ def table(numbers: dict) -> str:
 def draw(path, numbers: dict) -> None:
     """Above, the noise on its way along the best plan; below, the two kinds of estimates beside the exact value."""
     figure = Figure(figsize=(13, 7), layout="constrained")
-    above, below = figure.subfigures(2, 1, height_ratios=(1, 1.2))
+    above, below = figure.subfigures(2, 1, height_ratios=(1, 1.2), squeeze=False)[:, 0]
     above.suptitle("the cheapest way from noise to the ring: each point on a straight line, at time t")
     for axes, t in zip(above.subplots(1, len(TIMES), sharex=True, sharey=True), TIMES, strict=True):
         _moved(axes, np.asarray(numbers["noise"]), np.asarray(numbers["real"]), t)

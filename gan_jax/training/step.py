@@ -6,6 +6,8 @@
 function of (state.key, state.step), so that a resumed run is the uninterrupted run.
 """
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import optax
@@ -24,7 +26,7 @@ def make_train_step(config, shape):
     the bound on the divergence. All are of the last update, but for `penalty`: it is the mean over the step's updates.
     """
     generator, critic = build_networks(config, shape)
-    penalty = getattr(penalties, config.penalty.name) if config.penalty.name != "none" else None
+    penalty: Any = getattr(penalties, config.penalty.name) if config.penalty.name != "none" else None
     # Batch norm sees reals and fakes as two minibatches, as in the DCGAN paper; every other critic sees them as one.
     logits_of_both = _two_passes if mixes_samples(config.network.critic_norm) else _one_pass
 
