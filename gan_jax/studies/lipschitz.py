@@ -63,7 +63,7 @@ def measure(
     }
     return {
         "surfaces": {name: _surfaces(network, critics, index, *pairs[index]) for index, name in enumerate(SCALES)},
-        "deep": _profiles(mlp.Critic(deep_width, deep_depth, norm="none"), *pairs[-1], key=deep_key, steps=deep_steps),
+        "deep": _profiles(mlp.Critic(deep_width, deep_depth, norm="none"), real[-1], fake[-1], deep_key, deep_steps),
     }
 
 
@@ -109,7 +109,7 @@ def train_penalised(network, key, real, fake, steps: int, batch_size: int = 256)
     def objective(params, key):
         draw_key, penalty_key = jax.random.split(key)
         loss, f, batch = _loss(network, real, fake, batch_size, params, draw_key)
-        return loss + PENALTY_WEIGHT * penalties.gradient_penalty(f, *batch, key=penalty_key)
+        return loss + PENALTY_WEIGHT * penalties.gradient_penalty(f, batch[0], batch[1], penalty_key)
 
     return fit(objective, params, fit_key, steps, LEARNING_RATE, b1=0.5)[0]
 
@@ -127,12 +127,12 @@ def _function(network, params):
 
 @functools.partial(jax.jit, static_argnames=("network", "steps"))
 def _all_clipped(network, bounds, keys, real, fake, steps):
-    return jax.vmap(lambda *each: train_clipped(network, *each, steps=steps))(bounds, keys, real, fake)
+    return jax.vmap(functools.partial(train_clipped, network, steps=steps))(bounds, keys, real, fake)
 
 
 @functools.partial(jax.jit, static_argnames=("network", "steps"))
 def _all_penalised(network, keys, real, fake, steps):
-    return jax.vmap(lambda *each: train_penalised(network, *each, steps=steps))(keys, real, fake)
+    return jax.vmap(functools.partial(train_penalised, network, steps=steps))(keys, real, fake)
 
 
 def _surfaces(network, critics, index, real, fake, side=64, judged=1000):
