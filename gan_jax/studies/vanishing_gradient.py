@@ -40,10 +40,10 @@ WARM_UP = 0.1  # share of the critic's training that the span of the Wasserstein
 
 def measure(
     seed: int = 0,
-    lengths: tuple[int, ...] = (100, 500, 2500),
-    critic_steps: int = 1000,
-    every: int = 10,
-    sigma: float = 1.0,
+    lengths: tuple[int, ...] = (50, 200, 800),
+    critic_steps: int = 2000,
+    every: int = 20,
+    sigma: float = 2.0,
     width: int = 128,
     learning_rate: float = 1e-3,
 ) -> dict:

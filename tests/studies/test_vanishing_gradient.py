@@ -5,14 +5,12 @@ from PIL import Image
 
 from gan_jax.studies import vanishing_gradient
 
-pytestmark = pytest.mark.skip("the sizes of this study are not settled: its claims have not been measured at them")
-
-LENGTHS = (50, 300)
+LENGTHS = (20, 150)
 
 
 @pytest.fixture(scope="module")
 def numbers():
-    return vanishing_gradient.measure(lengths=LENGTHS, critic_steps=400, every=20, width=64)
+    return vanishing_gradient.measure(lengths=LENGTHS, critic_steps=1000, every=50, width=64)
 
 
 def test_the_gradient_of_log_1_minus_d_falls_by_a_thousand(numbers):
@@ -26,7 +24,7 @@ def test_noise_keeps_it_from_vanishing(numbers):
 
 def test_a_wasserstein_critic_can_be_trained_as_far_as_one_likes(numbers):
     """From a tenth of its training on, the norm stays within a factor of 3."""
-    late = numbers["wasserstein"][:, numbers["critic_step"] >= 40]
+    late = numbers["wasserstein"][:, numbers["critic_step"] >= 100]
     assert (late.max(axis=1) < 3 * late.min(axis=1)).all()
     np.testing.assert_allclose(numbers["span"], late.max(axis=1) / late.min(axis=1), rtol=1e-5)
 
