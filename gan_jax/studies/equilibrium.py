@@ -222,7 +222,7 @@ def _draw_course(panels, numbers):
     for axes in panels:
         axes.set_xlabel("steps of the game")
         axes.grid(alpha=0.3)
-        axes.legend(frameon=False)
+        axes.legend(loc="lower right", frameon=False)
 
 
 if __name__ == "__main__":

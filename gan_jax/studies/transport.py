@@ -194,7 +194,7 @@ def _sinkhorn_panel(axes, exact, sinkhorn, n):
     axes.loglog(epsilon, np.maximum(cost - exact, 1e-7), "o-", color="tab:blue", label="transport cost of its plan")
     axes.set(title="Sinkhorn", xlabel=r"regularisation $\epsilon$ (units of distance)", ylabel="cost above exact $W_1$")
     axes.grid(alpha=0.3)
-    axes.legend(frameon=False)
+    axes.legend(loc="upper left", frameon=False)
 
 
 def _critics_panel(axes, exact, critics):
