@@ -20,7 +20,6 @@ import sys
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from matplotlib.figure import Figure
 
@@ -122,8 +121,7 @@ def population(configs) -> list:
     """The states after `steps`, trained beside one another, each as it would have been alone."""
     config = configs[0]
     source = sources.load(config.data.name, "", 0, config.data.memory_mb)
-    carries = [loop.fresh_carry(config, source) for config in configs]
-    carry = jax.tree.map(lambda *leaves: jnp.stack(leaves), *carries)
+    carry = loop.fresh_population(config, source, [config.seed for config in configs])
     (states, _), _ = jax.vmap(loop.make_advance(config, source), (0, None))(carry, config.steps)
     return [jax.tree.map(lambda leaf, i=i: leaf[i], states) for i in range(len(configs))]
 

@@ -1,6 +1,7 @@
 """A run at one step, as one pytree: what the train step maps to its successor, and what a checkpoint holds."""
 
 import inspect
+from functools import partial
 from typing import Any
 
 import flax
@@ -93,6 +94,11 @@ def hyperparameters(config: ml_collections.ConfigDict) -> dict[str, float]:
     }
 
 
+def traced_hyperparameters(config: ml_collections.ConfigDict) -> dict[str, jax.Array]:
+    """The same numbers as float32 scalars."""
+    return {name: jnp.float32(value) for name, value in hyperparameters(config).items()}
+
+
 def at_step(hparams: dict[str, jax.Array], step: jax.Array) -> dict[str, jax.Array]:
     """The same numbers, with the learning rates and the instance noise as far down their slopes as `step` is."""
     rate = _slope(step, hparams["decay_steps"], hparams["final_lr"])
@@ -110,20 +116,20 @@ def _slope(step, steps, end):
 
 def create_state(config: ml_collections.ConfigDict, shape: tuple[int, ...]) -> GANState:
     """The state before the first step, made under jit from `config.seed` alone."""
+    return jax.jit(partial(initial_state, config, shape))(jax.random.key(config.seed), traced_hyperparameters(config))
+
+
+def initial_state(config: ml_collections.ConfigDict, shape: tuple[int, ...], key, hparams) -> GANState:
+    """`create_state` as a pure function of the root key and the hyperparameters: `jax.vmap` makes populations of it."""
     generator, critic = build_networks(config, shape)
-
-    def create(key, hparams):
-        generator_key, critic_key, run_key = jax.random.split(key, 3)
-        transforms = build_optimizers(config, hparams)
-        latents = jnp.zeros((2, config.network.latent_dim))
-        generator_state = _initial(generator, generator_key, latents, transforms[0])
-        samples = pack(jnp.zeros((2 * config.packing, *shape)), config.packing)
-        critic_state = _initial(critic, critic_key, samples, transforms[1])
-        ema = jax.tree.map(jnp.copy, generator_state.params)
-        return GANState(jnp.int32(0), run_key, generator_state, critic_state, ema, hparams)
-
-    hparams = {name: jnp.float32(value) for name, value in hyperparameters(config).items()}
-    return jax.jit(create)(jax.random.key(config.seed), hparams)
+    generator_key, critic_key, run_key = jax.random.split(key, 3)
+    transforms = build_optimizers(config, hparams)
+    latents = jnp.zeros((2, config.network.latent_dim))
+    generator_state = _initial(generator, generator_key, latents, transforms[0])
+    samples = pack(jnp.zeros((2 * config.packing, *shape)), config.packing)
+    critic_state = _initial(critic, critic_key, samples, transforms[1])
+    ema = jax.tree.map(jnp.copy, generator_state.params)
+    return GANState(jnp.int32(0), run_key, generator_state, critic_state, ema, hparams)
 
 
 def pack(samples: jax.Array, packing: int) -> jax.Array:

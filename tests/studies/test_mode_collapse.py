@@ -10,8 +10,6 @@ from gan_jax.data import mixtures, sources
 from gan_jax.studies import command, mode_collapse
 from gan_jax.training import loop
 
-pytestmark = pytest.mark.skip("the sizes of this study are not settled: its claims have not been measured at them")
-
 TINY = {"steps": 20, "network.width": 8, "network.depth": 2, "batch_size": 16}
 PAIR = ("minimax", "remedy:dragan")
 
