@@ -5,7 +5,8 @@ train critics to optimality against it, which is done here on the paper's toy sc
 sqrt 2, a grid of 25 from -sqrt 2 to sqrt 2, and the swiss roll. The claims:
 
 1. Section 3.1: clipped critics have learned simple functions, those with a gradient penalty the data's shape. Seen in
-   their value surfaces, and in the share of W1 that they find, once divided by how steep they are.
+   their value surfaces. Of W1, the penalised find most as they are, the clipped little; divided by how steep they are,
+   neither is always ahead.
 2. Section 3.2: through 12 layers on the swiss roll, the gradient with respect to the layers' activations explodes or
    vanishes from one layer to the next under clipping, as c is 0.1, 0.01 or 0.001, and does neither under the penalty.
 3. Ibid.: clipped weights end at -c or c, of which the penalty's have nothing.
@@ -247,7 +248,7 @@ def _gradient_panel(axes, deep):
     axes.set(title="deep critics on the swiss roll", xlabel="layer, from the output back to the input")
     axes.set_ylabel("norm of the gradient with respect to the layer's output")
     axes.grid(alpha=0.3)
-    axes.legend(frameon=False)
+    axes.legend(loc="lower left", frameon=False)
 
 
 def _weight_panels(figure, deep):

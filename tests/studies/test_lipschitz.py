@@ -7,8 +7,6 @@ from PIL import Image
 from gan_jax.networks import mlp
 from gan_jax.studies import lipschitz
 
-pytestmark = pytest.mark.skip("the sizes of this study are not settled: its claims have not been measured at them")
-
 
 @pytest.fixture(scope="module", autouse=True)
 def compile_quickly():
@@ -72,12 +70,13 @@ def test_gradients_explode_or_vanish_under_clipping_and_stay_under_the_penalty(n
         assert len(deep["gradients"]) == 6
 
 
-def test_penalised_critics_find_more_of_the_distance_for_their_steepness(numbers):
+@pytest.mark.skip("not settled: at this size, the penalised critic of the grid once found 4 % of the distance")
+def test_penalised_critics_find_most_of_the_distance_as_they_are_and_clipped_ones_do_not(numbers):
     for name, surface in numbers["surfaces"].items():
-        share = {kind: surface[kind]["estimate"] / surface[kind]["largest_gradient"] / surface["w1"]
-                 for kind in ("clipped", "penalised")}  # fmt: skip
-        assert 0 < share["clipped"] < share["penalised"] <= 1.05, name
-        assert surface["penalised"]["mean_gradient"] == pytest.approx(1, abs=0.3)
+        share = {kind: surface[kind]["estimate"] / surface["w1"] for kind in ("clipped", "penalised")}
+        assert 0 < share["clipped"] < 0.3, name
+        assert 0.5 < share["penalised"] < 1.05, name
+        assert surface["penalised"]["mean_gradient"] == pytest.approx(1, abs=0.3), name
 
 
 def test_table_names_what_it_holds(numbers):
@@ -95,6 +94,6 @@ def test_table_names_what_it_holds(numbers):
 
 def test_draws(tmp_path, numbers):
     lipschitz.draw(tmp_path / "lipschitz.png", numbers)
-    width, height = Image.open(tmp_path / "lipschitz.png").size
-    assert 1000 < width < 2200
-    assert 500 < height < 1200
+    with Image.open(tmp_path / "lipschitz.png") as image:
+        assert 1000 < image.width < 2200
+        assert 500 < image.height < 1200
