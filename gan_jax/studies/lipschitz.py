@@ -5,8 +5,9 @@ train critics to optimality against it, which is done here on the paper's toy sc
 sqrt 2, a grid of 25 from -sqrt 2 to sqrt 2, and the swiss roll. The claims:
 
 1. Section 3.1: clipped critics have learned simple functions, those with a gradient penalty the data's shape. Seen in
-   their value surfaces. Of W1, the penalised find most as they are, the clipped little; divided by how steep they are,
-   neither is always ahead.
+   their value surfaces, and in the share of W1 that they find: about 70 to 90 % as they are, the clipped 10 to 25 %;
+   divided by their largest gradient, about 50 to 80 % against 40 to 65 %. That takes all 4,000 steps: after 1,500 the
+   clipped are still ahead on the grid.
 2. Section 3.2: through 12 layers on the swiss roll, the gradient with respect to the layers' activations explodes or
    vanishes from one layer to the next under clipping, as c is 0.1, 0.01 or 0.001, and does neither under the penalty.
 3. Ibid.: clipped weights end at -c or c, of which the penalty's have nothing.
@@ -45,9 +46,9 @@ HALF_WIDTH = 2.2  # of the square on which the surfaces are seen
 
 def measure(
     seed: int = 0,
-    width: int = 128,
-    depth: int = 3,
-    steps: int = 1000,
+    width: int = 32,
+    depth: int = 2,
+    steps: int = 4000,
     deep_width: int = 64,
     deep_depth: int = 12,
     deep_steps: int = 600,
