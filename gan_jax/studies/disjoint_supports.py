@@ -39,10 +39,10 @@ NAMES = {
 def measure(
     seed: int = 0,
     thetas: tuple[float, ...] = THETAS,
-    steps: int = 1500,
-    batch_size: int = 256,
-    width: int = 64,
-    learning_rate: float = 5e-3,
+    steps: int = 1000,
+    batch_size: int = 128,
+    width: int = 32,
+    learning_rate: float = 1e-2,
 ) -> dict:
     """For each of `thetas`: each distance as a critic estimates it, `..._exact`, and `..._gradient` by theta.
 

@@ -10,7 +10,7 @@ THETAS = (-1.0, -0.25, 0.0, 0.5)
 
 @pytest.fixture(scope="module")
 def numbers():
-    return disjoint_supports.measure(thetas=THETAS, steps=600, batch_size=64, width=32, learning_rate=1e-2)
+    return disjoint_supports.measure(thetas=THETAS, steps=600, batch_size=64)
 
 
 @pytest.fixture(scope="module")
