@@ -1,8 +1,8 @@
-"""SNGAN (Miyato et al. 2018, arXiv:1802.05957): the hinge loss under spectral norm, Adam 2e-4 (0, 0.9).
+"""SNGAN (Miyato et al. 2018, arXiv:1802.05957): the hinge loss under spectral norm, Adam 2e-4 (0.5, 0.999).
 
 python -m gan_jax.main --config=experiments/sn_gan.py[:DATA]
 
-One update of the critic for each of the generator, as for the paper's convolutional networks.
+One update of the critic for each of the generator: setting C of the paper's table 1, DCGAN's.
 """
 
 from gan_jax.config import default_config
@@ -13,5 +13,5 @@ def get_config(data="digits"):
     config = default_config(data)
     config.loss = "hinge"
     config.network.spectral_norm = True
-    config.optimizer.b1 = 0.0
+    config.optimizer.b2 = 0.999
     return config

@@ -67,6 +67,12 @@ def f_gans() -> list[str]:
     return [f"f_gan:{name}" for name in _names_in(divergences, _makes(divergences.Divergence))]
 
 
+def loss_function(name: str) -> Callable:
+    """What `loss` names: a function in objectives/losses.py, or for `f_gan:NAME` one in objectives/divergences.py."""
+    divergence = name.removeprefix("f_gan:")
+    return getattr(losses if divergence == name else divergences, divergence)
+
+
 def _is_network(value):
     return hasattr(value, "Generator") and hasattr(value, "Critic")
 
@@ -86,13 +92,14 @@ def penalty_names() -> list[str]:
 _ANY = (lambda value: True, "any text")
 _FRACTION = (lambda value: 0 <= value < 1, "at least 0 and below 1")
 _STEPS = (lambda value: 1 <= value < 2**31, "from 1 to 2**31 - 1")  # the state counts them in int32
+_NO_OR_STEPS = (lambda value: 0 <= value < 2**31, "from 0 to 2**31 - 1")
 _ANY_NUMBER = (math.isfinite, "a finite number")
 _SHARE = (lambda value: 0 <= value <= 1, "from 0 to 1")
 _SEED = (lambda value: 0 <= value < 2**32, "from 0 to 2**32 - 1")
 
 FIELDS = {
     "seed": Field(0, _SEED, "root of all randomness"),
-    "steps": Field(20_000, _STEPS, "generator updates; may be raised later to continue a finished run"),
+    "steps": Field(20_000, _STEPS, "train steps; may be raised later to continue a finished run"),
     "batch_size": Field(64, _at_least(1), "samples in a minibatch, of reals and of fakes"),
     "n_critic": Field(1, _at_least(1), "critic updates in each step, with fresh reals and fresh latents"),
     "n_generator": Field(1, _at_least(1), "generator updates in each step after the critic's, with fresh latents"),
@@ -126,7 +133,7 @@ FIELDS = {
     "noise.sigma": Field(
         0.0, _at_least(0), "deviation of the noise on all that the critic sees, reals and fakes alike"
     ),
-    "noise.steps": Field(0, _at_least(0), "steps over which this noise falls linearly to 0; 0: it stays"),
+    "noise.steps": Field(0, _NO_OR_STEPS, "steps over which this noise falls linearly to 0; 0: it stays"),
     "data.name": Field("digits", (bool, "a name"), "an embedded set, a 2-D mixture, a TFDS image set, or folder"),
     "data.dir": Field("", _ANY, "the TFDS folder (empty: TFDS's own), or the image folder"),
     "data.image_size": Field(0, _at_least(0), "pixels to crop and resize images to; 0: their own (28 is padded to 32)"),
@@ -138,7 +145,9 @@ FIELDS = {
     "network.width": Field(64, _at_least(1), "dcgan: channels at half the image's size; mlp: units in a hidden layer"),
     "network.depth": Field(3, _at_least(1), "mlp: hidden layers"),
     "network.generator_norm": Field("batch", _one_of("none", "batch", "layer"), "normalisation in the generator"),
-    "network.critic_norm": Field("none", _one_of("none", "batch", "layer"), "normalisation in the critic"),
+    "network.critic_norm": Field(
+        "none", _one_of("none", "batch", "layer"), "normalisation in the critic; batch: in two passes"
+    ),
     "network.spectral_norm": Field(False, (lambda value: True, "true or false"), "spectral norm of all critic kernels"),
     "optimizer.name": Field(
         "adam",
@@ -149,7 +158,7 @@ FIELDS = {
     "optimizer.critic_lr": Field(2e-4, _above(0), "learning rate of the critic"),
     "optimizer.b1": Field(0.5, _FRACTION, "Adam's decay of the first moment"),
     "optimizer.b2": Field(0.9, _FRACTION, "Adam's decay of the second moment"),
-    "optimizer.decay_steps": Field(0, _at_least(0), "steps over which both rates fall linearly; 0: they stay"),
+    "optimizer.decay_steps": Field(0, _NO_OR_STEPS, "steps over which both rates fall linearly; 0: they stay"),
     "optimizer.final_lr": Field(0.0, _SHARE, "share of the learning rates that is left after decay_steps"),
     "ema_decay": Field(0.999, _FRACTION, "of the generator's average, for each step after the first ones; 0: none"),
     "log_every": Field(20, _at_least(1), "steps between lines of metrics.jsonl, each the mean over these steps"),
@@ -160,6 +169,16 @@ FIELDS = {
     ),
     "eval_samples": Field(10_000, _at_least(2), "samples on either side of an evaluation, if the set has as many"),
     "wandb.mode": Field("disabled", _one_of(*tracking.MODES), "Weights & Biases"),
+}
+
+# The arguments of the functions in objectives/, by the fields that give them.
+LOSS_NUMBERS = {
+    "smoothing_real": "smoothing.real",
+    "smoothing_fake": "smoothing.fake",
+    "a": "least_squares.a",
+    "b": "least_squares.b",
+    "c": "least_squares.c",
+    "alpha": "f_gan.alpha",
 }
 
 SMALL = ("digits", *mixtures.MIXTURES)
@@ -216,6 +235,7 @@ def validate(config) -> None:
         _check_value(name, values[name], field)
     _check_combinations(config)
     _check_numbers_of_losses(config)
+    _check_needed(config)
 
 
 def _check_names(values):
@@ -245,10 +265,17 @@ def _check_combinations(config):
             f"config.penalty.name={config.penalty.name!r} with config.network.critic_norm='batch': batch norm mixes "
             "the samples whose gradients the penalty takes one by one; give critic_norm none or layer"
         )
-    if config.batch_size < 2 and any(map(mixes_samples, (config.network.generator_norm, config.network.critic_norm))):
+    if config.batch_size < 2 and mixes_samples(config.network.generator_norm):
+        raise UserError("config.batch_size=1 with config.network.generator_norm='batch': give at least 2, or another")
+    if config.batch_size < 2 * config.packing and mixes_samples(config.network.critic_norm):
         raise UserError(
-            "config.batch_size=1 with batch norm (config.network.generator_norm or critic_norm): give at least 2, "
-            "or another norm"
+            f"config.batch_size={config.batch_size} with config.network.critic_norm='batch' and "
+            f"config.packing={config.packing}: the critic would see a batch of one; give at least {2 * config.packing}"
+        )
+    if config.smoothing.real + config.smoothing.fake >= 1:
+        raise UserError(
+            f"config.smoothing.real={config.smoothing.real} with config.smoothing.fake={config.smoothing.fake}: "
+            "the fakes' target would not be below the reals'; give a sum below 1"
         )
     if config.batch_size % config.packing:
         raise UserError(
@@ -263,20 +290,35 @@ def _check_combinations(config):
         raise UserError(f"config.data.dir with config.data.name={config.data.name!r}: leave it empty")
 
 
-_NUMBERS_OF_LOSSES = {
-    "smoothing.": ("minimax", "non_saturating"),
-    "least_squares.": ("least_squares",),
-    "f_gan.alpha": ("f_gan:alpha",),
-    "f_gan.generator": f_gans(),
+def _check_numbers_of_losses(config):
+    """A number that the loss does not take would change nothing, and the user would never know."""
+    values = flat(config)
+    for argument, name in LOSS_NUMBERS.items():
+        takers = [loss for loss in (*loss_names(), *f_gans()) if _takes_argument(loss, argument)]
+        if values[name] != FIELDS[name].default and config.loss not in takers:
+            raise UserError(
+                f"config.{name}={values[name]!r} with config.loss={config.loss!r}: only {', '.join(takers)} takes it; "
+                f"give {FIELDS[name].default!r}, or another loss"
+            )
+
+
+def _takes_argument(loss, argument):
+    return argument in inspect.signature(loss_function(loss)).parameters
+
+
+# Fields that change nothing where another is at its default.
+_NEEDED = {
+    "noise.steps": "noise.sigma",
+    "penalty.every": "penalty.name",
+    "optimizer.final_lr": "optimizer.decay_steps",
 }
 
 
-def _check_numbers_of_losses(config):
-    """A number that the loss does not take would change nothing, and the user would never know."""
-    for name, value in flat(config).items():
-        for prefix, takers in _NUMBERS_OF_LOSSES.items():
-            if name.startswith(prefix) and value != FIELDS[name].default and config.loss not in takers:
-                raise UserError(
-                    f"config.{name}={value!r} with config.loss={config.loss!r}: only {', '.join(takers)} "
-                    f"takes it; give {FIELDS[name].default!r}, or another loss"
-                )
+def _check_needed(config):
+    values = flat(config)
+    for name, needed in _NEEDED.items():
+        if values[name] != FIELDS[name].default and values[needed] == FIELDS[needed].default:
+            raise UserError(
+                f"config.{name}={values[name]!r} with config.{needed}={values[needed]!r} changes nothing: "
+                f"give {FIELDS[name].default!r}, or a {needed} too"
+            )

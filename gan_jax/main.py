@@ -102,6 +102,8 @@ def _stored_config(given, folder, stored):
     workdir.check_same(folder, stored, config_flags.get_override_values(given["config"]), partial=True)
     config = default_config()
     try:
+        if missing := [name for name in FIELDS if name not in stored]:
+            raise UserError(f"it has no {', '.join(missing)}")
         config.update_from_flattened_dict(stored)
         validate(config)
     except (UserError, KeyError, TypeError, ValueError, AttributeError) as error:

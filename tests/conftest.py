@@ -35,24 +35,37 @@ def compile_once(tmp_path_factory, worker_id):
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 
 
+@pytest.fixture(scope="module")
+def compiled_quickly():
+    """In half the time, to run slower. Slow tests run whole processes, as they come."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
 @pytest.fixture
-def command(tmp_path, monkeypatch):
+def command(tmp_path, monkeypatch, compiled_quickly):
     """command("wgan_gp.py:ring", "--mode=sample", steps=20) in an empty folder, must end with exit code `code`."""
     (tmp_path / "cwd").mkdir()
     monkeypatch.chdir(tmp_path / "cwd")
-    # Compiles in half the time. The slow tests run whole processes, as they come.
-    jax.config.update("jax_disable_most_optimizations", True)
 
     def run(experiment, *flags, code=0, **fields):
         values = TINY | {name.replace("__", "."): value for name, value in fields.items()}
         overrides = [f"--config.{name}={value}" for name, value in values.items()]
         assert main.main(["gan_jax", f"--config={EXPERIMENTS / experiment}", *flags, *overrides]) == code
 
-    yield run
-    jax.config.update("jax_disable_most_optimizations", False)
+    return run
 
 
 @pytest.fixture
 def records():
     """The objects of a .jsonl file."""
     return lambda path: [json.loads(line) for line in pathlib.Path(path).read_text().splitlines()]
+
+
+@pytest.fixture
+def ot(monkeypatch):
+    """Python Optimal Transport, without the array libraries that it would import at its own import."""
+    for library in ("JAX", "PYTORCH", "TENSORFLOW", "CUPY"):
+        monkeypatch.setenv(f"POT_BACKEND_DISABLE_{library}", "1")
+    return pytest.importorskip("ot")

@@ -4,7 +4,7 @@ import pathlib
 
 import pytest
 
-from gan_jax.config import FIELDS, default_config, flat, validate
+from gan_jax.config import FIELDS, default_config, flat, penalty_names, validate
 from gan_jax.errors import UserError
 
 NAN, INF = float("nan"), float("inf")
@@ -13,6 +13,7 @@ EMBEDDED = ["digits", "ring", "grid", "swiss_roll", "lines", "mnist", "fashion_m
 
 NO_NAMES = ["", "nothing", "None", "losses", "__doc__"]
 POSITIVE_INT, COUNT = (1, [0, -1]), (0, [-1])
+NO_OR_STEPS = (0, [-1, 2**31, 10**400])
 FRACTION = (0.0, [1.0, 1.5, -0.1, NAN, INF, 0.99999999999])
 POSITIVE = (1e-6, [0.0, -1e-4, NAN, INF, 1e-60, 1e300])
 NOT_NEGATIVE = (0.0, [-1.0, NAN, INF, -INF])
@@ -37,7 +38,7 @@ RANGES = {
     "penalty.weight": NOT_NEGATIVE,
     "penalty.every": POSITIVE_INT,
     "noise.sigma": NOT_NEGATIVE,
-    "noise.steps": COUNT,
+    "noise.steps": NO_OR_STEPS,
     "weight_clip": NOT_NEGATIVE,
     "data.name": ("any_set", []),
     "data.dir": ("", []),
@@ -55,7 +56,7 @@ RANGES = {
     "optimizer.critic_lr": POSITIVE,
     "optimizer.b1": FRACTION,
     "optimizer.b2": FRACTION,
-    "optimizer.decay_steps": COUNT,
+    "optimizer.decay_steps": NO_OR_STEPS,
     "optimizer.final_lr": (1.0, [-0.1, 1.1, NAN, INF]),
     "ema_decay": FRACTION,
     "log_every": POSITIVE_INT,
@@ -77,6 +78,8 @@ def with_field(name, value):
     group = functools.reduce(getattr, groups, config)
     with group.unlocked(), group.ignore_type():
         group[leaf] = value
+    if leaf == "final_lr":
+        config.optimizer.decay_steps = 10
     if groups and groups[0] in TAKERS:
         config.loss = TAKERS[groups[0]]
     return config
@@ -149,12 +152,15 @@ def test_a_missing_field_is_named(name):
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        ({"penalty.name": "gradient_penalty", "network.critic_norm": "batch"}, ["critic_norm", "none or layer"]),
         ({"packing": 3}, ["packing=3", "batch_size=64", "divides"]),
         ({"loss": "hinge", "smoothing.real": 0.1}, ["smoothing.real=0.1", "loss='hinge'", "minimax, non_saturating"]),
         ({"loss": "wasserstein", "least_squares.c": 0.5}, ["least_squares.c=0.5", "only least_squares takes it"]),
         ({"loss": "f_gan:pearson", "f_gan.alpha": 0.2}, ["f_gan.alpha=0.2", "only f_gan:alpha takes it"]),
-        ({"f_gan.generator": "alternative"}, ["f_gan.generator", "f_gan:pearson"]),
+        ({"smoothing.real": 0.6, "smoothing.fake": 0.5}, ["smoothing.real=0.6", "smoothing.fake=0.5", "below 1"]),
+        ({"noise.steps": 9}, ["noise.steps=9", "noise.sigma=0.0", "give 0"]),
+        ({"penalty.every": 4}, ["penalty.every=4", "penalty.name='none'", "give 1"]),
+        ({"optimizer.final_lr": 0.5}, ["optimizer.final_lr=0.5", "optimizer.decay_steps=0", "give 0.0"]),
+        ({"network.critic_norm": "batch", "packing": 64}, ["batch_size=64", "packing=64", "at least 128"]),
         ({"batch_size": 1, "network.generator_norm": "batch"}, ["batch_size=1", "at least 2"]),
         ({"data.name": "folder"}, ["data.name='folder'", "--config.data.dir=PATH"]),
         ({"data.name": "ring", "data.image_size": 16}, ["data.name='ring'", "image_size"]),
@@ -162,11 +168,18 @@ def test_a_missing_field_is_named(name):
     ],
 )
 def test_fields_at_odds_with_each_other_are_refused(fields, words):
-    """First of all batch norm in a penalised critic, whose gradients are then no sample's own."""
     config = default_config()
     config.update_from_flattened_dict(fields)
     text = complaint(config)
     assert [word for word in words if word not in text] == []
+
+
+@pytest.mark.parametrize("penalty", penalty_names())
+def test_batch_norm_in_a_penalised_critic_is_refused(penalty):
+    """The gradients that a penalty takes would be no sample's own."""
+    config = default_config()
+    config.penalty.name, config.network.critic_norm = penalty, "batch"
+    assert complaint(config).endswith("give critic_norm none or layer")
 
 
 @pytest.mark.parametrize("data", EMBEDDED)
@@ -208,9 +221,9 @@ PAPERS = {
     "wgan_lp": {"loss": "wasserstein", "n_critic": 5, "penalty.name": "one_sided", "penalty.weight": 10},
     "dragan": {"loss": "non_saturating", "penalty.name": "dragan", "penalty.weight": 10, "n_critic": 1},
     "sn_gan": {"loss": "hinge", "network.spectral_norm": True, "network.critic_norm": "none"}
-    | {"optimizer.critic_lr": 2e-4, "optimizer.b1": 0, "optimizer.b2": 0.9},
+    | {"optimizer.critic_lr": 2e-4, "optimizer.b1": 0.5, "optimizer.b2": 0.999, "n_critic": 1},
     "r1_gan": {"loss": "non_saturating", "penalty.name": "r1", "penalty.weight": 10, "optimizer.critic_lr": 1e-4}
-    | {"optimizer.b1": 0, "optimizer.b2": 0.99, "penalty.every": 1},
+    | {"optimizer.name": "rmsprop", "penalty.every": 1},
     "rp_gan": {"loss": "relativistic", "penalty.name": "r1_r2", "penalty.every": 1, "optimizer.b1": 0},
 }
 

@@ -31,11 +31,12 @@ class Norm(nn.Module):
 
 
 class SpectralNorm(nn.Module):
-    """A network whose every kernel W is divided by its largest singular value (Miyato et al. 2018, arXiv:1802.05957).
+    """A network whose every kernel W is divided by an estimate of its norm (Miyato et al. 2018, arXiv:1802.05957).
 
-    W is taken as a matrix, [all other axes, outputs]; biases and scales are left alone. The singular value is u W v of
-    vectors that one power iteration improves whenever the collection `spectral` is mutable and `train` is true. Else
-    they are used as they are. Gradients flow through W, not through the vectors, as in PyTorch.
+    W is taken as a matrix, [all other axes, outputs]; biases and scales are left alone. Its norm is the largest
+    singular value, estimated as u W v with vectors that one power iteration improves whenever the collection `spectral`
+    is mutable and `train` is true. Else they are used as they are. Gradients flow through W, not through the vectors,
+    as in PyTorch.
     """
 
     network: nn.Module
@@ -61,7 +62,7 @@ class SpectralNorm(nn.Module):
         if improves:
             vectors.value = jax.lax.stop_gradient(_power_iteration(matrix, vectors.value))
         u, v = vectors.value
-        return w / (u @ matrix @ v)
+        return w if self.is_initializing() else w / (u @ matrix @ v)  # what is returned then, flax stores
 
     def _random_vectors(self, shape):
         v = jax.random.normal(self.make_rng("params"), shape[1:])

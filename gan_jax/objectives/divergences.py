@@ -7,10 +7,12 @@ For a convex f with f(1) = 0, the divergence D_f(P|Q) = E_Q f(p/q) has the varia
 met by the critic T(x) = f'(p(x)/q(x)). The critic's logits v are brought into the domain of f* by an increasing output
 activation g, T = g(v): so a high logit speaks for a real, as in every other loss. P is the data, Q the generator.
 
-To add a divergence, write one function that returns a `Divergence`: `config.loss="f_gan:NAME"` then trains with it.
+To add a divergence, write one function that returns a `Divergence`: `config.loss="f_gan:NAME"` then trains with it. It
+is known by its annotation, `-> Divergence`.
 
-Some conjugates grow exponentially with the logits: Kullback-Leibler, reverse Kullback-Leibler, Neyman, Hellinger and
-alpha < 1 are finite in float32 between logits of about -88 and 88, as their formulas say. All others are everywhere.
+Some conjugates grow exponentially with the logits: Kullback-Leibler, reverse Kullback-Leibler, Neyman and Hellinger are
+finite in float32 between logits of about -88 and 88, as their formulas say, and alpha in (0, 1) below logits of fakes
+of about 88 (1 - alpha) / alpha: 9 for 0.9. All others are everywhere.
 """
 
 from collections.abc import Callable

@@ -5,8 +5,9 @@ Both are minimised, each by its own player. The critic puts out logits, never pr
 D(x) = sigmoid(logit), log D = -softplus(-logit) and log(1 - D) = -softplus(logit), finite in value and gradient
 wherever float32 is.
 
-To add a loss, write one function that returns the pair: `config.loss` is its name. Numbers that it takes are
-fields of the configuration (`hyperparameters` in training/state.py names them), and may be traced.
+To add a loss, write one function that returns the pair: `config.loss` is its name. It is known by its annotation,
+`-> AdversarialLoss`. Numbers that it takes are fields of the configuration (LOSS_NUMBERS in config.py), and may be
+traced.
 """
 
 from collections.abc import Callable

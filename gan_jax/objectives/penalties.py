@@ -3,7 +3,8 @@
 A penalty is a pure function `(critic_fn, real [b, ...], fake [b, ...], key) -> scalar >= 0`, without its weight:
 `config.penalty.weight` multiplies it in the train step. `critic_fn` maps a batch to logits [b], all else closed over,
 and must treat the samples of a batch independently: no batch norm. |g| is the norm of a sample's own gradient, over all
-of its pixels and channels. To add a penalty, write one function: `config.penalty.name` is its name.
+of its pixels and channels. To add a penalty, write one function of these four arguments: `config.penalty.name` is its
+name.
 """
 
 import jax
@@ -12,7 +13,7 @@ import optax
 
 
 def gradient_penalty(critic_fn, real, fake, key):
-    """E (|grad f(x_hat)| - 1)^2 on random points x_hat between reals and fakes (Gulrajani et al. 2017, eq. 3)."""
+    """WGAN-GP: E (|grad f(x_hat)| - 1)^2 between reals and fakes (Gulrajani et al. 2017, arXiv:1704.00028)."""
     return _from_one(critic_fn, interpolate(real, fake, key))
 
 

@@ -2,10 +2,10 @@
 
 Proposition 1 and figure 1 of Goodfellow et al. 2014, "Generative adversarial nets" (arXiv:1406.2661). The data is one
 normal distribution p, and the generator z -> mu + sigma z makes another, q, whose density is thus known at any time.
-The game is played with the non-saturating loss, the critic taking several steps to one of the generator's. From some
-moments of it the generator is taken out, and a fresh critic trained against it for long: that is compared, point by
-point, with p / (p + q). To be seen: it is within 0.02 of it where p + q has mass, and as the game is played on, D on
-data and on fakes alike goes to 1/2.
+The game is played with the non-saturating loss, the critic taking several steps to one of the generator's; both
+learning rates fall to 0. Some of its generators are looked at: a fresh critic is trained against each for long, and
+compared, point by point, with p / (p + q). To be seen: it is within 0.02 of it where p + q has mass, and as the game
+is played on, D on data and on fakes alike goes to 1/2.
 
 The critics' latents are normal quantiles of one uniform number in each of n equal intervals: the same distribution as
 of independent draws, with less noise.
@@ -54,10 +54,10 @@ def measure(
     learning_rate: float = 1e-2,
     generator_learning_rate: float = 3e-2,
 ) -> dict:
-    """The game's course, and at some moments of it the trained critic beside p / (p + q).
+    """The game's course, and at some looks at it the trained critic beside p / (p + q).
 
     Of each step: the generator's `mean` and `deviation` after it, [game_steps + 1] with the start, and the mean D of
-    the game's own critic on data and fakes, `real_d` and `fake_d` [game_steps]. Of each moment: `moment`, the number
+    the game's own critic on data and fakes, `real_d` and `fake_d` [game_steps]. Of each look: `look`, the number
     of steps; p, q, `trained` and `optimal` D at the points `x`; and `max_error` and `mean_error`, the largest of
     |trained - optimal| where (p + q) / 2 > 0.02 and its mean under (p + q) / 2.
     """
@@ -65,12 +65,12 @@ def measure(
     game_key, fit_key = jax.random.split(jax.random.key(seed))
     rates = generator_learning_rate, learning_rate
     course, (real_d, fake_d) = _play(critic, game_key, game_steps, n_critic, batch_size, rates)
-    moments = np.array([round(share * game_steps) for share in SHARES])
-    at_moments = jax.tree.map(lambda values: values[moments], course)
+    looks = np.array([round(share * game_steps) for share in SHARES])
+    at_looks = jax.tree.map(lambda values: values[looks], course)
     x = jnp.linspace(-5, 5, 1001)
-    trained = _trained(critic, fit_key, at_moments, critic_steps, batch_size, learning_rate)(x)
+    trained = _trained(critic, fit_key, at_looks, critic_steps, batch_size, learning_rate)(x)
     numbers = {"mean": course.mean, "deviation": course.deviation, "real_d": real_d, "fake_d": fake_d}
-    numbers |= {"moment": moments, "x": x, "trained": trained} | _compared(x, trained, at_moments)
+    numbers |= {"look": looks, "x": x, "trained": trained} | _compared(x, trained, at_looks)
     return {name: np.array(value) for name, value in numbers.items()}
 
 
@@ -81,16 +81,16 @@ def optimal(x, data: Normal, generator: Normal):
 
 
 def table(numbers: dict) -> str:
-    """A line for each moment: where the generator was, and how far its trained critic is from p / (p + q)."""
+    """A line for each look: where the generator was, and how far its trained critic is from p / (p + q)."""
     lines = [
         f"data: mean {DATA.mean}, deviation {DATA.deviation}",
         f"{'game step':>9} {'mean':>7} {'deviation':>9} {'error of D: max':>15} {'mean':>7} {'range of D':>13}",
     ]
-    for i, moment in enumerate(numbers["moment"]):
+    for i, look in enumerate(numbers["look"]):
         has_mass = numbers["p"][i] + numbers["q"][i] > 2 * HAS_MASS
         d = numbers["trained"][i][has_mass]
         lines.append(
-            f"{moment:>9} {numbers['mean'][moment]:>7.3f} {numbers['deviation'][moment]:>9.3f} "
+            f"{look:>9} {numbers['mean'][look]:>7.3f} {numbers['deviation'][look]:>9.3f} "
             f"{numbers['max_error'][i]:>15.4f} {numbers['mean_error'][i]:>7.4f} {d.min():>6.2f} to {d.max():.2f}"
         )
     real, fake = numbers["real_d"][-1], numbers["fake_d"][-1]
@@ -104,7 +104,7 @@ def draw(path, numbers: dict) -> None:
     above, below = figure.subfigures(2, 1, squeeze=False)[:, 0]
     panels = above.subplots(1, len(SHARES), sharex=True, sharey=True)
     for i, axes in enumerate(panels):
-        _draw_moment(axes, numbers, i)
+        _draw_look(axes, numbers, i)
     panels[0].set_ylabel("D, and densities per unit of x")
     above.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
     _draw_course(below.subplots(1, 2), numbers)
@@ -147,21 +147,20 @@ def _play(critic, key, steps, n_critic, batch_size, learning_rates):
 
 
 def _trained(critic, key, generators, steps, batch_size, learning_rate):
-    """x [n] -> D [moments, n] of fresh critics, each trained against one of the generators, which stay as they are."""
+    """x [n] -> D [looks, n] of fresh critics, each trained against one of the generators, which stay as they are."""
     schedule = optax.cosine_decay_schedule(learning_rate, steps)
 
     @jax.jit
     @jax.vmap
     def train(generator):
         init_key, fit_key = jax.random.split(key)
-        params, _ = fit(
+        return fit(
             lambda params, key: _critic_loss(params, critic, generator, key, batch_size),
             _fresh(critic, init_key),
             fit_key,
             steps,
             schedule,
         )
-        return params
 
     params = train(generators)
     return lambda x: jax.nn.sigmoid(jax.vmap(lambda params: _judged(critic, params, x))(params))
@@ -199,13 +198,13 @@ def _compared(x, trained, generators):
     return {"p": p, "q": q, "optimal": best, "max_error": max_error, "mean_error": mean_error}
 
 
-def _draw_moment(axes, numbers, i):
+def _draw_look(axes, numbers, i):
     x, has_mass = numbers["x"], numbers["p"][i] + numbers["q"][i] > 2 * HAS_MASS
     axes.plot(x, numbers["p"][i], color="0.4", linestyle=":", label="p, data")
     axes.plot(x, numbers["q"][i], color="tab:green", label="q, generator")
     axes.plot(x[has_mass], numbers["optimal"][i][has_mass], color="0.6", linewidth=4, label="p / (p + q)")
     axes.plot(x[has_mass], numbers["trained"][i][has_mass], color="tab:blue", label="D, trained to the end")
-    axes.set(title=f"after {numbers['moment'][i]} steps", xlabel="x", xlim=(-4, 4), ylim=(0, 1.05))
+    axes.set(title=f"after {numbers['look'][i]} steps", xlabel="x", xlim=(-4, 4), ylim=(0, 1.05))
     axes.grid(alpha=0.3)
 
 

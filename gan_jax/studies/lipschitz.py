@@ -1,6 +1,6 @@
 """What weight clipping does to a critic, and a gradient penalty does not: Gulrajani et al. 2017 (arXiv:1704.00028).
 
-Section 3 and its figures hold the generator fixed at the real distribution plus Gaussian noise of unit variance, and
+Section 3.1 and its figure hold the generator fixed at the real distribution plus Gaussian noise of unit variance, and
 train critics to optimality against it, which is done here on the paper's toy scale: a ring of eight Gaussians of radius
 sqrt 2, a grid of 25 from -sqrt 2 to sqrt 2, and the swiss roll. The claims:
 
@@ -12,9 +12,10 @@ sqrt 2, a grid of 25 from -sqrt 2 to sqrt 2, and the swiss roll. The claims:
    vanishes from one layer to the next under clipping, as c is 0.1, 0.01 or 0.001, and does neither under the penalty.
 3. Ibid.: clipped weights end at -c or c, of which the penalty's have nothing.
 
-Otherwise than there: leaky ReLU, narrower networks, and Adam. Clipped weights start spread evenly from -c to c, so
-that what is found at the ends got there by training, and learn at c / 50 a step. Through 12 layers c = 0.01 and 0.001
-leave gradients far below Adam's epsilon of 1e-8: nothing is learned, and their weights stay where they were.
+Otherwise than there: a fixed generator on the swiss roll too, leaky ReLU, narrower networks, and Adam. Clipped weights
+start spread evenly from -c to c, so that what is found at the ends got there by training, and learn at c / 50 a step.
+Through 12 layers c = 0.01 and 0.001 leave gradients far below Adam's epsilon of 1e-8: nothing is learned, and their
+weights stay where they were.
 
     python -m gan_jax.studies.lipschitz [--out=FOLDER]
 """
@@ -100,7 +101,7 @@ def train_clipped(network, bound, key, real, fake, steps: int, batch_size: int =
     def objective(params, key):
         return _loss(network, real, fake, batch_size, params, key)[0]
 
-    return fit(objective, params, fit_key, steps, bound / 50, project)[0]
+    return fit(objective, params, fit_key, steps, bound / 50, project)
 
 
 def train_penalised(network, key, real, fake, steps: int, batch_size: int = 256):
@@ -113,7 +114,7 @@ def train_penalised(network, key, real, fake, steps: int, batch_size: int = 256)
         loss, f, batch = _loss(network, real, fake, batch_size, params, draw_key)
         return loss + PENALTY_WEIGHT * penalties.gradient_penalty(f, batch[0], batch[1], penalty_key)
 
-    return fit(objective, params, fit_key, steps, LEARNING_RATE, b1=0.5)[0]
+    return fit(objective, params, fit_key, steps, LEARNING_RATE)
 
 
 def _loss(network, real, fake, batch_size, params, key):
@@ -225,7 +226,8 @@ def draw(path, numbers: dict) -> None:
         for axes, (name, surface) in zip(row, numbers["surfaces"].items(), strict=True):
             _contours(axes, np.asarray(surface["real"]), np.asarray(surface[kind]["values"]))
             axes.set_title(f"{TITLES[name]}, {kind}", fontsize="medium")
-    surfaces.suptitle("value surfaces of critics: data, and the same data with noise of unit variance as fakes")
+    surfaces.suptitle("value surfaces of critics, each with levels of its own; fakes: data with noise of unit variance")
+    grid[0, 0].legend(loc="upper left", fontsize="small", markerscale=3)
     surfaces.supxlabel("$x_1$")
     surfaces.supylabel("$x_2$")
     _gradient_panel(gradients.subplots(), numbers["deep"])
@@ -237,7 +239,7 @@ def _contours(axes, real, values):
     line = np.linspace(-HALF_WIDTH, HALF_WIDTH, len(values))
     axes.contourf(line, line, values, 24, cmap="viridis")
     axes.contour(line, line, values, 12, colors="black", linewidths=0.4)
-    axes.scatter(*real[:400].T, s=3, c="orange", linewidths=0)
+    axes.scatter(*real[:400].T, s=3, c="orange", linewidths=0, label="data")
     axes.set(xlim=(-HALF_WIDTH, HALF_WIDTH), ylim=(-HALF_WIDTH, HALF_WIDTH), aspect="equal")
 
 

@@ -9,7 +9,7 @@ clipping there, gradient penalties (Gulrajani et al. 2017, arXiv:1704.00028; one
 arXiv:1709.08894), spectral norm (Miyato et al. 2018, arXiv:1802.05957). Between two samples, noise and the ring of
 eight Gaussians, all of it can be known: W1 is an assignment (equation 1) or, for any weights, a linear programme with
 its dual; Sinkhorn's iteration (Cuturi 2013, arXiv:1306.0895) costs at most epsilon log n more; and K can be measured.
-So can the least K that a critic has on the samples themselves, its largest slope: with it the bound is strict.
+So can the least K that a critic has on the samples themselves, its largest slope: with it the bound holds.
 
 To be seen: the noise moving along the best plan; Sinkhorn's cost falling to W1 as epsilon does; penalised critics near
 W1 as they are; clipped and spectrally normalised ones far off until divided by their K, and then below W1 still.
@@ -131,7 +131,7 @@ def judged(name: str, real, fake, key, width: int, depth: int, steps: int) -> di
         return variables
 
     variables = project(network.init(init_key, real[:1], train=True))
-    variables, _ = fit(objective, variables, fit_key, steps, LEARNING_RATE, project)
+    variables = fit(objective, variables, fit_key, steps, LEARNING_RATE, project)
     f = _function(network, variables)
     return {"estimate": -loss(f(real), f(fake)), "gradient": _largest_gradient(f, real, fake),
             "slope": jnp.max((f(real)[:, None] - f(fake)) / jnp.linalg.norm(real[:, None] - fake, axis=2))}  # fmt: skip

@@ -50,21 +50,21 @@ def measure(
 ) -> dict:
     """Norms of the generator's gradient, [generator, look], with looks at the fresh critic at `critic_step`.
 
-    One generator for each of `lengths`, in steps of an ordinary GAN. `minimax`, `non_saturating`, `wasserstein` without
-    noise, and the first two as `..._noisy` with noise of deviation `sigma`; `..._spread` is the root of the gradient's
-    summed variance over minibatches of 64. For each generator, `fall` is the first norm of `minimax` over its last, and
-    `fall_noisy` the same with noise; `span` is the largest over the smallest norm of `wasserstein` from a tenth of the
-    critic's training on.
+    One generator for each of `lengths`, ascending, in steps of an ordinary GAN. `minimax`, `non_saturating` and
+    `wasserstein` are without noise, the first two as `..._noisy` with noise of deviation `sigma`; `..._spread` is the
+    root of the gradient's summed variance over 8 minibatches of 64, an eighth of whose square is in that of the norm.
+    For each generator, `fall` is the first norm of `minimax` over its last, and `fall_noisy` the same with noise;
+    `span` is the largest over the smallest norm of `wasserstein` from a tenth of the critic's training on.
     """
     config = _config(seed, width)
     source = sources.load(config.data.name, "", 0, config.data.memory_mb)
     generators = _trained(config, source, lengths)
     logistic = _course(config, source, ("minimax", "non_saturating"), critic_steps, every, learning_rate)
     wasserstein = _course(config, source, ("wasserstein",), critic_steps, every, learning_rate)
-    key = jax.random.key(seed)
+    key = jax.random.fold_in(jax.random.key(seed), 1)  # of the unfolded one come the generator's own critic and latents
     clean = logistic(generators, 0.0, key) | wasserstein(generators, 0.0, key)
     noisy = {f"{name}_noisy": seen for name, seen in logistic(generators, sigma, key).items()}
-    numbers = {"length": np.array(lengths), "critic_step": np.arange(0, critic_steps, every), "sigma": sigma}
+    numbers = {"length": np.array(lengths), "critic_step": every * np.arange(critic_steps // every), "sigma": sigma}
     for name, (norms, spreads) in (clean | noisy).items():
         numbers |= {name: np.array(norms), f"{name}_spread": np.array(spreads)}
     return numbers | _summary(numbers)
@@ -78,9 +78,10 @@ def table(numbers: dict) -> str:
     for i, length in enumerate(numbers["length"]):
         norms = "".join(f"{numbers[name][i, 0]:>9.1e} -> {numbers[name][i, -1]:.1e}" for name in names.values())
         lines.append(f"{length:>5} steps{norms}{numbers['fall'][i]:>9.1e}{numbers['span'][i]:>6.2f}")
-    spread = numbers["non_saturating_spread"][:, -1] / numbers["non_saturating"][:, -1]
     lines.append("fall: of log(1-D), before / after. span: of W-1, largest / smallest after a tenth of the training.")
-    lines.append(f"-log D at the end: deviation over minibatches / norm = {', '.join(f'{s:.1f}' for s in spread)}")
+    for title, name in ("-log D", "non_saturating"), ("log(1-D) with noise", "minimax_noisy"):
+        spread = numbers[f"{name}_spread"][:, -1] / numbers[name][:, -1]
+        lines.append(f"{title} at the end: deviation over minibatches / norm = {', '.join(f'{s:.1f}' for s in spread)}")
     return "\n".join(lines)
 
 
@@ -161,7 +162,7 @@ def _course(config, source, names, steps, every, learning_rate):
         fit_key, init_key, latent_key = jax.random.split(key, 3)
         watched_latents = _latents(latent_key, MINIBATCHES, MINIBATCH)
         params = critic.init(init_key, jnp.zeros((1, *source.shape)), train=True)["params"]
-        return fit_watched(objective, params, fit_key, steps, learning_rate, watch, every)[1]
+        return fit_watched(objective, params, fit_key, steps, learning_rate, watch, every)
 
     def _latents(key, *leading):
         return jax.random.normal(key, (*leading, config.network.latent_dim))

@@ -27,7 +27,7 @@ from gan_jax.errors import DivergedError
 from gan_jax.reports import pictures, scalars, tracking
 from gan_jax.reports.progress import Progress
 from gan_jax.training import checkpoint, compiler, sampling
-from gan_jax.training.state import DATA, build_networks, create_state, initial_state, traced_hyperparameters
+from gan_jax.training.state import DATA, build_networks, create_states
 from gan_jax.training.step import make_train_step
 
 BLOCK_SECONDS = 0.5
@@ -198,31 +198,25 @@ def make_advance(config: ml_collections.ConfigDict, source: sources.Source, stre
 
 def fresh_carry(config: ml_collections.ConfigDict, source: sources.Source) -> tuple[Any, dict[str, jax.Array]]:
     """(state before the first step, sums of the step's metrics: one float32 zero for each)."""
-    state = create_state(config, source.shape)
-    return state, _zero_sums(config, source.shape, state)
+    return fresh_carries(config, source, [config.seed])[0]
 
 
-def fresh_population(config: ml_collections.ConfigDict, source: sources.Source, seeds: Sequence[int]):
-    """`fresh_carry` for each of the seeds in place of the configuration's, in one compilation, stacked."""
-    keys, hparams = jnp.stack([jax.random.key(seed) for seed in seeds]), traced_hyperparameters(config)
-
-    @jax.jit
-    @functools.partial(jax.vmap, in_axes=(0, None))
-    def create(key, hparams):
-        state = initial_state(config, source.shape, key, hparams)
-        return state, _zero_sums(config, source.shape, state)
-
-    return create(keys, hparams)
+def fresh_carries(config: ml_collections.ConfigDict, source: sources.Source, seeds: Sequence[int]) -> list:
+    """`fresh_carry` for each of the seeds in place of the configuration's, in one compilation."""
+    states = create_states(config, source.shape, seeds)
+    metrics = _metrics_of_a_step(config, source.shape, states[0])
+    return [(state, jax.tree.map(lambda metric: jnp.zeros(metric.shape, metric.dtype), metrics)) for state in states]
 
 
-def _zero_sums(config, shape, state):
+def _metrics_of_a_step(config, shape, state):
+    """Their shapes and types alone: nothing is computed."""
     rows = config.n_critic, config.batch_size
 
     def one_step(state):
         batch = batches.Batch(jnp.zeros((*rows, *shape)), jnp.zeros(rows, jnp.int32))
         return make_train_step(config, shape)(state, batch)[1]
 
-    return jax.tree.map(lambda metric: jnp.zeros(metric.shape, metric.dtype), jax.eval_shape(one_step, state))
+    return jax.eval_shape(one_step, state)
 
 
 @functools.partial(jax.jit, donate_argnums=0, static_argnums=1)

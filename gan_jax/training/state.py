@@ -1,6 +1,7 @@
 """A run at one step, as one pytree: what the train step maps to its successor, and what a checkpoint holds."""
 
 import inspect
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -11,6 +12,7 @@ import ml_collections
 from flax import linen as nn
 
 from gan_jax import networks
+from gan_jax.config import LOSS_NUMBERS, flat, loss_function
 from gan_jax.errors import UserError
 from gan_jax.networks.layers import SpectralNorm
 from gan_jax.objectives import divergences, losses
@@ -57,10 +59,9 @@ def build_networks(config: ml_collections.ConfigDict, shape: tuple[int, ...]) ->
 
 def build_loss(config: ml_collections.ConfigDict, hparams: dict[str, Any]) -> losses.AdversarialLoss:
     """The loss that `config.loss` names, `f_gan:NAME` being made of a divergence, of numbers that may be traced."""
-    name = config.loss.removeprefix("f_gan:")
-    make = getattr(losses if name == config.loss else divergences, name)
+    make = loss_function(config.loss)
     made = make(**{argument: hparams[argument] for argument in inspect.signature(make).parameters})
-    return made if name == config.loss else divergences.f_gan(made, config.f_gan.generator)
+    return divergences.f_gan(made, config.f_gan.generator) if config.loss.startswith("f_gan:") else made
 
 
 def build_optimizers(config: ml_collections.ConfigDict, hparams: dict[str, Any]) -> tuple[Any, Any]:
@@ -73,7 +74,10 @@ def build_optimizers(config: ml_collections.ConfigDict, hparams: dict[str, Any])
 
 
 def hyperparameters(config: ml_collections.ConfigDict) -> dict[str, float]:
-    """The numbers that may change from run to run without a new compilation."""
+    """The numbers that may change from run to run without a new compilation.
+
+    A program whose configuration has no noise, or no weight clipping, has no part that these numbers could change.
+    """
     return {
         "generator_lr": config.optimizer.generator_lr,
         "critic_lr": config.optimizer.critic_lr,
@@ -86,17 +90,8 @@ def hyperparameters(config: ml_collections.ConfigDict) -> dict[str, float]:
         "final_lr": config.optimizer.final_lr,
         "noise_sigma": config.noise.sigma,
         "noise_steps": config.noise.steps,
-        # Numbers of losses, by the names of their arguments.
-        "smoothing_real": config.smoothing.real,
-        "smoothing_fake": config.smoothing.fake,
-        **config.least_squares,
-        "alpha": config.f_gan.alpha,
+        **{argument: flat(config)[field] for argument, field in LOSS_NUMBERS.items()},
     }
-
-
-def traced_hyperparameters(config: ml_collections.ConfigDict) -> dict[str, jax.Array]:
-    """The same numbers as float32 scalars."""
-    return {name: jnp.float32(value) for name, value in hyperparameters(config).items()}
 
 
 def at_step(hparams: dict[str, jax.Array], step: jax.Array) -> dict[str, jax.Array]:
@@ -116,11 +111,16 @@ def _slope(step, steps, end):
 
 def create_state(config: ml_collections.ConfigDict, shape: tuple[int, ...]) -> GANState:
     """The state before the first step, made under jit from `config.seed` alone."""
-    return jax.jit(partial(initial_state, config, shape))(jax.random.key(config.seed), traced_hyperparameters(config))
+    return create_states(config, shape, [config.seed])[0]
 
 
-def initial_state(config: ml_collections.ConfigDict, shape: tuple[int, ...], key, hparams) -> GANState:
-    """`create_state` as a pure function of the root key and the hyperparameters: `jax.vmap` makes populations of it."""
+def create_states(config: ml_collections.ConfigDict, shape: tuple[int, ...], seeds: Sequence[int]) -> list[GANState]:
+    """`create_state` for each of the seeds in place of the configuration's, in one compilation."""
+    create = jax.jit(partial(_initial_state, config, shape))
+    return [create(jax.random.key(seed), jax.tree.map(jnp.float32, hyperparameters(config))) for seed in seeds]
+
+
+def _initial_state(config, shape, key, hparams):
     generator, critic = build_networks(config, shape)
     generator_key, critic_key, run_key = jax.random.split(key, 3)
     transforms = build_optimizers(config, hparams)

@@ -21,9 +21,10 @@ def make_train_step(config, shape):
     """The step for a configuration and samples of `shape`; pure, to be compiled by the caller.
 
     Its metrics are scalars: `critic_loss` with the weighted penalty in it, `generator_loss`, the mean `real_logits` and
-    `fake_logits`, and `penalty` without its weight. For the Wasserstein loss, `wasserstein_estimate` is the difference
-    of these means: at best, Wasserstein-1 times the critic's Lipschitz constant. For an f-GAN, `divergence_estimate` is
-    the bound on the divergence. All are of the last update, but for `penalty`: it is the mean over the step's updates.
+    `fake_logits`, and `penalty` without its weight, a lazy one as often as it counts. For the Wasserstein loss,
+    `wasserstein_estimate` is the difference of these means: at best, Wasserstein-1 times the critic's Lipschitz
+    constant. For an f-GAN, `divergence_estimate` is the bound on the divergence. All are of the last update, but for
+    `penalty`: it is the mean over the step's updates.
     """
     generator, critic = build_networks(config, shape)
     penalty: Any = getattr(penalties, config.penalty.name) if config.penalty.name != "none" else None
@@ -34,7 +35,7 @@ def make_train_step(config, shape):
         return jax.random.normal(key, (*leading, config.batch_size, config.network.latent_dim))
 
     def as_judged(real, fake, key, hparams):
-        """What a critic sees of both: with noise where there is any (Sonderby et al. 2017), and in packs."""
+        """What a critic sees of both: with noise where there is any (Sønderby et al. 2017), and in packs."""
         if config.noise.sigma:
             real_key, fake_key = jax.random.split(key)
             real += hparams["noise_sigma"] * jax.random.normal(real_key, real.shape)
@@ -76,8 +77,8 @@ def make_train_step(config, shape):
         )
         critic_state = _updated(critic_state, gradients, stats, transform)
         if config.weight_clip:
-            clipped = penalties.clip_weights(critic_state.params, hparams["weight_clip"])
-            critic_state = critic_state.replace(params=clipped)
+            bound = jnp.where(hparams["weight_clip"] > 0, hparams["weight_clip"], jnp.inf)
+            critic_state = critic_state.replace(params=penalties.clip_weights(critic_state.params, bound))
         return critic_state, metrics
 
     def generator_loss(params, generator_stats, critic_state, hparams, real, latents, key):
@@ -98,7 +99,6 @@ def make_train_step(config, shape):
         n_critic, n_generator = config.n_critic, config.n_generator
         hparams = at_step(state.hparams, state.step)
         generator_transform, critic_transform = build_optimizers(config, hparams)
-        # One more key would leave those before it as they are.
         keys = jax.random.split(jax.random.fold_in(state.key, state.step), 4)
         critic_key, generator_key, penalty_key, noise_key = keys
         noise_keys = jax.random.split(noise_key, n_critic + n_generator)

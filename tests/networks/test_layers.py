@@ -109,6 +109,13 @@ def test_spectral_norm_divides_every_kernel_by_its_largest_singular_value():
     np.testing.assert_allclose(outputs, Linear().apply(divided, x, train=False), rtol=1e-4, atol=1e-5)
 
 
+def test_spectral_norm_leaves_the_initialisation_as_it_is():
+    """What is stored is W, as PyTorch's `weight_orig`, not W divided by its norm."""
+    _, variables, _ = spectral(images(5, 6).astype(np.float32))
+    kernel = np.asarray(variables["params"]["network"]["Dense_0"]["kernel"])
+    assert kernel.std() == pytest.approx(np.sqrt(1 / len(kernel)), rel=0.15)  # flax's own, of variance 1 / inputs
+
+
 @pytest.mark.parametrize("train", [True, False])
 def test_spectral_vectors_improve_only_in_training_and_where_they_may(train):
     x = images(5, 6).astype(np.float32)

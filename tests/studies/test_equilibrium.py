@@ -13,9 +13,9 @@ def numbers():
 
 @pytest.fixture(scope="module")
 def densities(numbers):
-    """p and q [moments, n], by SciPy."""
+    """p and q [looks, n], by SciPy."""
     p = stats.norm(equilibrium.DATA.mean, equilibrium.DATA.deviation).pdf(numbers["x"])
-    sides = zip(numbers["mean"][numbers["moment"]], numbers["deviation"][numbers["moment"]], strict=True)
+    sides = zip(numbers["mean"][numbers["look"]], numbers["deviation"][numbers["look"]], strict=True)
     q = np.stack([stats.norm(mean, abs(deviation)).pdf(numbers["x"]) for mean, deviation in sides])
     return np.broadcast_to(p, q.shape), q
 
@@ -25,7 +25,7 @@ def test_the_trained_critic_is_p_over_p_plus_q(numbers, densities):
     error = np.abs(numbers["trained"] - p / (p + q))
     assert np.where(p + q > 0.04, error, 0).max() < 0.02
     np.testing.assert_allclose(numbers["max_error"], np.where(p + q > 0.04, error, 0).max(axis=1), atol=1e-4)
-    means = [np.average(of_moment, weights=mass) for of_moment, mass in zip(error, p + q, strict=True)]
+    means = [np.average(of_look, weights=mass) for of_look, mass in zip(error, p + q, strict=True)]
     np.testing.assert_allclose(numbers["mean_error"], means, atol=1e-4)
 
 
@@ -51,10 +51,10 @@ def test_the_generator_finds_the_data_and_d_goes_to_a_half(numbers):
     np.testing.assert_allclose(numbers["trained"][-1][has_mass], 0.5, atol=0.1)
 
 
-def test_the_table_names_errors_and_moments(numbers):
+def test_the_table_names_errors_and_looks(numbers):
     text = equilibrium.table(numbers)
     assert all(word in text for word in ("game step", "mean", "deviation", "error of D", "on data", "on fakes"))
-    assert all(f"{moment:>9} " in text for moment in numbers["moment"])
+    assert all(f"{look:>9} " in text for look in numbers["look"])
 
 
 def test_the_picture_is_one(numbers, tmp_path):

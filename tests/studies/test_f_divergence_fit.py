@@ -50,6 +50,12 @@ def test_integral_is_that_of_adaptive_quadrature(name, mu, sigma):
     assert f_divergence_fit.integrated(name, mu, sigma) == pytest.approx(expected, rel=1e-4)
 
 
+@pytest.mark.parametrize("name", ["total_variation", "squared_hellinger"])
+def test_integral_of_a_narrow_gaussian_whose_tails_are_0_in_float64(name):
+    expected = integral(lambda x: INTEGRANDS[name](density(x), norm.pdf(x, 0.5, 0.5)))
+    assert f_divergence_fit.integrated(name, 0.5, 0.5) == pytest.approx(expected, rel=1e-4)
+
+
 @pytest.mark.parametrize(("name", "sigma"), [("pearson", 0.95), ("neyman", 2.1)])
 def test_chi_squares_are_infinite_beyond_their_bound(name, sigma):
     assert f_divergence_fit.integrated(name, 1.0, sigma) > 1e10
@@ -86,7 +92,7 @@ def test_learned_fit_is_the_exact_one_within_2_percent(numbers, row):
     least = -2 * np.log(2) if NAMES[row] == "gan" else 0.0
     assert learned["value"][row] - least == pytest.approx(exact["value"][row] - least, rel=0.02)
     assert learned["sigma"][row] == pytest.approx(exact["sigma"][row], rel=0.02)
-    assert learned["mu"][row] == pytest.approx(exact["mu"][row], abs=0.02 * exact["sigma"][row])
+    assert learned["mu"][row] == pytest.approx(exact["mu"][row], rel=0.02)
 
 
 def test_the_bound_is_a_lower_one(numbers):
@@ -94,7 +100,7 @@ def test_the_bound_is_a_lower_one(numbers):
 
 
 def test_each_divergence_is_least_where_it_was_trained_with(numbers):
-    """The paper's second table: no other column's winner is better, up to the 2 % of the fit."""
+    """The paper's second table: no other row is better in its column, up to 0.2 %."""
     for column, name in enumerate(NAMES):
         least = numbers["cross"][:, column].min()
         assert numbers["cross"][column, column] <= least + 2e-3 * abs(least), name

@@ -7,11 +7,14 @@ from PIL import Image
 
 from gan_jax.config import f_gans, loss_names, penalty_names, validate
 from gan_jax.data import mixtures, sources
+from gan_jax.errors import UserError
 from gan_jax.studies import command, mode_collapse
-from gan_jax.training import loop
+from gan_jax.training import loop, sampling
+from gan_jax.training.state import build_loss, hyperparameters
 
 TINY = {"steps": 20, "network.width": 8, "network.depth": 2, "batch_size": 16}
 PAIR = ("minimax", "remedy:dragan")
+pytestmark = pytest.mark.usefixtures("compiled_quickly")
 
 
 @pytest.fixture(scope="module")
@@ -44,9 +47,23 @@ def test_the_systems_are_told_apart_by_what_they_set():
 
 def test_every_loss_and_every_penalty_is_in_a_system():
     configs = [mode_collapse.configured("ring", system) for system in mode_collapse.SYSTEMS]
-    assert {config.loss for config in configs} == {*loss_names(), *f_gans()}
+    assert {config.loss for config in configs} == {*loss_names(), *f_gans()} - {*mode_collapse.NON_SATURATING}
     assert {config.penalty.name for config in configs} == {"none", *penalty_names()}
     assert len(penalty_names()) > 5
+
+
+@pytest.mark.parametrize("name", mode_collapse.NON_SATURATING)
+def test_those_left_out_have_the_gradients_of_the_non_saturating_game(name):
+    """To every logit of both players."""
+    config = mode_collapse.configured("ring", "f_gan:pearson")
+    logits = np.linspace(-5, 5, 7, dtype=np.float32), np.linspace(-3, 8, 7, dtype=np.float32)
+    for player in ("critic", "generator"):
+        gradients = []
+        for loss in (name, "non_saturating"):
+            config.loss = loss
+            play = getattr(build_loss(config, hyperparameters(config)), player)
+            gradients.append(jax.grad(lambda both, play=play: play(*both))(logits))
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), *gradients)
 
 
 def test_noise_is_gone_at_the_end_of_the_run():
@@ -54,11 +71,11 @@ def test_noise_is_gone_at_the_end_of_the_run():
     assert (config.noise.sigma, config.noise.steps) == (0.2, 70)
 
 
-def test_a_member_of_the_population_is_the_lone_run():
-    configs = [mode_collapse.configured("ring", "minimax", seed=seed, **TINY) for seed in (3, 4)]
-    source = sources.load("ring", "", 0, 0.0)
-    member = mode_collapse.population(configs)[1]
-    (alone, _), _ = loop.make_advance(configs[1], source)(loop.fresh_carry(configs[1], source), 20)
+def test_a_seed_among_others_is_the_lone_run():
+    config, source = mode_collapse.configured("ring", "minimax", **TINY), sources.load("ring", "", 0, 0.0)
+    member = mode_collapse.trained(config, (3, 4))[1]
+    config.seed = 4
+    (alone, _), _ = loop.make_advance(config, source)(loop.fresh_carry(config, source), 20)
     assert int(member.step) == 20
     np.testing.assert_array_equal(*map(jax.random.key_data, (member.key, alone.key)))
     for one, other in zip(jax.tree.leaves(member.ema), jax.tree.leaves(alone.ema), strict=True):
@@ -71,17 +88,15 @@ def test_its_members_differ(numbers):
     assert shares[0] != shares[1]
 
 
-def test_rows_are_the_metrics_of_the_samples(numbers):
-    """Counted again by hand, on the first 300 of the 2,500 samples."""
-    row = numbers["data"]["ring"]["systems"]["minimax"]
-    points, modes = np.asarray(row["points"]), mixtures.MODES["ring"]
-    assert points.shape == (300, 2)
-    nearest = np.min(np.linalg.norm(points[:, None] - modes.means, axis=2), axis=1)
-    share = np.mean(nearest <= 3 * modes.sigma)
-    assert row["share_within_3_sigma"][0] == pytest.approx(share, abs=0.1)
-    assert 0 <= row["modes_covered"][0] <= 8
-    assert 0 <= row["reverse_kl"][0] <= np.log(8)
-    assert row["failed"] == [False, False]
+def test_rows_are_the_metrics_of_the_samples(monkeypatch):
+    """Of 2,500 points: half on one mode, a quarter on another, a quarter outside of both, but nearest to the first."""
+    means = mixtures.MODES["ring"].means
+    places = np.stack([means[0], means[0], means[3], 2 * means[0]])
+    monkeypatch.setattr(sampling, "samples", lambda generator, state, latents: np.resize(places, latents.shape))
+    row = mode_collapse.train(mode_collapse.configured("ring", "minimax", **TINY | {"steps": 1}), (3,))
+    assert (row["modes_covered"], row["share_within_3_sigma"], row["failed"]) == ([2], [0.75], [False])
+    assert row["reverse_kl"] == pytest.approx([0.75 * np.log(0.75 * 8) + 0.25 * np.log(0.25 * 8)])
+    assert row["points"].shape == (300, 2)
 
 
 def test_a_system_that_diverges_is_reported_as_failed(numbers, lines):
@@ -95,10 +110,35 @@ def test_each_row_is_reported_when_it_is_done(lines, numbers):
     assert [line.split()[:2] for line in lines] == [["ring", name] for name in PAIR]
 
 
+def test_rows_are_kept_and_found_again(monkeypatch, tmp_path):
+    """But for other seeds or sizes."""
+    made = []
+
+    def train(config, seeds):
+        made.append((config.steps, list(seeds)))
+        return {metric: [1.0, np.nan] for metric in mode_collapse.METRICS} | {"failed": [False, True], "points": []}
+
+    monkeypatch.setattr(mode_collapse, "train", train)
+    for arguments in ({}, {}, {"steps": 7}, {"seed": 1}, {"seeds": 3}, {}):
+        numbers = mode_collapse.measure(
+            **{"data": ("ring",), "systems": PAIR, "seeds": 2, "folder": tmp_path / "rows", "report": str} | arguments
+        )
+    assert made == [
+        setting for setting in [(5000, [0, 1]), (7, [0, 1]), (5000, [1, 2]), (5000, [0, 1, 2])] for _ in PAIR
+    ]
+    assert numbers["data"]["ring"]["systems"]["minimax"]["modes_covered"] == [1.0, None]
+    assert "1.0 " in mode_collapse.table(numbers)
+
+
+def test_seeds_beyond_the_last_are_refused():
+    with pytest.raises(UserError, match="seed=4294967296"):
+        mode_collapse.measure(2**32 - 1, ("ring",), PAIR, seeds=2, report=str)
+
+
 def test_failed_seeds_are_in_no_mean():
     row = {metric: [1.0, np.nan, 3.0] for metric in mode_collapse.METRICS} | {"failed": [False, True, False]}
     text = mode_collapse.table({"steps": 5, "seeds": 3, "data": {"ring": {"modes": 8, "systems": {"x": row}}}})
-    assert "2.0 +- 1.0" in text
+    assert "2.0 +- 1.4" in text  # the deviation of a sample: root 2
     assert "failed: 1 of 3" in text
 
 
@@ -121,23 +161,35 @@ def run(monkeypatch, tmp_path):
     """run("--steps=3") -> what `measure` was called with."""
 
     def run(*flags):
-        given = {}
         monkeypatch.setattr(sys, "argv", ["study", f"--out={tmp_path}", *flags])
-        options = {"systems": tuple(mode_collapse.SYSTEMS), "steps": 5000}
-        command.run("study", "", lambda **arguments: given | arguments, str, lambda path, numbers: None, options)
+
+        def measure(seed=0, systems=tuple(mode_collapse.SYSTEMS), steps=5000):
+            if steps == 9:
+                raise UserError("nine; give ten")
+            return {"seed": seed, "systems": systems, "steps": steps}
+
+        command.run("study", "", measure, str, lambda path, numbers: None, ("systems", "steps"))
         return (tmp_path / "study.json").read_text()
 
     return run
 
 
 def test_some_systems_can_be_chosen_on_the_command_line(run):
-    written = run("--systems=hinge,remedy:packing_2", "--steps=3", "--seed=7")
+    written = run("--systems=hinge,remedy:packing_2,hinge", "--steps=3", "--seed=7")
     assert "".join(written.split()) == '{"seed":7,"systems":["hinge","remedy:packing_2"],"steps":3}'
 
 
-@pytest.mark.parametrize("flag", ["--systems=hinge,hing", "--systems=", "--steps=0", "--steps=x"])
+@pytest.mark.parametrize("flag", ["--systems=hinge,hing", "--systems=", "--steps=0", "--steps=x", "--steps=9"])
 def test_a_flag_that_is_wrong_is_refused_with_what_is_allowed(run, flag, capsys):
     with pytest.raises(SystemExit) as error:
         run(flag)
     assert error.value.code == 2
     assert "give " in capsys.readouterr().err
+
+
+def test_a_folder_that_cannot_be_written_is_refused_before_anything_is_measured(run, monkeypatch, capsys):
+    monkeypatch.setattr(command.os, "access", lambda path, mode: False)  # root may write anywhere
+    with pytest.raises(SystemExit) as error:
+        run()
+    assert error.value.code == 2
+    assert "Permission denied; give a folder that can be written" in capsys.readouterr().err

@@ -8,21 +8,12 @@ from scipy.spatial.distance import cdist
 from gan_jax.studies import transport
 
 EPSILONS = (1.0, 0.1, 0.03)
+pytestmark = pytest.mark.usefixtures("compiled_quickly")
 
 
 @pytest.fixture(scope="module")
 def numbers():
-    jax.config.update("jax_disable_most_optimizations", True)  # compiles in half the time
-    yield transport.measure(points=48, epsilons=EPSILONS, width=32, depth=2, steps=300)
-    jax.config.update("jax_disable_most_optimizations", False)
-
-
-@pytest.fixture
-def ot(monkeypatch):
-    """Python Optimal Transport, without the array libraries that it would import at its own import."""
-    for library in ("JAX", "PYTORCH", "TENSORFLOW", "CUPY"):
-        monkeypatch.setenv(f"POT_BACKEND_DISABLE_{library}", "1")
-    return pytest.importorskip("ot")
+    return transport.measure(points=48, epsilons=EPSILONS, width=32, depth=2, steps=300)
 
 
 def bound(critic):

@@ -1,4 +1,5 @@
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
@@ -27,6 +28,19 @@ def test_a_wasserstein_critic_can_be_trained_as_far_as_one_likes(numbers):
     late = numbers["wasserstein"][:, numbers["critic_step"] >= 100]
     assert (late.max(axis=1) < 3 * late.min(axis=1)).all()
     np.testing.assert_allclose(numbers["span"], late.max(axis=1) / late.min(axis=1), rtol=1e-5)
+
+
+def test_the_critic_is_not_the_one_that_the_generator_was_trained_with(monkeypatch):
+    """Nor of the same seed: its keys are none of those that made the generator's state."""
+    keys = []
+    monkeypatch.setattr(vanishing_gradient, "fit_watched", lambda f, params, key, *rest: (params, key))
+    monkeypatch.setattr(
+        vanishing_gradient, "_course", lambda *rest: lambda generators, sigma, key: keys.append(key) or {}
+    )
+    monkeypatch.setattr(vanishing_gradient, "_trained", lambda *rest: None)
+    with pytest.raises(KeyError):  # there is nothing to sum up
+        vanishing_gradient.measure(seed=3)
+    assert not jnp.array_equal(jax.random.key_data(keys[0]), jax.random.key_data(jax.random.key(3)))
 
 
 def test_the_gradient_of_minus_log_d_does_not_vanish(numbers):

@@ -22,6 +22,7 @@ WAYS = {
     "digits": ("wgan_gp.py", {}),
     "digits, dcgan with batch norm": ("wgan.py", {"network__name": "dcgan", "network__critic_norm": "batch"}),
     "ring": ("wgan_gp.py:ring", {}),
+    "ring, spectral norm": ("sn_gan.py:ring", {}),
     "digits, streamed": ("wgan_gp.py", {"data__memory_mb": 0}),
 }
 

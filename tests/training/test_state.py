@@ -5,7 +5,20 @@ import pytest
 
 from gan_jax.config import default_config
 from gan_jax.errors import UserError
-from gan_jax.training.state import CALIBRATION, DATA, SAMPLES, at_step, build_networks, create_state, pack
+from gan_jax.training.state import (
+    CALIBRATION,
+    DATA,
+    SAMPLES,
+    at_step,
+    build_loss,
+    build_networks,
+    create_state,
+    create_states,
+    hyperparameters,
+    pack,
+)
+
+pytestmark = pytest.mark.usefixtures("compiled_quickly")
 
 
 def tiny(**fields):
@@ -23,12 +36,14 @@ def leaves(tree):
 
 def test_holds_what_the_configuration_says():
     config = tiny(seed=3, penalty__weight=7, weight_clip=0.5, ema_decay=0.25, optimizer__b1=0.125)
+    config.smoothing.real, config.smoothing.fake, config.f_gan.alpha = 0.0625, 0.03125, 3.0
+    config.least_squares.a, config.least_squares.b, config.least_squares.c = -1.0, 2.0, 0.75
     state = create_state(config, (2,))
     numbers = {"penalty_weight": 7, "weight_clip": 0.5, "ema_decay": 0.25, "b1": 0.125, "b2": 0.9}
     rates = {"generator_lr": config.optimizer.generator_lr, "critic_lr": config.optimizer.critic_lr}
-    defaults = {"decay_steps": 0, "final_lr": 0, "noise_sigma": 0, "noise_steps": 0, "smoothing_real": 0}
-    defaults |= {"smoothing_fake": 0, "a": 0, "b": 1, "c": 1, "alpha": 0.5}
-    assert jax.tree.map(float, state.hparams) == pytest.approx(numbers | rates | defaults)
+    defaults = {"decay_steps": 0, "final_lr": 0, "noise_sigma": 0, "noise_steps": 0}
+    of_losses = {"smoothing_real": 0.0625, "smoothing_fake": 0.03125, "a": -1, "b": 2, "c": 0.75, "alpha": 3}
+    assert jax.tree.map(float, state.hparams) == pytest.approx(numbers | rates | defaults | of_losses)
     assert {(leaf.shape, leaf.dtype.name) for leaf in state.hparams.values()} == {((), "float32")}
     assert (state.step.shape, state.step.dtype.name, int(state.step)) == ((), "int32", 0)
     assert jnp.issubdtype(state.key.dtype, jax.dtypes.prng_key)
@@ -36,6 +51,28 @@ def test_holds_what_the_configuration_says():
         assert set(net.stats) == {"batch_stats"}
         assert "batch_stats" not in net.params
     jax.tree.map(np.testing.assert_array_equal, state.ema, state.generator.params)
+
+
+@pytest.mark.parametrize(
+    ("loss", "expected"),
+    [  # of a logit of 0 for reals and fakes alike; for alpha = 3, where T = 0 and f* = ((2 * 0 + 1)^1.5 - 1) / 3
+        ("non_saturating", 2 * np.log(2)),
+        ("least_squares", ((0 - 2) ** 2 + (0 + 1) ** 2) / 2),
+        ("f_gan:alpha", 0.0),
+    ],
+)
+def test_numbers_reach_the_loss_by_their_names(loss, expected):
+    config = tiny(loss=loss)
+    config.smoothing.real, config.smoothing.fake, config.f_gan.alpha = 0.25, 0.5, 3.0
+    config.least_squares.a, config.least_squares.b, config.least_squares.c = -1.0, 2.0, 0.75
+    made, zero = build_loss(config, hyperparameters(config)), jnp.zeros(1)
+    assert made.critic(zero, zero) == pytest.approx(expected)
+    if loss == "non_saturating":  # targets of 0.75 and 0.5: d/dv = sigmoid(v) - target
+        assert [float(g[0]) for g in jax.grad(made.critic, (0, 1))(zero, zero)] == pytest.approx([-0.25, 0.0])
+    if loss == "least_squares":
+        assert made.generator(zero, zero) == pytest.approx(0.75**2 / 2)
+    if loss == "f_gan:alpha":  # T = v, and f*(t) = ((2 t + 1)^1.5 - 1) / 3
+        assert made.critic(zero, zero + 1) == pytest.approx((3**1.5 - 1) / 3)
 
 
 def test_networks_without_statistics_have_none():
@@ -49,6 +86,15 @@ def test_is_a_function_of_the_seed():
     changed = [a.shape for a, b in zip(first, other, strict=True) if not np.array_equal(a, b)]
     kernels = [(2, 4), (4, 4), (4, 2)]  # generator, its average, and critic (its first kernel, its second, its last)
     assert sorted(changed) == sorted([*kernels, *kernels, (2, 4), (4, 4), (4, 1), (2,)])
+
+
+def test_states_of_many_seeds_are_those_of_one_and_share_nothing():
+    states = create_states(tiny(seed=9), (2,), (3, 1))
+    for state, seed in zip(states, (3, 1), strict=True):
+        for a, b in zip(leaves(state), leaves(create_state(tiny(seed=seed), (2,))), strict=True):
+            np.testing.assert_array_equal(a, b)
+    jax.jit(lambda state: state, donate_argnums=0)(states[0])
+    assert not any(leaf.is_deleted() for leaf in jax.tree.leaves(states[1]))
 
 
 def test_can_be_donated_again_and_again():
