@@ -102,9 +102,9 @@ def _stored_config(given, folder, stored):
     workdir.check_same(folder, stored, config_flags.get_override_values(given["config"]), partial=True)
     config = default_config()
     try:
+        config.update_from_flattened_dict(stored)
         if missing := [name for name in FIELDS if name not in stored]:
             raise UserError(f"it has no {', '.join(missing)}")
-        config.update_from_flattened_dict(stored)
         validate(config)
     except (UserError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise UserError(f"{folder}/config.json does not fit this version of the program: {one_line(error)}") from None

@@ -259,6 +259,16 @@ def test_a_damaged_folder_is_one_line_that_names_what_is_damaged(command, capsys
         only_line(capsys)
 
 
+def test_a_run_of_another_version_is_refused_and_no_checkpoint_is_blamed(command, capsys):
+    command("wgan.py", "--workdir=run", steps=20)
+    stored = json.loads(pathlib.Path("run/config.json").read_text())
+    del stored["noise.sigma"]
+    pathlib.Path("run/config.json").write_text(json.dumps(stored))
+    capsys.readouterr()
+    assert main.main(["gan_jax", f"--config={EXPERIMENTS / 'wgan.py'}", "--workdir=run", "--mode=sample"]) == 2
+    assert "does not fit this version of the program: it has no noise.sigma" in only_line(capsys)
+
+
 def test_wandb_may_be_turned_on_and_off_between_runs(command):
     command("wgan.py", "--workdir=run", steps=10)
     command("wgan.py", "--workdir=run", steps=20, wandb__mode="offline")
