@@ -234,8 +234,8 @@ def validate(config) -> None:
     for name, field in FIELDS.items():
         _check_value(name, values[name], field)
     _check_combinations(config)
-    _check_numbers_of_losses(config)
-    _check_needed(config)
+    _check_numbers_of_losses(values)
+    _check_needed(values)
 
 
 def _check_names(values):
@@ -290,15 +290,14 @@ def _check_combinations(config):
         raise UserError(f"config.data.dir with config.data.name={config.data.name!r}: leave it empty")
 
 
-def _check_numbers_of_losses(config):
+def _check_numbers_of_losses(values):
     """A number that the loss does not take would change nothing, and the user would never know."""
-    values = flat(config)
     for argument, name in LOSS_NUMBERS.items():
-        takers = [loss for loss in (*loss_names(), *f_gans()) if _takes_argument(loss, argument)]
-        if values[name] != FIELDS[name].default and config.loss not in takers:
+        if values[name] != FIELDS[name].default and not _takes_argument(values["loss"], argument):
+            takers = [loss for loss in (*loss_names(), *f_gans()) if _takes_argument(loss, argument)]
             raise UserError(
-                f"config.{name}={values[name]!r} with config.loss={config.loss!r}: only {', '.join(takers)} takes it; "
-                f"give {FIELDS[name].default!r}, or another loss"
+                f"config.{name}={values[name]!r} with config.loss={values['loss']!r}: only {', '.join(takers)} takes "
+                f"it; give {FIELDS[name].default!r}, or another loss"
             )
 
 
@@ -314,8 +313,7 @@ _NEEDED = {
 }
 
 
-def _check_needed(config):
-    values = flat(config)
+def _check_needed(values):
     for name, needed in _NEEDED.items():
         if values[name] != FIELDS[name].default and values[needed] == FIELDS[needed].default:
             raise UserError(

@@ -78,6 +78,7 @@ def hyperparameters(config: ml_collections.ConfigDict) -> dict[str, float]:
 
     A program whose configuration has no noise, or no weight clipping, has no part that these numbers could change.
     """
+    values = flat(config)
     return {
         "generator_lr": config.optimizer.generator_lr,
         "critic_lr": config.optimizer.critic_lr,
@@ -90,7 +91,7 @@ def hyperparameters(config: ml_collections.ConfigDict) -> dict[str, float]:
         "final_lr": config.optimizer.final_lr,
         "noise_sigma": config.noise.sigma,
         "noise_steps": config.noise.steps,
-        **{argument: flat(config)[field] for argument, field in LOSS_NUMBERS.items()},
+        **{argument: values[field] for argument, field in LOSS_NUMBERS.items()},
     }
 
 
