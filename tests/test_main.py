@@ -39,7 +39,7 @@ def test_training_leaves_what_the_readme_promises(command, records):
 
 def test_the_data_sets_name_is_appended_to_the_folders(command):
     command("ns_gan.py:ring", steps=10)
-    assert pathlib.Path("runs/gan_ring/checkpoints/10").is_dir()
+    assert pathlib.Path("runs/ns_gan_ring/checkpoints/10").is_dir()
 
 
 def test_the_same_command_again_says_finished_and_changes_nothing(command, capsys):
