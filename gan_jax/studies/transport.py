@@ -169,8 +169,8 @@ def table(numbers: dict) -> str:
 
 def draw(path, numbers: dict) -> None:
     """Above, the noise on its way along the best plan; below, the two kinds of estimates beside the exact value."""
-    figure = Figure(figsize=(13, 7), layout="constrained")
-    above, below = figure.subfigures(2, 1, height_ratios=(1, 1.2), squeeze=False)[:, 0]
+    figure = Figure(figsize=(13, 7.4), layout="constrained")
+    above, below = figure.subfigures(2, 1, height_ratios=(1.1, 1.2), squeeze=False)[:, 0]
     above.suptitle("the cheapest way from noise to the ring: each point on a straight line, at time t")
     for axes, t in zip(above.subplots(1, len(TIMES), sharex=True, sharey=True), TIMES, strict=True):
         _moved(axes, np.asarray(numbers["noise"]), np.asarray(numbers["real"]), t)
