@@ -66,12 +66,14 @@ def test_gradients_explode_or_vanish_under_clipping_and_stay_under_the_penalty(n
         assert len(deep["gradients"]) == 6
 
 
-@pytest.mark.skip("not settled: at this size, the penalised critic of the grid once found 4 % of the distance")
-def test_penalised_critics_find_most_of_the_distance_as_they_are_and_clipped_ones_do_not(numbers):
+@pytest.mark.slow
+def test_penalised_critics_find_most_of_the_distance_as_they_are_and_clipped_ones_do_not():
+    """At the study's own size: after fewer steps the penalised critic of the grid is not there yet."""
+    numbers = lipschitz.measure(deep_depth=1, deep_steps=1)
     for name, surface in numbers["surfaces"].items():
         share = {kind: surface[kind]["estimate"] / surface["w1"] for kind in ("clipped", "penalised")}
         assert 0 < share["clipped"] < 0.3, name
-        assert 0.5 < share["penalised"] < 1.05, name
+        assert 0.6 < share["penalised"] < 1.05, name
         assert surface["penalised"]["mean_gradient"] == pytest.approx(1, abs=0.3), name
 
 
