@@ -1,6 +1,9 @@
 """DRAGAN (Kodali et al. 2017, arXiv:1705.07215): the non-saturating GAN, its critic smooth around the reals.
 
 python -m gan_jax.main --config=experiments/dragan.py[:DATA]
+
+digits, 10,000 steps: 140 s on 2 shared CPU cores (AMD EPYC) on which ns_gan.py then took 105 s; pixel-space Frechet
+distance 0.186 (1,797 against 1,797).
 """
 
 from gan_jax.config import default_config
