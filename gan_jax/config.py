@@ -101,8 +101,8 @@ FIELDS = {
     "seed": Field(0, _SEED, "root of all randomness"),
     "steps": Field(20_000, _STEPS, "train steps; may be raised later to continue a finished run"),
     "batch_size": Field(64, _at_least(1), "samples in a minibatch, of reals and of fakes"),
-    "n_critic": Field(1, _at_least(1), "critic updates in each step, with fresh reals and fresh latents"),
-    "n_generator": Field(1, _at_least(1), "generator updates in each step after the critic's, with fresh latents"),
+    "n_critic": Field(1, _STEPS, "critic updates in each step, with fresh reals and fresh latents"),
+    "n_generator": Field(1, _STEPS, "generator updates in each step after the critic's, with fresh latents"),
     "packing": Field(1, _at_least(1), "PacGAN: samples that the critic judges together; divides batch_size"),
     "loss": Field(
         "non_saturating",
@@ -115,7 +115,9 @@ FIELDS = {
     "least_squares.b": Field(1.0, _ANY_NUMBER, "least_squares: the critic's target for reals"),
     "least_squares.c": Field(1.0, _ANY_NUMBER, "least_squares: the generator's target for fakes"),
     "f_gan.alpha": Field(
-        0.5, (lambda value: math.isfinite(value) and value not in (0, 1), "a number but 0 and 1"), "f_gan:alpha: its a"
+        0.5,
+        (lambda value: math.isfinite(value) and value not in (0, 1), "a number but 0 and 1"),
+        "f_gan:alpha: its a; near 0 and 1, logits of a few tens are too large for it",
     ),
     "f_gan.generator": Field(
         "minimax", _one_of(*divergences.GENERATORS), "f_gan: the generator's loss, the bound itself or section 3.2's"
@@ -126,7 +128,7 @@ FIELDS = {
         "a penalty in objectives/penalties.py, or none",
     ),
     "penalty.weight": Field(10.0, _at_least(0), "the factor of the penalty in the critic's loss; gamma of r1 and r2"),
-    "penalty.every": Field(1, _at_least(1), "critic updates between penalties, which then count this many times"),
+    "penalty.every": Field(1, _STEPS, "critic updates between penalties, which then count this many times"),
     "weight_clip": Field(
         0.0, _at_least(0), "bound on every critic parameter after each of its updates; 0: no clipping"
     ),
@@ -276,6 +278,16 @@ def _check_combinations(config):
         raise UserError(
             f"config.smoothing.real={config.smoothing.real} with config.smoothing.fake={config.smoothing.fake}: "
             "the fakes' target would not be below the reals'; give a sum below 1"
+        )
+    if config.least_squares.a == config.least_squares.b:
+        raise UserError(
+            f"config.least_squares.a={config.least_squares.a} with config.least_squares.b={config.least_squares.b}: "
+            "the critic would have one target for reals and fakes; give two"
+        )
+    if config.penalty.every > config.steps * config.n_critic:
+        raise UserError(
+            f"config.penalty.every={config.penalty.every} with config.steps={config.steps} and "
+            f"config.n_critic={config.n_critic}: no penalty would come; give at most {config.steps * config.n_critic}"
         )
     if config.batch_size % config.packing:
         raise UserError(

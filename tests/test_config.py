@@ -1,6 +1,7 @@
 import functools
 import importlib.util
 import pathlib
+import re
 
 import pytest
 
@@ -13,6 +14,7 @@ EMBEDDED = ["digits", "ring", "grid", "swiss_roll", "lines", "mnist", "fashion_m
 
 NO_NAMES = ["", "nothing", "None", "losses", "__doc__"]
 POSITIVE_INT, COUNT = (1, [0, -1]), (0, [-1])
+NO_STEPS = [0, -1, 2**31, 10**400]
 NO_OR_STEPS = (0, [-1, 2**31, 10**400])
 FRACTION = (0.0, [1.0, 1.5, -0.1, NAN, INF, 0.99999999999])
 POSITIVE = (1e-6, [0.0, -1e-4, NAN, INF, 1e-60, 1e300])
@@ -21,10 +23,10 @@ NUMBER = (-5.0, [NAN, INF, -INF, 1e300])
 # field: (a value on the edge of what is allowed, values beyond it)
 RANGES = {
     "seed": (2**32 - 1, [-1, 2**32]),
-    "steps": (2**31 - 1, [0, -1, 2**31, 10**400]),
+    "steps": (2**31 - 1, NO_STEPS),
     "batch_size": (2, [0, -1]),
-    "n_critic": POSITIVE_INT,
-    "n_generator": POSITIVE_INT,
+    "n_critic": (1, NO_STEPS),
+    "n_generator": (1, NO_STEPS),
     "packing": POSITIVE_INT,
     "loss": ("minimax", [*NO_NAMES, "AdversarialLoss", "softplus", "_up", "none", "pearson", "f_gan", "f_gan:f_gan"]),
     "smoothing.real": FRACTION,
@@ -36,7 +38,7 @@ RANGES = {
     "f_gan.generator": ("alternative", NO_NAMES),
     "penalty.name": ("none", [*NO_NAMES, "clip_weights", "interpolate", "gradient_norms", "_from_one"]),
     "penalty.weight": NOT_NEGATIVE,
-    "penalty.every": POSITIVE_INT,
+    "penalty.every": (1, NO_STEPS),
     "noise.sigma": NOT_NEGATIVE,
     "noise.steps": NO_OR_STEPS,
     "weight_clip": NOT_NEGATIVE,
@@ -123,7 +125,8 @@ def test_values_of_a_wrong_type_are_refused_in_one_line_that_names_the_field(nam
 
 @pytest.mark.parametrize("name", [name for name, field in FIELDS.items() if isinstance(field.default, float)])
 def test_a_whole_number_will_do_where_a_float_is_asked_for(name):
-    validate(with_field(name, 0 if RANGES[name] is FRACTION else 2 if name == "f_gan.alpha" else 1))
+    is_at_odds_with_1 = name in ("f_gan.alpha", "least_squares.a")
+    validate(with_field(name, 0 if RANGES[name] is FRACTION else 2 if is_at_odds_with_1 else 1))
 
 
 @pytest.mark.parametrize("name", [name for name in RANGES if "nothing" in RANGES[name][1]])
@@ -158,6 +161,8 @@ def test_a_missing_field_is_named(name):
         ({"loss": "f_gan:pearson", "f_gan.alpha": 0.2}, ["f_gan.alpha=0.2", "only f_gan:alpha takes it"]),
         ({"smoothing.real": 0.6, "smoothing.fake": 0.5}, ["smoothing.real=0.6", "smoothing.fake=0.5", "below 1"]),
         ({"noise.steps": 9}, ["noise.steps=9", "noise.sigma=0.0", "give 0"]),
+        ({"penalty.name": "r1", "penalty.every": 41, "n_critic": 4, "steps": 10}, ["penalty.every=41", "at most 40"]),
+        ({"loss": "least_squares", "least_squares.a": 1.0}, ["least_squares.a=1.0", "least_squares.b=1.0", "give two"]),
         ({"penalty.every": 4}, ["penalty.every=4", "penalty.name='none'", "give 1"]),
         ({"optimizer.final_lr": 0.5}, ["optimizer.final_lr=0.5", "optimizer.decay_steps=0", "give 0.0"]),
         ({"network.critic_norm": "batch", "packing": 64}, ["batch_size=64", "packing=64", "at least 128"]),
@@ -180,6 +185,18 @@ def test_batch_norm_in_a_penalised_critic_is_refused(penalty):
     config = default_config()
     config.penalty.name, config.network.critic_norm = penalty, "batch"
     assert complaint(config).endswith("give critic_norm none or layer")
+
+
+def test_every_command_of_the_readme_has_a_valid_configuration():
+    text = (pathlib.Path(__file__).parents[1] / "README.md").read_text()
+    commands = re.findall(r"--config=experiments/(\w+)\.py(?::(\w+))?((?: --config\.[\w.]+=\w+)*)", text)
+    assert ("gan", "", " --config.penalty.name=r1") in commands
+    for name, data, flags in commands:
+        if name != "NAME":
+            config = experiment(EXPERIMENTS[0].with_stem(name)).get_config(data or "digits")
+            for field, value in re.findall(r"--config\.([\w.]+)=(\w+)", flags):
+                config.update_from_flattened_dict({field: type(FIELDS[field].default)(value)})
+            validate(config)
 
 
 @pytest.mark.parametrize("data", EMBEDDED)

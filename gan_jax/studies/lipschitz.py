@@ -225,9 +225,10 @@ def draw(path, numbers: dict) -> None:
     grid = surfaces.subplots(2, len(SCALES), sharex=True, sharey=True)
     for row, kind in zip(grid, ("clipped", "penalised"), strict=True):
         for axes, (name, surface) in zip(row, numbers["surfaces"].items(), strict=True):
-            _contours(axes, np.asarray(surface["real"]), np.asarray(surface[kind]["values"]))
-            axes.set_title(f"{TITLES[name]}, {kind}", fontsize="medium")
-    surfaces.suptitle("value surfaces of critics, each with levels of its own; fakes: data with noise of unit variance")
+            values = np.asarray(surface[kind]["values"])
+            _contours(axes, np.asarray(surface["real"]), values)
+            axes.set_title(f"{TITLES[name]}, {kind}: {values.min():.2f} to {values.max():.2f}", fontsize="small")
+    surfaces.suptitle("value surfaces of critics, each from its least to its greatest; fakes: data with unit noise")
     grid[0, 0].legend(loc="upper left", fontsize="small", markerscale=3)
     surfaces.supxlabel("$x_1$")
     surfaces.supylabel("$x_2$")

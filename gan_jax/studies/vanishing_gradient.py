@@ -37,7 +37,6 @@ from gan_jax.training.state import build_networks
 
 MINIBATCHES, MINIBATCH = 8, 64  # of latents, among which the spread of the gradients is taken
 PENALTY_WEIGHT = 10.0
-WARM_UP = 0.1  # share of the critic's training that the span of the Wasserstein gradients leaves out
 
 
 def measure(
@@ -55,7 +54,7 @@ def measure(
     `wasserstein` are without noise, the first two as `..._noisy` with noise of deviation `sigma`; `..._spread` is the
     root of the gradient's summed variance over 8 minibatches of 64, an eighth of whose square is in that of the norm.
     For each generator, `fall` is the first norm of `minimax` over its last, and `fall_noisy` the same with noise;
-    `span` is the largest over the smallest norm of `wasserstein` from a tenth of the critic's training on.
+    `span` is the largest over the smallest norm of `wasserstein`.
     """
     config = _config(seed, width)
     source = sources.load(config.data.name, "", 0, config.data.memory_mb)
@@ -79,7 +78,7 @@ def table(numbers: dict) -> str:
     for i, length in enumerate(numbers["length"]):
         norms = "".join(f"{numbers[name][i, 0]:>9.1e} -> {numbers[name][i, -1]:.1e}" for name in names.values())
         lines.append(f"{length:>5} steps{norms}{numbers['fall'][i]:>9.1e}{numbers['span'][i]:>6.2f}")
-    lines.append("fall: of log(1-D), before / after. span: of W-1, largest / smallest after a tenth of the training.")
+    lines.append("fall: of log(1-D), before / after. span: of W-1, largest / smallest.")
     for title, name in ("-log D", "non_saturating"), ("log(1-D) with noise", "minimax_noisy"):
         spread = numbers[f"{name}_spread"][:, -1] / numbers[name][:, -1]
         lines.append(f"{title} at the end: deviation over minibatches / norm = {', '.join(f'{s:.1f}' for s in spread)}")
@@ -172,12 +171,11 @@ def _course(config, source, names, steps, every, learning_rate):
 
 
 def _summary(numbers):
-    late = numbers["wasserstein"][:, numbers["critic_step"] >= WARM_UP * numbers["critic_step"][-1]]
     falls = {
         name.replace("minimax", "fall"): numbers[name][:, 0] / numbers[name][:, -1]
         for name in ("minimax", "minimax_noisy")
     }
-    return falls | {"span": late.max(axis=1) / late.min(axis=1)}
+    return falls | {"span": numbers["wasserstein"].max(axis=1) / numbers["wasserstein"].min(axis=1)}
 
 
 def _draw_norms(axes, numbers, name):

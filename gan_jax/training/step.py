@@ -24,7 +24,8 @@ def make_train_step(config, shape):
     `fake_logits`, and `penalty` without its weight, a lazy one as often as it counts. For the Wasserstein loss,
     `wasserstein_estimate` is the difference of these means: at best, Wasserstein-1 times the critic's Lipschitz
     constant. For an f-GAN, `divergence_estimate` is the bound on the divergence. All are of the last update, but for
-    `penalty`: it is the mean over the step's updates.
+    `penalty`: it is the mean over the step's updates. The `critic_loss` of an update on which a lazy penalty falls has
+    it as many times as it counts: where `every` divides n_critic, that is every last one.
     """
     generator, critic = build_networks(config, shape)
     penalty: Any = getattr(penalties, config.penalty.name) if config.penalty.name != "none" else None

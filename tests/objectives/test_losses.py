@@ -78,6 +78,22 @@ def test_is_its_formula(name, player, scale):
 
 
 @pytest.mark.parametrize(("name", "player"), CASES)
+def test_the_gradient_is_that_of_its_formula(name, player):
+    """Central differences in float64, for reals and fakes alike: both hear of the averages that they are in."""
+    both = np.random.default_rng(0).normal(size=(2, 6))
+    gradients = jax.grad(made(name)[player], argnums=(0, 1))(*np.float32(both))
+
+    def slope(place, step=1e-6):
+        ahead, behind = both.copy(), both.copy()
+        ahead[place] += step
+        behind[place] -= step
+        return (FORMULAS[name][player](*ahead) - FORMULAS[name][player](*behind)) / (2 * step)
+
+    expected = [[slope((of, index)) for index in range(6)] for of in range(2)]
+    np.testing.assert_allclose(gradients, expected, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize(("name", "player"), CASES)
 @pytest.mark.parametrize("real", [-100.0, 100.0])
 @pytest.mark.parametrize("fake", [-100.0, 100.0])
 def test_finite_value_and_gradient_at_logits_of_100(name, player, real, fake):

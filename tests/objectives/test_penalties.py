@@ -76,6 +76,28 @@ def test_of_a_linear_critic_is_exact(name, norm, shape):
 
 
 @pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("norm", [0.4, 3.0])
+def test_the_critic_learns_by_the_exact_gradient(name, norm):
+    """Of f(x) = w x: with n = |w|, d(n - 1)^2 = 2 (n - 1) w / n, d max(0, n - 1)^2 the same above 1, d n^2 = 2 w."""
+    w = norm * np.float32([0.6, 0.8])
+    real, fake = normal(6, 2), normal(6, 2, seed=1)
+    gradient = jax.grad(lambda w: getattr(penalties, name)(lambda x: x @ w, real, fake, KEY))(w)
+    two_sided = 2 * (norm - 1) * w / norm
+    expected = {"gradient_penalty": two_sided, "one_sided": two_sided * (norm > 1), "dragan": two_sided}
+    expected |= {"zero_centered": 2 * w, "r1": w, "r2": w, "r1_r2": 2 * w}
+    np.testing.assert_allclose(gradient, expected[name], rtol=1e-5)
+
+
+def test_dragans_points_are_the_reals_and_half_a_deviation_of_uniform_noise_weighted_for_each_sample(fixed_t):
+    """x + t 0.5 std(X) U[0, 1), never below the reals; a critic that is x^2 / 2 has its points as gradients."""
+    real = normal(5, 3, 3, 2, seed=1)
+    value = penalties.dragan(lambda x: jnp.sum(x**2 / 2, (1, 2, 3)), real, real, KEY)
+    noise = fixed_t[:, None, None, None] * 0.5 * real.std() * pixel_noise(real.shape)
+    norms = np.linalg.norm((real + noise).reshape(5, -1), axis=1)
+    np.testing.assert_allclose(value, np.mean((norms - 1) ** 2), rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_of_a_quadratic_critic_takes_each_samples_own_norm_at_the_right_points(name, fixed_t):
     """f(x) = a |x|^2 / 2 has the gradient a x. One norm for the batch, or one for each pixel, gives another mean."""
     real, fake = normal(5, 3, 3, 2, seed=1), normal(5, 3, 3, 2, seed=2)

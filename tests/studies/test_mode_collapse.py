@@ -128,6 +128,10 @@ def test_rows_are_kept_and_found_again(monkeypatch, tmp_path):
     ]
     assert numbers["data"]["ring"]["systems"]["minimax"]["modes_covered"] == [1.0, None]
     assert "1.0 " in mode_collapse.table(numbers)
+    for row in (tmp_path / "rows").iterdir():
+        row.write_text('{"mod')
+    with pytest.raises(UserError, match=r"ring_minimax_.* is damaged"):
+        mode_collapse.measure(data=("ring",), systems=("minimax",), seeds=2, folder=tmp_path / "rows", report=str)
 
 
 def test_seeds_beyond_the_last_are_refused():
@@ -166,6 +170,8 @@ def run(monkeypatch, tmp_path):
         def measure(seed=0, systems=tuple(mode_collapse.SYSTEMS), steps=5000):
             if steps == 9:
                 raise UserError("nine; give ten")
+            if steps == 10:
+                raise KeyboardInterrupt
             return {"seed": seed, "systems": systems, "steps": steps}
 
         command.run("study", "", measure, str, lambda path, numbers: None, ("systems", "steps"))
@@ -185,6 +191,13 @@ def test_a_flag_that_is_wrong_is_refused_with_what_is_allowed(run, flag, capsys)
         run(flag)
     assert error.value.code == 2
     assert "give " in capsys.readouterr().err
+
+
+def test_ctrl_c_ends_in_one_line(run, capsys):
+    with pytest.raises(SystemExit) as error:
+        run("--steps=10")
+    assert error.value.code == 130
+    assert capsys.readouterr().err == "stopped by Ctrl-C\n"
 
 
 def test_a_folder_that_cannot_be_written_is_refused_before_anything_is_measured(run, monkeypatch, capsys):

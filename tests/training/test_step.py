@@ -190,13 +190,17 @@ def test_only_the_critics_own_updates_change_its_statistics(draws, penalty):
     assert_close(numpy(after.critic.params), critic, tolerance=0)
 
 
-def test_every_update_draws_fresh_numbers(draws):
-    """Seen elsewhere: a key that never advances, so that five updates of the critic share their latents."""
-    config = tiny(n_critic=3, loss="wasserstein", penalty__name="gradient_penalty")
+@pytest.mark.parametrize(("sigma", "of_a_sample"), [(0.0, 3), (0.5, 3 + 2 + 2)])
+def test_every_update_draws_fresh_numbers(draws, sigma, of_a_sample):
+    """Seen elsewhere: a key that never advances, so that five updates of the critic share their latents.
+
+    For each sample there are 3 numbers of a latent, and where there is noise, 2 on the real and 2 on the fake.
+    """
+    config = tiny(n_critic=3, loss="wasserstein", penalty__name="gradient_penalty", noise__sigma=sigma)
     run(config, steps=2, drawn=draws)
-    latents, weights = np.concatenate(draws["normal"]), np.concatenate(draws["uniform"])
-    assert (latents.shape, weights.shape) == ((2 * (3 + 1) * 4, 3), (2 * 3 * 4, 1))
-    assert len(np.unique(latents)) == latents.size
+    normal, weights = (np.concatenate([np.ravel(part) for part in draws[kind]]) for kind in ("normal", "uniform"))
+    assert (normal.size, weights.size) == (2 * (3 + 1) * 4 * of_a_sample, 2 * 3 * 4)
+    assert len(np.unique(normal)) == normal.size
     assert len(np.unique(weights)) == weights.size
 
 
@@ -318,6 +322,17 @@ def test_noise_is_on_reals_and_fakes_alike_in_both_players_updates(draws, steps,
     assert len(np.unique(np.concatenate(draws["normal"][-5:][:2] + rest))) == 4 * 4 * 2
 
 
+def test_the_reals_of_a_relativistic_generator_have_noise_too(draws):
+    config = still(n_critic=1, noise__sigma=0.7)
+    config.loss = "relativistic"
+    states, used, metrics = run(config, drawn=draws)
+    (w, c), (kernel, bias) = linear(states[-1].critic), linear(states[-1].generator)
+    latents, real_noise, fake_noise = (np.asarray(n, float) for n in draws["normal"][-3:])
+    real = (np.asarray(used[-1].image[0], float) + 0.7 * real_noise) @ w + c
+    fake = (latents @ kernel + bias + 0.7 * fake_noise) @ w + c
+    assert metrics["generator_loss"] == pytest.approx(np.mean(np.logaddexp(0, real - fake)), rel=1e-4)
+
+
 def test_noise_that_has_fallen_to_nothing_leaves_the_step_as_it_was():
     noisy, plain = still(noise__sigma=3.0, noise__steps=1), still()
     assert_close(run(noisy)[2], run(plain)[2])
@@ -337,6 +352,25 @@ def test_a_packed_critic_judges_samples_side_by_side(draws):
     assert metrics["fake_logits"] == pytest.approx(mean_logit(latents @ kernel + bias), rel=1e-4)
     assert metrics["generator_loss"] == pytest.approx(-mean_logit(generator_latents @ kernel + bias), rel=1e-4)
     assert metrics["penalty"] == pytest.approx((np.linalg.norm(w) - 1) ** 2, rel=1e-4)
+
+
+def test_fakes_are_made_inside_the_generators_loss():
+    """Made outside of it, they would give it a gradient of zero. Against f(x) = w x, that of its bias is -w."""
+    config = still(n_critic=1)
+    config.optimizer.generator_lr = 0.5
+    (before, after), _, _ = run(config, steps=1)
+    moved = linear(after.generator)[1] - linear(before.generator)[1]
+    np.testing.assert_allclose(moved, 0.5 * linear(before.critic)[0][:, 0], rtol=1e-4)
+
+
+def test_the_penalty_is_of_the_same_loss_and_update_as_the_adversarial_term(draws):
+    """One step down E f(G(z)) - E f(x) + 5 |w|^2, not two, of which the second begins where the first ends."""
+    lr, config = 0.01, still(n_critic=1, penalty__name="zero_centered", penalty__weight=5.0)
+    config.optimizer.critic_lr = lr
+    (before, after), (batch,), _ = run(config, steps=1, drawn=draws)
+    (w, _), (kernel, bias) = linear(before.critic), linear(before.generator)
+    slope = (np.asarray(draws["normal"][0], float).reshape(-1, 3) @ kernel + bias).mean(0) - batch.image[0].mean(0)
+    np.testing.assert_allclose(linear(after.critic)[0], w - lr * (slope[:, None] + 5 * 2 * w), rtol=1e-5)
 
 
 def test_generator_updates_follow_each_other_with_fresh_latents(draws):
