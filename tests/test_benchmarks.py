@@ -45,6 +45,7 @@ def scan_of_one_step(step, carry, inputs):
     return carry, jax.tree.map(lambda leaf: leaf[None], output)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", ["dcgan_wgan_gp", "dcgan_wgan", "dcgan64_gan", "mlp64_wgan_gp"])
 def test_pytorchs_networks_have_our_parameters_and_learn(benchmark, case, monkeypatch):
     torch = pytest.importorskip("torch")

@@ -7,6 +7,7 @@ from PIL import Image
 from gan_jax.studies import vanishing_gradient
 
 LENGTHS = (20, 150)
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
