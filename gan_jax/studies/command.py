@@ -34,13 +34,13 @@ def run(name: str, doc: str, measure, table, draw, options=()) -> None:
     arguments = vars(parser.parse_args())
     folder = _writable(parser, arguments.pop("out"))
     if "folder" in parameters:
-        arguments["folder"] = _writable(parser, str(folder / name))
+        arguments["folder"] = _writable(parser, folder / name)
     try:
         numbers = measure(**arguments)
     except UserError as error:
         parser.error(str(error))
     except KeyboardInterrupt:
-        kept = f"; rows that were done are in {folder / name}" if "folder" in parameters else ""
+        kept = f"; rows that were done are in {arguments['folder']}" if "folder" in arguments else ""
         parser.exit(130, f"stopped by Ctrl-C{kept}\n")
     write(folder / f"{name}.json", numbers)
     draw(folder / f"{name}.png", numbers)
