@@ -1,7 +1,20 @@
 """The Fréchet distance between two samples of features, whatever network the features come from."""
 
+from collections.abc import Iterable
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from gan_jax.metrics import checked
+
+
+class Moments(NamedTuple):
+    """What a Gaussian fitted to features is: their count n >= 2, mean [d] and covariance [d, d] (over n - 1)."""
+
+    count: int  # type: ignore[assignment]  # hides the method of tuples
+    mean: NDArray[np.float64]
+    covariance: NDArray[np.float64]
 
 
 def frechet_distance(a: ArrayLike, b: ArrayLike) -> float:
@@ -25,33 +38,77 @@ def frechet_distance(a: ArrayLike, b: ArrayLike) -> float:
       Heusel et al. 2017 (FID), arXiv:1706.08500.
 
     """
-    a, b = _features(a, "a"), _features(b, "b")
-    if a.shape[1] != b.shape[1]:
-        raise ValueError(f"a has {a.shape[1]} features and b has {b.shape[1]}: they must come from the same network")
-    mean_term = np.sum((a.mean(axis=0) - b.mean(axis=0)) ** 2)
-    cov_a, cov_b = _covariance(a), _covariance(b)
-    distance = mean_term + np.trace(cov_a) + np.trace(cov_b) - 2 * _trace_of_product_root(cov_a, cov_b)
+    a, b = checked.features(a, "a"), checked.features(b, "b")
+    checked.same_network(a, b)
+    return frechet_between(moments([a]), moments([b]))
+
+
+def moments(chunks: Iterable[ArrayLike]) -> Moments:
+    """Count, mean and covariance of features that come in chunks, in one pass and O(d^2) memory, in float64.
+
+    Each chunk is centred on its own mean before it is merged with those before it, so that the result does not depend
+    on the chunks, nor lose digits where the mean is far larger than the deviation.
+
+    Args:
+      chunks: features [b, d], b >= 1, of any sizes b with 2 or more samples in all.
+
+    Returns:
+      The moments of all samples together.
+
+    Raises:
+      ValueError: fewer than 2 samples in all, values that are not finite, or chunks of different d.
+
+    References:
+      Chan, Golub and LeVeque 1983, "Algorithms for computing the sample variance".
+
+    """
+    count, mean, scatter = 0, np.zeros(0), np.zeros((0, 0))
+    for chunk in chunks:
+        features = checked.features(chunk, "each chunk", least=1)
+        if not count:
+            mean, scatter = np.zeros(features.shape[1]), np.zeros((features.shape[1],) * 2)
+        if features.shape[1] != len(mean):
+            raise ValueError(f"chunks have {len(mean)} and {features.shape[1]} features: all must have as many")
+        total, chunk_mean = count + len(features), features.mean(axis=0)
+        centred, shift = features - chunk_mean, chunk_mean - mean
+        scatter += centred.T @ centred + np.outer(shift, shift) * (count * len(features) / total)
+        mean += shift * (len(features) / total)
+        count = total
+    if count < 2:
+        raise ValueError(f"a covariance needs 2 or more samples, got {count}")
+    return Moments(count, mean, scatter / (count - 1))
+
+
+def frechet_between(a: Moments, b: Moments) -> float:
+    """`frechet_distance` of samples of which only the moments are at hand: too many for memory, or published.
+
+    Args:
+      a: moments of n samples with d features.
+      b: moments of m samples with d features.
+
+    Returns:
+      The distance, in squared units of the features, in [0, inf).
+
+    Raises:
+      ValueError: different d, or moments that are not finite.
+
+    """
+    for moment, of_a, of_b in (("means", a.mean, b.mean), ("covariances", a.covariance, b.covariance)):
+        if np.shape(of_a) != np.shape(of_b):
+            raise ValueError(f"{moment} have shapes {np.shape(of_a)} and {np.shape(of_b)}: they must be the same")
+        if not (np.isfinite(of_a).all() and np.isfinite(of_b).all()):
+            raise ValueError(f"{moment} hold values that are not finite")
+    variances = np.trace(a.covariance) + np.trace(b.covariance)
+    distance = np.sum((a.mean - b.mean) ** 2) + variances - 2 * _trace_of_product_root(a, b)
     return max(float(distance), 0.0)  # round-off can leave equal samples a hair below zero
 
 
-def _features(values: ArrayLike, name: str) -> NDArray[np.float64]:
-    features = np.asarray(values, dtype=np.float64)
-    if features.ndim != 2 or len(features) < 2 or features.shape[1] < 1:
-        raise ValueError(f"{name} must be [n, d] with n >= 2 and d >= 1, got shape {features.shape}")
-    if not np.isfinite(features).all():
-        raise ValueError(f"{name} holds values that are not finite")
-    return features
-
-
-def _covariance(features: NDArray[np.float64]) -> NDArray[np.float64]:
-    centred = features - features.mean(axis=0)
-    return centred.T @ centred / (len(features) - 1)
-
-
-def _trace_of_product_root(cov_a: NDArray[np.float64], cov_b: NDArray[np.float64]) -> float:
+def _trace_of_product_root(a: Moments, b: Moments) -> float:
     """tr((S_a S_b)^(1/2)): with S_a = R R^T, the eigenvalues of S_a S_b are those of the symmetric R^T S_b R."""
-    eigenvalues, vectors = np.linalg.eigh(cov_a)
+    # R of the smaller sample has the fewer columns, so that R^T S_b R has no zeros whose round-off would be rooted.
+    smaller, larger = sorted((a, b), key=lambda moments: moments.count)
+    eigenvalues, vectors = np.linalg.eigh(smaller.covariance)
     # Directions without variance (n < d) hold only round-off, whose square root would be far from negligible.
-    kept = eigenvalues > eigenvalues[-1] * len(cov_a) * np.finfo(np.float64).eps
+    kept = eigenvalues > eigenvalues[-1] * len(eigenvalues) * np.finfo(np.float64).eps
     root = vectors[:, kept] * np.sqrt(eigenvalues[kept])
-    return float(np.sqrt(np.linalg.eigvalsh(root.T @ cov_b @ root).clip(min=0)).sum())
+    return float(np.sqrt(np.linalg.eigvalsh(root.T @ larger.covariance @ root).clip(min=0)).sum())

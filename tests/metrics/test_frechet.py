@@ -1,8 +1,10 @@
+import warnings
+
 import numpy as np
 import pytest
 from scipy.linalg import sqrtm
 
-from gan_jax.metrics.frechet import frechet_distance
+from gan_jax.metrics.frechet import frechet_between, frechet_distance, moments
 
 
 def by_sqrtm(a, b):
@@ -20,7 +22,27 @@ def test_agrees_with_scipys_sqrtm(n, m, d):
     np.testing.assert_allclose(frechet_distance(b, a), by_sqrtm(a, b), rtol=1e-8)
 
 
-@pytest.mark.parametrize(("n", "d"), [(100, 3), (20, 100), (2, 5)])
+# Samples n and m, features d, and how many of these vary: fewer samples than features on either side, or on both.
+SINGULAR = [(20, 30, 60, 60), (20, 90, 60, 60), (100, 10, 60, 60), (80, 100, 60, 7), (2, 2, 5, 5)]
+
+
+@pytest.mark.parametrize(("n", "m", "d", "varying"), SINGULAR)
+def test_agrees_with_scipys_sqrtm_where_covariances_are_singular(n, m, d, varying):
+    """sqrtm is inexact on the singular S_a S_b, but not on the symmetric S_a, nor on S_a^(1/2) S_b S_a^(1/2)."""
+    rng = np.random.default_rng(5)
+    scale = np.exp(rng.normal(size=d)) * (np.arange(d) < varying)
+    a, b = rng.normal(size=(n, d)) * scale, rng.normal(size=(m, d)) * scale + 0.1
+    cov_a, cov_b = np.cov(a, rowvar=False), np.cov(b, rowvar=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that they are singular
+        root = np.real(sqrtm(cov_a))
+        root_trace = np.trace(np.real(sqrtm(root @ cov_b @ root)))
+    expected = np.sum((a.mean(0) - b.mean(0)) ** 2) + np.trace(cov_a + cov_b) - 2 * root_trace
+    assert frechet_distance(a, b) == pytest.approx(expected, rel=1e-6)
+    assert frechet_distance(b, a) == pytest.approx(frechet_distance(a, b), rel=1e-9)
+
+
+@pytest.mark.parametrize(("n", "d"), [(100, 3), (20, 100), (2, 5), (200, 300), (1000, 300)])
 def test_equal_samples_are_at_zero_and_a_shift_adds_its_square(n, d):
     a = np.random.default_rng(1).normal(size=(n, d))
     shift = np.arange(d) / d
@@ -35,15 +57,16 @@ def test_one_dimensional_gaussians():
     assert frechet_distance(a, b) == pytest.approx(expected, rel=1e-10)
 
 
-def test_fewer_samples_than_features():
+@pytest.mark.parametrize(("n", "m"), [(20, 30), (1000, 50)])
+def test_fewer_samples_than_features(n, m):
     """tr((S_a S_b)^(1/2)) is the nuclear norm of X_a X_b^T / sqrt((n - 1)(m - 1)): no covariance, no root."""
     rng = np.random.default_rng(3)
-    a, b = rng.normal(size=(20, 300)), 2 * rng.normal(size=(30, 300))
-    centred_a, centred_b = (a - a.mean(0)) / np.sqrt(19), (b - b.mean(0)) / np.sqrt(29)
+    a, b = rng.normal(size=(n, 300)), 2 * rng.normal(size=(m, 300))
+    centred_a, centred_b = (a - a.mean(0)) / np.sqrt(n - 1), (b - b.mean(0)) / np.sqrt(m - 1)
     root_trace = np.linalg.norm(centred_a @ centred_b.T, ord="nuc")
     expected = np.sum((a.mean(0) - b.mean(0)) ** 2) + np.sum(centred_a**2) + np.sum(centred_b**2) - 2 * root_trace
-    assert frechet_distance(a, b) == pytest.approx(expected, rel=1e-6)
-    assert frechet_distance(b, a) == pytest.approx(expected, rel=1e-6)
+    assert frechet_distance(a, b) == pytest.approx(expected, rel=1e-10)
+    assert frechet_distance(b, a) == pytest.approx(expected, rel=1e-10)
 
 
 def test_constant_features_leave_only_the_means():
@@ -54,6 +77,81 @@ def test_float32_features_are_computed_in_float64():
     a = np.random.default_rng(4).normal(1000, 1, size=(500, 4)).astype(np.float32)
     b = a[:250]
     assert frechet_distance(a, b) == pytest.approx(by_sqrtm(a.astype(float), b.astype(float)), rel=1e-6)
+
+
+def two_moments():
+    rng = np.random.default_rng(6)
+    return [moments([rng.normal(size=(n, 32)) @ rng.normal(size=(32, 32)) + n / 99]) for n in (200, 99)]
+
+
+def test_agrees_with_torch_fidelity():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        peer = pytest.importorskip("torch_fidelity.metric_fid")
+    a, b = two_moments()
+    as_dicts = ({"mu": x.mean, "sigma": x.covariance} for x in (a, b))
+    expected = peer.fid_statistics_to_metric(*as_dicts, False)["frechet_inception_distance"]
+    assert frechet_between(a, b) == pytest.approx(expected, rel=1e-6)
+
+
+def test_agrees_with_clean_fid():
+    a, b = two_moments()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # its call of sqrtm is deprecated
+        peer = pytest.importorskip("cleanfid.fid")
+        try:
+            expected = peer.frechet_distance(a.mean, a.covariance, b.mean, b.covariance)
+        except (TypeError, ValueError) as error:
+            pytest.skip(f"clean-fid can't work with this SciPy: {error}")
+    assert frechet_between(a, b) == pytest.approx(expected, rel=1e-6)
+
+
+CHUNKS = [[1000], [500, 500], [300, 300, 300, 100], [1] * 7 + [993], [999, 1]]
+
+
+@pytest.mark.parametrize("sizes", CHUNKS)
+@pytest.mark.parametrize("mean", [0, 1e4])
+def test_moments_do_not_depend_on_the_chunks(sizes, mean):
+    """Against NumPy's of all at once, from values without the large mean, which is exact in binary with them."""
+    deviations = np.round(np.random.default_rng(7).normal(size=(1000, 5)) * 2**20) / 2**20
+    found = moments(np.split(deviations + mean, np.cumsum(sizes)[:-1]))
+    assert found.count == 1000
+    np.testing.assert_allclose(found.mean, deviations.mean(axis=0) + mean, rtol=1e-10)
+    covariance = np.cov(deviations, rowvar=False)
+    np.testing.assert_allclose(found.covariance, covariance, rtol=1e-10, atol=1e-10 * covariance.max())
+
+
+def test_moments_of_a_generator_of_float32_chunks_whose_means_differ():
+    chunks = [np.random.default_rng(n).normal(n, 1, size=(n, 3)).astype(np.float32) for n in (64, 64, 17)]
+    found, every = moments(chunk for chunk in chunks), np.concatenate(chunks).astype(np.float64)
+    assert found.count == 145
+    np.testing.assert_allclose(found.mean, every.mean(axis=0), rtol=1e-10)
+    np.testing.assert_allclose(found.covariance, np.cov(every, rowvar=False), rtol=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("chunks", "message"),
+    [
+        ([], "got 0"),
+        ([np.zeros((1, 3))], "got 1"),
+        ([np.zeros((4, 3)), np.zeros((4, 2))], "3 and 2 features"),
+        ([np.zeros((4, 3)), np.full((1, 3), np.nan)], "not finite"),
+        ([np.zeros((4, 3)), np.zeros(3)], "each chunk must be"),
+    ],
+)
+def test_moments_refuse(chunks, message):
+    with pytest.raises(ValueError, match=message):
+        moments(chunks)
+
+
+def test_moments_of_two_networks_or_not_finite_are_refused():
+    three, four = moments([np.eye(3)]), moments([np.eye(4)])
+    with pytest.raises(ValueError, match="means have shapes"):
+        frechet_between(three, four)
+    with pytest.raises(ValueError, match="covariances have shapes"):
+        frechet_between(three, three._replace(covariance=np.eye(4)))
+    with pytest.raises(ValueError, match="covariances hold values that are not finite"):
+        frechet_between(three, three._replace(covariance=np.full((3, 3), np.inf)))
 
 
 @pytest.mark.parametrize(

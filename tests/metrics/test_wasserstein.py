@@ -5,7 +5,7 @@ import pytest
 import scipy.stats
 from scipy.spatial.distance import cdist
 
-from gan_jax.metrics.wasserstein import exact_plan, wasserstein_1
+from gan_jax.metrics.wasserstein import exact_plan, random_directions, sliced_wasserstein, wasserstein_1
 
 
 def test_one_dimension_agrees_with_scipy():
@@ -31,6 +31,13 @@ def test_agrees_with_brute_force_over_permutations(seed):
     a, b = rng.normal(size=(6, 3)), rng.normal(size=(6, 3))
     expected = min(np.linalg.norm(a - b[list(p)], axis=1).mean() for p in permutations(range(6)))
     assert wasserstein_1(a, b) == pytest.approx(expected, rel=0, abs=1e-9)
+
+
+def test_agrees_with_python_optimal_transport(ot):
+    rng = np.random.default_rng(3)
+    a, b = rng.normal(size=(60, 5)), rng.exponential(size=(60, 5))
+    uniform = np.full(60, 1 / 60)
+    assert wasserstein_1(a, b) == pytest.approx(ot.emd2(uniform, uniform, cdist(a, b)), rel=0, abs=1e-9)
 
 
 @pytest.mark.parametrize(
@@ -125,3 +132,75 @@ def test_a_single_point_takes_all():
 def test_plan_refuses(a, b, a_weights, message):
     with pytest.raises(ValueError, match=message):
         exact_plan(a, b, a_weights)
+
+
+SLICED = [(30, 30), (12, 30), (17, 9), (1, 6)]
+
+
+def skewed(n, m, d, seed=0):
+    rng = np.random.default_rng(seed)
+    return rng.normal(size=(n, d)), rng.exponential(size=(m, d)) * np.arange(1, d + 1)
+
+
+@pytest.mark.parametrize("p", [1, 2, 3])
+@pytest.mark.parametrize(("n", "m"), SLICED)
+def test_sliced_agrees_with_python_optimal_transport(ot, n, m, p):
+    a, b = skewed(n, m, 4)
+    expected = ot.sliced_wasserstein_distance(a, b, projections=random_directions(50, 4, seed=1).T, p=p)
+    assert sliced_wasserstein(a, b, 50, seed=1, p=p) == pytest.approx(expected, rel=0, abs=1e-9)
+
+
+@pytest.mark.parametrize(("n", "m"), SLICED)
+def test_sliced_in_one_dimension_agrees_with_scipy(n, m):
+    a, b = skewed(n, m, 1)
+    expected = scipy.stats.wasserstein_distance(a[:, 0], b[:, 0])
+    assert sliced_wasserstein(a, b, projections=3, p=1) == pytest.approx(expected, rel=0, abs=1e-9)
+
+
+def test_sliced_distance_by_hand():
+    """{0, 3} to {0, 1, 5}: 1/3 of the mass stays, 1/6 goes by 1, 1/6 by 2, and 1/3 by 2."""
+    a, b = [[0.0], [3.0]], [[5.0], [0.0], [1.0]]
+    assert sliced_wasserstein(a, b, 1, p=1) == pytest.approx(1 / 6 + 2 / 6 + 2 / 3)
+    assert sliced_wasserstein(a, b, 1, p=2) == pytest.approx(np.sqrt(1 / 6 + 4 / 6 + 4 / 3))
+
+
+def test_sliced_distance_of_a_shift():
+    """Its part along a direction is squared to |v|^2 / d on average: in one dimension exactly, in three nearly."""
+    a = np.random.default_rng(0).normal(size=(40, 3))
+    assert sliced_wasserstein(a[:, :1], a[::-1, :1] - 2.5) == pytest.approx(2.5, abs=1e-12)
+    shifted = a[::-1] + np.array([3.0, -4.0, 12.0])
+    assert sliced_wasserstein(a, shifted, 20_000) == pytest.approx(13 / np.sqrt(3), rel=0.01)
+    assert sliced_wasserstein(a, a[::-1]) == pytest.approx(0, abs=1e-12)
+
+
+def test_sliced_distance_of_more_points_than_are_sorted_at_once():
+    a, b = skewed(300_000, 150_000, 2)
+    directions = random_directions(20, 2, 0)  # 18 at a time
+    lines = [scipy.stats.wasserstein_distance(a @ u, b @ u) for u in directions]
+    assert sliced_wasserstein(a, b, 20, p=1) == pytest.approx(np.mean(lines), rel=1e-9)
+
+
+def test_directions_are_evenly_distributed_on_the_sphere():
+    directions = random_directions(20_000, 3, 0)
+    np.testing.assert_allclose(np.linalg.norm(directions, axis=1), 1, atol=1e-12)
+    np.testing.assert_allclose(directions.mean(axis=0), 0, atol=0.02)
+    np.testing.assert_allclose(directions.T @ directions / 20_000, np.eye(3) / 3, atol=0.02)
+    heights = scipy.stats.kstest(directions[:, 0], scipy.stats.uniform(-1, 2).cdf)  # Archimedes
+    assert heights.pvalue > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "projections", "p", "message"),
+    [
+        (np.zeros((3, 2)), np.zeros((4, 1)), 10, 2, "same network"),
+        (np.zeros((3, 2)), np.zeros((0, 2)), 10, 2, "b must be"),
+        (np.zeros(3), np.zeros((3, 1)), 10, 2, "a must be"),
+        (np.full((3, 2), np.nan), np.zeros((3, 2)), 10, 2, "not finite"),
+        (np.zeros((3, 2)), np.zeros((3, 2)), 0, 2, "projections"),
+        (np.zeros((3, 2)), np.zeros((3, 2)), 10, 0.5, "p in"),
+        (np.zeros((3, 2)), np.zeros((3, 2)), 10, np.inf, "p in"),
+    ],
+)
+def test_sliced_refuses(a, b, projections, p, message):
+    with pytest.raises(ValueError, match=message):
+        sliced_wasserstein(a, b, projections, p=p)

@@ -1,8 +1,8 @@
 import jax
 import pytest
 
+from gan_jax import compiler
 from gan_jax.config import default_config
-from gan_jax.training import compiler
 
 
 @pytest.mark.parametrize(
@@ -16,4 +16,4 @@ def test_only_large_perceptrons_keep_xlas_default_library(network, width, is_def
 
 def test_an_xla_that_does_not_know_the_option_is_told_nothing(monkeypatch):
     monkeypatch.setattr(compiler, "_LIBRARIES", "xla_no_such_option")
-    assert compiler._eigen.__wrapped__() is None
+    assert compiler.eigen.__wrapped__() is None

@@ -1,4 +1,4 @@
-"""What XLA is told when the train step is compiled for a CPU."""
+"""What XLA is told when a program is compiled for a CPU."""
 
 import functools
 
@@ -18,14 +18,14 @@ def options(config: ml_collections.ConfigDict) -> dict[str, str] | None:
     Nothing is measured at run time: so a run resumed on its machine computes the same bits.
     """
     is_large = config.network.name == "mlp" and config.batch_size * config.network.width**2 >= 2**23
-    if is_large or jax.default_backend() != "cpu":
-        return None
-    return _eigen()
+    return None if is_large else eigen()
 
 
 @functools.cache
-def _eigen():
-    """The options for it; None where this version of XLA does not know them."""
+def eigen() -> dict[str, str] | None:
+    """The options for Eigen; None where there is no CPU to compile for, or this version of XLA does not know them."""
+    if jax.default_backend() != "cpu":
+        return None
     options = {_LIBRARIES: "LIBRARY_FUSION_TYPE_REDUCE"}
     try:
         jax.jit(lambda x: x, compiler_options=options).lower(0.0).compile()

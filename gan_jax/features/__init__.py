@@ -1,0 +1,1 @@
+"""Feature networks: images -> features. What is computed from features is in gan_jax.metrics."""

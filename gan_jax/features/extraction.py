@@ -1,0 +1,91 @@
+"""Features of any number of images: in batches of one compiled size, with a progress bar, and resumable.
+
+What has been computed is kept under cache.folder()/features by its content: the pixels and the network's name. So a
+killed run goes on where it was, and a reference is computed once, whatever folder or file it comes from.
+"""
+
+import hashlib
+import pathlib
+import sys
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from gan_jax import cache
+from gan_jax.reports import atomic
+
+PART = 256  # images of one file in the cache: what a kill may cost
+BATCH_ON_CPU = 16  # of a large network; a larger one no longer fits the processor's cache
+
+
+class Network(NamedTuple):
+    """A feature network.
+
+    name: all that its features depend on, for protocols and for the cache.
+    apply: uint8 images [b, h, w, c], or points [b, 2] -> (features [b, d], logits [b, classes] or None).
+    has_logits: whether it has a classifier. is_costly: whether what it gives is worth being kept on the disk.
+    """
+
+    name: str
+    apply: Callable[[Any], tuple[Any, Any]]
+    has_logits: bool = False
+    is_costly: bool = False
+
+
+class Features(NamedTuple):
+    """features: float32 [n, d]; logits: float32 [n, classes], None where the network has no classifier."""
+
+    features: NDArray[np.float32]
+    logits: NDArray[np.float32] | None
+
+
+def extract(network: Network, read: Callable[[int, int], NDArray[Any]], count: int) -> Features:
+    """The features of `count` images, of which `read(start, stop)` gives some: uint8 [stop - start, h, w, c].
+
+    The last batch is filled up with zeros, and cut again. Of a costly network, parts of `PART` images are kept in the
+    cache.
+    """
+    parts = []
+    seconds = 0.1 if sys.stderr.isatty() else 10.0  # in a log file every redraw of the bar would stay
+    with tqdm(total=count, desc="features", unit=" images", delay=2, leave=False, mininterval=seconds) as bar:
+        for start in range(0, count, PART):
+            images = read(start, min(start + PART, count))
+            parts.append(_kept(network, images, bar) if network.is_costly else _computed(network, images, bar))
+    features, logits = zip(*parts, strict=True)
+    return Features(np.concatenate(features), None if logits[0] is None else np.concatenate(logits))
+
+
+def _kept(network, images, bar):
+    path = part_path(network, images)
+    try:
+        arrays = atomic.read_arrays(path)
+        bar.update(len(images))
+        return arrays["features"], arrays.get("logits")
+    except (OSError, ValueError):  # not there, or damaged
+        features, logits = _computed(network, images, bar)
+    atomic.write_arrays(path, {"features": features} | ({} if logits is None else {"logits": logits}))
+    return features, logits
+
+
+def part_path(network: Network, images: NDArray[Any]) -> pathlib.Path:
+    """Where the features of these images are kept."""
+    content = hashlib.sha256(f"{network.name} {images.dtype} {images.shape}".encode())
+    content.update(np.ascontiguousarray(images).data)
+    digest = content.hexdigest()
+    return cache.folder() / "features" / digest[:2] / f"{digest}.npz"
+
+
+def _computed(network, images, bar):
+    size = BATCH_ON_CPU if jax.default_backend() == "cpu" else PART
+    parts = []
+    for start in range(0, len(images), size):
+        batch = images[start : start + size]
+        full = np.pad(batch, ((0, size - len(batch)), *((0, 0),) * (batch.ndim - 1)))
+        parts.append([None if array is None else np.asarray(array)[: len(batch)] for array in network.apply(full)])
+        bar.update(len(batch))
+    features, logits = zip(*parts, strict=True)
+    return np.concatenate(features), None if logits[0] is None else np.concatenate(logits)

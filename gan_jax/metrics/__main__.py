@@ -1,0 +1,135 @@
+"""Numbers for images, wherever they are from: python -m gan_jax.metrics A B [--metrics=fid,kid,prdc]."""
+
+import argparse
+import json
+import pathlib
+import sys
+
+import numpy as np
+
+from gan_jax import evaluation, measures, trained
+from gan_jax.data import sources
+from gan_jax.errors import DivergedError, UserError, one_line
+from gan_jax.evaluation import How, Samples
+from gan_jax.features import resize
+from gan_jax.reports import atomic, scalars
+
+_DESCRIPTION = """\
+Measures samples A against reals B, and prints the numbers with all that they depend on, then the same as one line of
+JSON. A and B each are
+
+  FOLDER           of images, at any depth
+  FILE.npz         `images` uint8 [n, h, w, 1 or 3], `points` or `features` float [n, d], or one such array alone
+  NAME[:SPLIT]     a data set: digits, mnist, fashion_mnist, cifar10, another of tensorflow-datasets, ring, grid, ...
+  WORKDIR          of a run: samples of the averaged generator at its last checkpoint
+
+Features of the Inception network are kept as they are computed: a run that is stopped goes on where it was.
+"""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The command; 0: done, 2: something given is wrong, and one line on stderr says what, 130: stopped by Ctrl-C."""
+    try:
+        args = _parser().parse_args(argv)
+        fakes, reals = (_samples(given, args) for given in (args.a, args.b))
+        how = How(_metrics(args, fakes), args.features, args.resizer, args.weights)
+        numbers, protocol, _ = evaluation.measure(how, fakes, reals)
+    except (UserError, DivergedError) as error:
+        print(f"gan_jax: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("gan_jax: stopped", file=sys.stderr)
+        return 130
+    record = numbers | {"protocol": {"a": args.a, "b": args.b} | protocol}
+    print(evaluation.table(record))
+    print(json.dumps(scalars.plain(record), allow_nan=False))
+    return 0
+
+
+def _metrics(args, fakes):
+    if args.metrics:
+        return args.metrics
+    return "fid,kid,prdc" if len(fakes.shape) == 3 else "auto"
+
+
+def _samples(given, args) -> Samples:
+    path = pathlib.Path(given).expanduser()
+    if path.suffix == ".npz":
+        return _of_file(path, args)
+    if (path / "config.json").is_file():
+        return _of_run(path, args)
+    if path.is_dir():
+        return evaluation.real_samples("folder", given, args.image_size, "train", args.num, args.seed)
+    if path.exists() or "/" in given:
+        raise UserError(f"{given}: there is no such folder; give a folder of images, an .npz file, a set or a workdir")
+    name, _, split = given.partition(":")
+    num = args.num or (2500 if sources.is_points(name) else 0)
+    return evaluation.real_samples(name, args.dir, args.image_size, split or "train", num, args.seed)
+
+
+def _of_run(folder, args):
+    config = trained.stored_config(folder)
+    generator, state = trained.load(config, folder, args.checkpoint)
+    return evaluation.generated_samples(config, generator, state, args.num or config.eval_samples)
+
+
+def _of_file(path, args):
+    try:
+        arrays = atomic.read_arrays(path)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} can't be read ({one_line(error)}): write it with numpy.savez") from None
+    names = [name for name in arrays if name in ("images", "points", "features")] or list(arrays)
+    if len(names) != 1:
+        raise UserError(f"{path} holds {', '.join(names) or 'nothing'}: give one of images, points, features")
+    array = arrays[names[0]]
+    _check(path, array)
+    if 0 < args.num < len(array):
+        array = array[np.sort(np.random.default_rng(args.seed).choice(len(array), args.num, replace=False))]
+    return evaluation.of_array(array, {})
+
+
+def _check(path, array):
+    is_images = array.dtype == np.uint8 and array.ndim == 4 and array.shape[3] in (1, 3)
+    if not is_images and not (np.issubdtype(array.dtype, np.floating) and array.ndim == 2):
+        raise UserError(
+            f"{path} holds {array.dtype} {list(array.shape)}: give uint8 images [n, h, w, 1 or 3], or floats [n, d]"
+        )
+    if not len(array):
+        raise UserError(f"{path} holds no samples")
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message):
+        raise UserError(f"{message}; see python -m gan_jax.metrics --help")
+
+
+def _parser():
+    lines = [f"  {name:16} {measures.function(name).__doc__}" for name in measures.names()]
+    parser = _Parser(
+        prog="python -m gan_jax.metrics",
+        description=_DESCRIPTION,
+        epilog="\n".join(["metrics:", *lines]),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("a", metavar="A", help="the samples")
+    parser.add_argument("b", metavar="B", help="the reals")
+    parser.add_argument("--metrics", default="", help="by commas; default: fid,kid,prdc for images")
+    parser.add_argument("--features", default="auto", choices=measures.FEATURES, help="what images are compared by")
+    parser.add_argument("--resizer", default="tf1", choices=resize.NAMES, help="to 299 x 299; clean: antialiased")
+    parser.add_argument("--weights", default="", metavar="FILE", help="of inception; default: those used before")
+    parser.add_argument("--num", type=_count, default=0, metavar="N", help="at most N of either, at random")
+    parser.add_argument("--seed", type=_count, default=0, metavar="N", help="of what is drawn at random; default: 0")
+    parser.add_argument("--image-size", type=_count, default=0, metavar="N", help="crop and resize to N x N first")
+    parser.add_argument("--checkpoint", default="last", help="of a run: last, best or a step")
+    parser.add_argument("--dir", default="", metavar="FOLDER", help="of tensorflow-datasets")
+    return parser
+
+
+def _count(text):
+    if not text.isdecimal() or int(text) >= 2**32:
+        raise argparse.ArgumentTypeError(f"{text!r}: give a whole number")
+    return int(text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

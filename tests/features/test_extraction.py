@@ -1,0 +1,90 @@
+"""Features of many images: neither the order, nor the parts, nor the batches may change a number."""
+
+import numpy as np
+import pytest
+
+from gan_jax import cache
+from gan_jax.features import extraction
+from gan_jax.features.extraction import Network, extract
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (21, 3, 4, 1), dtype=np.uint8)
+
+
+def moments(images):
+    """Two features that are known, and a logit: the batch must be full, or a compiled program would not take it."""
+    pixels = np.asarray(images, np.float32).reshape(len(images), -1)
+    return np.stack([pixels.mean(axis=1), pixels.std(axis=1)], axis=1), pixels[:, :1]
+
+
+EXPECTED = np.stack([IMAGES.mean(axis=(1, 2, 3)), IMAGES.std(axis=(1, 2, 3))], axis=1)
+
+
+def read(start, stop):
+    return IMAGES[start:stop]
+
+
+@pytest.mark.parametrize("is_costly", [False, True])
+@pytest.mark.parametrize(("part", "batch"), [(256, 16), (5, 2), (7, 7), (1, 4), (21, 20)])
+def test_every_image_counts_whatever_the_parts_and_batches(monkeypatch, tmp_path, part, batch, is_costly):
+    monkeypatch.setenv("GAN_JAX_CACHE", str(tmp_path))
+    monkeypatch.setattr(extraction, "PART", part)
+    monkeypatch.setattr(extraction, "BATCH_ON_CPU", batch)
+    found = extract(Network("moments", moments, True, is_costly), read, len(IMAGES))
+    np.testing.assert_allclose(found.features, EXPECTED, rtol=1e-6)
+    np.testing.assert_array_equal(found.logits, IMAGES.reshape(21, -1)[:, :1])
+
+
+def test_batches_have_one_size(monkeypatch):
+    monkeypatch.setattr(extraction, "BATCH_ON_CPU", 4)
+    sizes = []
+
+    def noted(images):
+        sizes.append(len(images))
+        return moments(images)
+
+    extract(Network("noted", noted), read, len(IMAGES))
+    assert set(sizes) == {4}
+
+
+def test_a_run_that_was_killed_goes_on_where_it_was(monkeypatch, tmp_path):
+    monkeypatch.setenv("GAN_JAX_CACHE", str(tmp_path))
+    monkeypatch.setattr(extraction, "PART", 5)
+    calls = []
+
+    def dies(images):
+        calls.append(1)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return moments(images)
+
+    with pytest.raises(KeyboardInterrupt):
+        extract(Network("n", dies, True, is_costly=True), read, len(IMAGES))
+    found = extract(Network("n", dies, True, is_costly=True), read, len(IMAGES))
+    np.testing.assert_allclose(found.features, EXPECTED, rtol=1e-6)
+    assert len(calls) == 3 + 3  # five parts, of which two were kept
+
+
+def test_what_is_kept_belongs_to_the_pixels_and_to_the_network(monkeypatch, tmp_path):
+    monkeypatch.setenv("GAN_JAX_CACHE", str(tmp_path))
+    network, other = Network("a", moments, True, True), Network("b", moments, True, True)
+    paths = {
+        extraction.part_path(network, IMAGES),
+        extraction.part_path(other, IMAGES),
+        extraction.part_path(network, IMAGES[::-1]),
+        extraction.part_path(network, IMAGES.reshape(21, 4, 3, 1)),
+        extraction.part_path(network, IMAGES.astype(np.float32)),
+    }
+    assert len(paths) == 5
+    assert all(path.is_relative_to(cache.folder()) for path in paths)
+    assert extraction.part_path(network, IMAGES[::-1][::-1]) == extraction.part_path(network, IMAGES)
+
+
+def test_a_damaged_part_is_computed_again(monkeypatch, tmp_path):
+    monkeypatch.setenv("GAN_JAX_CACHE", str(tmp_path))
+    network = Network("n", moments, True, is_costly=True)
+    extract(network, read, len(IMAGES))
+    (path,) = tmp_path.rglob("*.npz")
+    path.write_bytes(path.read_bytes()[:100])
+    np.testing.assert_allclose(extract(network, read, len(IMAGES)).features, EXPECTED, rtol=1e-6)
+    path.write_bytes(b"")
+    assert extract(network, read, len(IMAGES)).logits.shape == (21, 1)
