@@ -14,9 +14,10 @@ from typing import Any, NamedTuple
 import ml_collections
 import numpy as np
 
-from gan_jax import networks
+from gan_jax import measures, networks
 from gan_jax.data import mixtures, sources
 from gan_jax.errors import UserError
+from gan_jax.features import resize
 from gan_jax.networks.layers import mixes_samples
 from gan_jax.objectives import divergences, losses, penalties
 from gan_jax.reports import tracking
@@ -87,6 +88,10 @@ def _takes(*arguments):
 def penalty_names() -> list[str]:
     """What `penalty.name` may be, but for none."""
     return _names_in(penalties, _takes("critic_fn", "real", "fake", "key"))
+
+
+def _are_metrics(value):
+    return value == "auto" or set(value.split(",")) <= set(measures.names())
 
 
 _ANY = (lambda value: True, "any text")
@@ -170,6 +175,17 @@ FIELDS = {
         0, _at_least(0), "steps between evaluations, of which the best is kept; 0: none while training"
     ),
     "eval_samples": Field(10_000, _at_least(2), "samples on either side of an evaluation, if the set has as many"),
+    "eval_reals": Field(0, _at_least(0), "reals of an evaluation, if other than as many as samples"),
+    "eval_split": Field("train", (bool, "a name"), "split of the data that an evaluation compares with"),
+    "eval_metrics": Field(
+        "auto",
+        (_are_metrics, "auto, or by commas some of " + ", ".join(measures.names())),
+        "what is measured; auto: what suits the data",
+    ),
+    "eval_features": Field(
+        "auto", _one_of(*measures.FEATURES), "what images are compared by; auto: inception for fid, kid and is"
+    ),
+    "eval_resizer": Field("tf1", _one_of(*resize.NAMES), "how images are resized for inception"),
     "wandb.mode": Field("disabled", _one_of(*tracking.MODES), "Weights & Biases"),
 }
 
@@ -288,6 +304,12 @@ def _check_combinations(config):
         raise UserError(
             f"config.penalty.every={config.penalty.every} with config.steps={config.steps} and "
             f"config.n_critic={config.n_critic}: no penalty would come; give at most {config.steps * config.n_critic}"
+        )
+    metrics = {*config.eval_metrics.split(",")}
+    if config.eval_every and not metrics & {"auto", *measures.SCORING}:
+        raise UserError(
+            f"config.eval_metrics={config.eval_metrics!r} with config.eval_every={config.eval_every}: none of them "
+            f"says which checkpoint is the best; add one of {', '.join(measures.SCORING)}"
         )
     if config.batch_size % config.packing:
         raise UserError(

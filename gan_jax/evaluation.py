@@ -1,76 +1,289 @@
-"""Numbers for a generator, each with its protocol."""
+"""Numbers for samples, of a generator or of anything else, each with its protocol.
 
-from typing import Any
+`measure` compares two sets of samples: it chooses a feature network, has it work, and asks `measures` by name.
+`evaluate` does that for a generator and the data that it was trained on.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import ml_collections
+import numpy as np
+from scipy.spatial.distance import cdist
+from sklearn.model_selection import train_test_split
 
+from gan_jax import cache, measures
 from gan_jax.data import batches, mixtures, sources
 from gan_jax.errors import UserError
-from gan_jax.metrics import classes, frechet, modes, wasserstein
+from gan_jax.features import classifier, extraction, inception
 from gan_jax.training import sampling
 
-# Sets in which a classifier on pixels is accurate enough for its histogram to mean something, and its training reals.
-CLASSIFIED, CLASSIFIER_REALS = ("digits", "mnist", "fashion_mnist"), 6000
-# Exact Wasserstein-1 takes a matrix of n x n costs: 800 MB at this n.
-MOST_POINTS = 10_000
+# Sets that have a small classifier, for class shares and quick Frechet distances.
+CLASSIFIED = ("digits", "mnist", "fashion_mnist")
 # The latents of an evaluation, and those of sample grids, are not the same ones.
-EVALUATION_SEED = 1
+EVALUATION_SEED, PATH_SEED = 1, 2
+EPSILON = 1e-4  # of a latent path, as for StyleGAN
+MOST_PATHS = 5000
 
 
-def check_size(config: ml_collections.ConfigDict, num: int) -> None:
-    """A UserError where an evaluation of `num` samples can't be done."""
-    if sources.is_points(config.data.name) and num > MOST_POINTS:
-        raise UserError(f"{num} points to evaluate (--num, config.eval_samples): give at most {MOST_POINTS}")
+class How(NamedTuple):
+    """What is asked for.
 
-
-def evaluate(config: ml_collections.ConfigDict, generator, state, num: int | None = None) -> dict[str, Any]:
-    """The averaged generator's samples against reals: a record of evaluation.jsonl.
-
-    `num` fakes against as many reals, or all that the set has; without it, at most `eval_samples` on both sides alike.
-
-    Images: the Frechet distance in pixel space, and for `CLASSIFIED` sets the share of each class. Points: exact
-    Wasserstein-1, and for mixtures of Gaussians the modes covered. `protocol` says what the numbers depend on.
+    metrics: names, by commas, or auto. features: one of measures.FEATURES. resizer, weights: of Inception; "" for the
+    weights at hand. num: fakes. reals: at most so many, 0 for as many as fakes. split: of the reals.
     """
-    check_size(config, num or config.eval_samples)
-    reals, _ = _reals(config, num or config.eval_samples)
-    if len(reals) < 2:
-        raise UserError(f"data.name={config.data.name} has {len(reals)} sample: an evaluation needs at least 2")
-    latents = sampling.latents(state, num or len(reals), config.network.latent_dim, EVALUATION_SEED)
-    fakes = sampling.samples(generator, state, latents)
-    is_points = sources.is_points(config.data.name)
-    statistics, features = (_of_points if is_points else _of_images)(config, fakes, reals)
-    protocol = {
-        "data": config.data.name,
-        "split": f"drawn from seed {config.seed}" if is_points else "train",
-        "reals": len(reals),
-        "samples": len(fakes),
-        "generator": "average (ema)" if config.ema_decay else "last",
+
+    metrics: str = "auto"
+    features: str = "auto"
+    resizer: str = "tf1"
+    weights: str = ""
+    num: int = 0
+    reals: int = 0
+    split: str = "train"
+
+
+class Samples(NamedTuple):
+    """Images, or points in the plane, to be measured.
+
+    read: (start, stop) -> uint8 [stop - start, h, w, c] or float32 [stop - start, d].
+    shape: (h, w, c) or (d,). protocol: what they are, in words. data: the set's name, folder and image size, or
+    ("", "", 0). generate: (count, epsilon) -> both ends of that many latent paths; None without a generator.
+    """
+
+    read: Callable[[int, int], np.ndarray]
+    count: int  # type: ignore[assignment]  # hides the method of tuples
+    shape: tuple[int, ...]
+    protocol: dict[str, Any]
+    data: tuple[str, str, int] = ("", "", 0)
+    generate: Callable[..., np.ndarray] | None = None
+
+
+def chosen(how: How, shape: tuple[int, ...], data: str) -> tuple[list[str], str]:
+    """(names of metrics, name of features) that `how` asks for, for samples of this shape of the set `data`.
+
+    Raises UserError where a name is unknown, or does not suit the samples.
+    """
+    is_points = len(shape) == 1
+    names = how.metrics.split(",") if how.metrics != "auto" else _suitable(is_points, data)
+    for name in names:
+        if name not in measures.names():
+            raise UserError(f"no metric {name!r}: give auto, or by commas some of {', '.join(measures.names())}")
+        _check_suits(name, is_points, shape, data)
+    needs_inception = [name for name in names if name in measures.OF_INCEPTION]
+    features = how.features
+    if features == "auto":
+        features = "inception" if needs_inception else "classifier" if data in CLASSIFIED else "pixels"
+    if needs_inception and features != "inception":
+        other = measures.OF_INCEPTION[needs_inception[0]]
+        raise UserError(f"{needs_inception[0]} is {other} on Inception features, not on {features}: ask for {other}")
+    if features == "classifier" and data not in CLASSIFIED:
+        raise UserError(f"no classifier for {data or 'these images'}: there is one for {', '.join(CLASSIFIED)}")
+    return list(dict.fromkeys(names)), "coordinates" if is_points else features
+
+
+def _suitable(is_points, data):
+    if is_points:
+        return ["wasserstein_1", *(["mode_coverage"] if data in mixtures.MODES else [])]
+    return ["frechet", *(["classes"] if data in CLASSIFIED else [])]
+
+
+def _check_suits(name, is_points, shape, data):
+    if is_points and name in (*measures.OF_INCEPTION, "classes", "stacked", "ms_ssim", "score"):
+        raise UserError(f"{name} is for images, and these are points: give wasserstein_1, prdc or another")
+    if name == "mode_coverage" and data not in mixtures.MODES:
+        raise UserError(f"mode_coverage is for {', '.join(mixtures.MODES)}, whose modes are known; not for {data!r}")
+    if name == "classes" and data not in CLASSIFIED:
+        raise UserError(f"classes is for {', '.join(CLASSIFIED)}, which have a classifier; not for {data!r}")
+    if name == "stacked" and shape[-1] != 3:
+        raise UserError("stacked is for images of three channels, each of which is a digit of MNIST")
+
+
+def measure(how: How, fakes: Samples, reals: Samples) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+    """(numbers, protocol, features): what `how` asks for, of `fakes` against `reals`, and all that it depends on."""
+    if len(fakes.shape) != len(reals.shape):
+        raise UserError(f"samples of shape {fakes.shape} against reals of shape {reals.shape}: give two of one kind")
+    data = reals.data if reals.data[0] else fakes.data
+    names, features = chosen(how, fakes.shape, data[0])
+    network = feature_network(features, how, reals.shape, data)
+    _check_logits(names, network)
+    of_fakes = functools.cache(lambda: extraction.extract(network, fakes.read, fakes.count))
+    of_reals = functools.cache(lambda: extraction.extract(network, reals.read, reals.count))
+    ready = {
+        "fakes": lambda: fakes.read(0, fakes.count),
+        "reals": lambda: reals.read(0, reals.count),
+        "fake_features": lambda: of_fakes().features,
+        "real_features": lambda: of_reals().features,
+        "fake_logits": lambda: of_fakes().logits,
+        "classify": lambda: functools.partial(_classify, data),
+        "read_digits": lambda: functools.partial(_classify, ("mnist", data[1], 0)),
+        "mixture": lambda: mixtures.MODES[data[0]],
+        "path": lambda: _path(network, fakes),
     }
-    return {"step": int(state.step), **statistics, "protocol": protocol | features}
+    numbers: dict[str, Any] = {}
+    protocol = fakes.protocol | reals.protocol
+    protocol |= {"samples": fakes.count, "reals": reals.count, "features": network.name}
+    for name in names:
+        function = measures.function(name)
+        try:
+            found, depends = function(*(ready[argument]() for argument in measures.needs(function)))
+        except ValueError as error:
+            raise UserError(f"{name}: {error}") from None
+        numbers |= measures.of_inception(found) if features == "inception" else found
+        protocol |= depends
+    return numbers, protocol, {"fakes": of_fakes, "reals": of_reals}
 
 
-def _reals(config, num):
+def _check_logits(names, network):
+    if {"is", "score"} & {*names} and not network.has_logits:
+        raise UserError(
+            f"is and score need a classifier, and {network.name} has none; for inception, give "
+            "--weights=pt_inception-2015-12-05-6726825d.pth"
+        )
+
+
+def _classify(data, images):
+    network = classifier.network(small_classifier(*data))
+    logits: Any = extraction.extract(network, lambda i, j: images[i:j], len(images)).logits
+    return logits.argmax(axis=1), logits.shape[1], network.name
+
+
+def _path(network, samples):
+    if samples.generate is None:
+        raise ValueError("it follows a generator's latents: give a run, not images")
+    ends = (of_array(samples, {}) for samples in samples.generate(min(samples.count, MOST_PATHS), EPSILON))
+    return *(extraction.extract(network, end.read, end.count).features for end in ends), EPSILON
+
+
+# ----------------------------------------------------------------------------------------- feature networks
+
+
+def feature_network(name: str, how: How, shape: tuple[int, ...], data: tuple[str, str, int]) -> extraction.Network:
+    """The network of that name; `shape` is that of a sample, and `data` tells which classifier."""
+    if name == "inception":
+        return _inception(how.weights, how.resizer)
+    if name == "classifier":
+        return classifier.network(small_classifier(*data))
+    if name == "pixels":
+        count = int(np.prod(shape))
+        return extraction.Network(f"pixels in [-1, 1], {count} dimensions", _pixels)
+    return extraction.Network("coordinates", lambda points: (points, None))
+
+
+def _pixels(images):
+    return batches.to_unit(images).reshape(len(images), -1), None
+
+
+@functools.cache
+def _inception(weights, resizer):
+    return inception.network(inception.load(weights), resizer)
+
+
+@functools.cache
+def small_classifier(name: str, data_dir: str, image_size: int) -> classifier.Classifier:
+    """The classifier of a set of `CLASSIFIED`, trained on first use and then kept in the cache."""
+    path = cache.folder() / "classifiers" / f"{name}_{image_size or 'full'}_v{classifier.VERSION}.npz"
+    if path.is_file():
+        return classifier.load(path)
+    images, labels = sources.reference(name, data_dir, image_size, "train", 0, 0)
+    if name == "digits":  # has no test split: a fifth of each class is held out
+        parts = train_test_split(images, labels, test_size=0.2, stratify=labels, random_state=0)
+        images, test_images, labels, test_labels = parts
+    else:
+        test_images, test_labels = sources.reference(name, data_dir, image_size, "test", 0, 0)
+    found = classifier.train_classifier(name, images, labels, test_images, test_labels)
+    classifier.save(path, found)
+    return found
+
+
+# ------------------------------------------------------------------------------- generators, data sets, tables
+
+
+class Evaluation(NamedTuple):
+    """record: a line of evaluation.jsonl; fakes, reals: what was compared; features: of both, computed on demand."""
+
+    record: dict[str, Any]
+    fakes: Samples
+    reals: Samples
+    features: dict[str, Callable[[], extraction.Features]]
+
+
+def how(config: ml_collections.ConfigDict) -> How:
+    """How the configuration has its generator evaluated."""
+    names = ("metrics", "features", "resizer", "split", "reals")
+    return How(**{name: config[f"eval_{name}"] for name in names})
+
+
+def check(config: ml_collections.ConfigDict, how: How, shape: tuple[int, ...]) -> None:
+    """A UserError where such an evaluation of samples of this shape can't be done."""
+    names, features = chosen(how, shape, config.data.name)
+    num = how.num or config.eval_samples
+    if "wasserstein_1" in names and num > measures.LARGEST_ASSIGNMENT:
+        raise UserError(
+            f"{num} samples for wasserstein_1 (--num, config.eval_samples): give at most {measures.LARGEST_ASSIGNMENT}"
+        )
+    if features == "inception":
+        _inception(how.weights, how.resizer)
+
+
+def evaluate(config: ml_collections.ConfigDict, generator, state, how: How) -> Evaluation:
+    """The averaged generator's samples against reals of the data that it was trained on.
+
+    `how.num` fakes, 0 for `eval_samples`, and then no more than there are reals; as many reals, or `how.reals`, or all
+    that the split has. The record's `protocol` says what its numbers depend on.
+    """
+    check(config, how, generator.shape)
+    num = how.num or config.eval_samples
     data = config.data
-    return sources.reference(data.name, data.dir, data.image_size, "train", num, config.seed)
+    reals = real_samples(data.name, data.dir, data.image_size, how.split, how.reals or num, config.seed)
+    if reals.count < 2:
+        raise UserError(f"data.name={data.name} has {reals.count} sample: an evaluation needs at least 2")
+    fakes = generated_samples(config, generator, state, how.num or min(num, reals.count))
+    numbers, protocol, features = measure(how, fakes, reals)
+    return Evaluation({"step": int(state.step), **numbers, "protocol": protocol}, fakes, reals, features)
 
 
-def _of_points(config, fakes, reals):
-    statistics = {"wasserstein_1": wasserstein.wasserstein_1(fakes, reals)}
-    if config.data.name in mixtures.MODES:
-        statistics |= modes.mode_statistics(fakes, *mixtures.MODES[config.data.name])
-    return statistics, {"features": "coordinates", "method": "exact, by assignment, Euclidean cost"}
+SHOWN, NEIGHBOURS = 8, 4  # samples beside their nearest reals, in a picture
 
 
-def _of_images(config, fakes, reals):
-    pixels = [batches.to_unit(images).reshape(len(images), -1) for images in (fakes, reals)]
-    statistics: dict[str, Any] = {"frechet_distance": frechet.frechet_distance(*pixels)}
-    protocol = {"features": f"pixels in [-1, 1], {pixels[0].shape[1]} dimensions", "covariance": "N - 1"}
-    if config.data.name in CLASSIFIED:
-        images, labels = _reals(config, CLASSIFIER_REALS)
-        shares = classes.class_shares(fakes, images, labels, seed=0)
-        statistics["class_shares"] = shares.pop("class_shares")
-        protocol |= shares
-    return statistics, protocol
+def beside_nearest(found: Evaluation) -> tuple[np.ndarray, np.ndarray]:
+    """A few samples [s, ...], and of each the nearest reals by their features, the nearest first: [s, k, ...]."""
+    shown = min(SHOWN, found.fakes.count)
+    distances = cdist(found.features["fakes"]().features[:shown], found.features["reals"]().features)
+    nearest = distances.argsort(axis=1)[:, :NEIGHBOURS]
+    reals = np.stack([[found.reals.read(i, i + 1)[0] for i in row] for row in nearest.tolist()])
+    return found.fakes.read(0, shown), reals
+
+
+def real_samples(name: str, data_dir: str, image_size: int, split: str, num: int, seed: int) -> Samples:
+    """`num` samples of a split of the set `name`, at random, or all that it has."""
+    samples, _ = sources.reference(name, data_dir, image_size, split, num, seed)
+    protocol = {"data": name, "split": f"drawn from seed {seed}" if sources.is_points(name) else split}
+    return of_array(samples, protocol, (name, data_dir, image_size))
+
+
+def generated_samples(config: ml_collections.ConfigDict, generator, state, num: int) -> Samples:
+    """`num` samples of the averaged generator, always of the same latents."""
+    dim = config.network.latent_dim
+    samples = sampling.samples(generator, state, sampling.latents(state, num, dim, EVALUATION_SEED))
+
+    def generate(count, epsilon):
+        """Samples at both ends of `count` arcs, each of `epsilon` of the great circle between two latents.
+
+        Images in [0, 255], but not rounded: the ends would be equal.
+        """
+        start, end = sampling.latents(state, 2 * count, dim, PATH_SEED).reshape(2, count, dim)
+        at = np.random.default_rng(PATH_SEED).uniform(size=count).astype(np.float32)
+        ends = [sampling.outputs(generator, state, sampling.on_sphere(start, end, t)) for t in (at, at + epsilon)]
+        return ends if len(generator.shape) == 1 else [(images + 1) * 127.5 for images in ends]
+
+    protocol = {"generator": "average (ema)" if config.ema_decay else "last"}
+    return of_array(samples, protocol, generate=generate)
+
+
+def of_array(samples: np.ndarray, protocol: dict[str, Any], data=("", "", 0), generate=None) -> Samples:
+    """Samples that are in memory."""
+    return Samples(lambda i, j: samples[i:j], len(samples), samples.shape[1:], protocol, data, generate)
 
 
 def table(record: dict[str, Any]) -> str:

@@ -18,10 +18,11 @@ import ml_collections
 from absl import flags
 from ml_collections import config_flags
 
-from gan_jax import evaluation, trained, workdir
-from gan_jax.config import FIELDS, default_config, flat, validate
+from gan_jax import evaluation, measures, trained, workdir
+from gan_jax.config import FIELDS, flat, validate
 from gan_jax.data import sources
 from gan_jax.errors import DivergedError, UserError, one_line
+from gan_jax.features import resize
 from gan_jax.reports import scalars, tracking
 from gan_jax.training import loop
 from gan_jax.training.state import build_networks
@@ -67,7 +68,7 @@ def run(given: flags.FlagValues) -> int:
     config = _stored_config(given, folder, stored)
     with workdir.claimed(folder):
         if given.mode == "evaluate":
-            trained.evaluate(config, folder, given.checkpoint, given.num)
+            trained.evaluate(config, folder, given.checkpoint, _how(given, config))
         elif given.mode == "export":
             trained.export(config, folder, given.checkpoint)
         elif given.interpolate:
@@ -85,7 +86,8 @@ def train(config: ml_collections.ConfigDict, name: str, folder: pathlib.Path, st
     data = config.data
     source = sources.load(data.name, data.dir, data.image_size, data.memory_mb)
     build_networks(config, source.shape)
-    evaluation.check_size(config, config.eval_samples)
+    if config.eval_every:
+        evaluation.check(config, evaluation.how(config), source.shape)
     tracking.check_login(config.wandb.mode)
     for file in loop.RECORDS:
         scalars.read(folder / file)
@@ -95,20 +97,18 @@ def train(config: ml_collections.ConfigDict, name: str, folder: pathlib.Path, st
         return loop.train(config, source, folder, name)
 
 
+def _how(given, config):
+    """How the run has itself evaluated, but for what was given."""
+    asked = {name: getattr(given, name) for name in evaluation.How._fields if given[name].present}
+    return evaluation.how(config)._replace(**asked)
+
+
 def _stored_config(given, folder, stored):
     """The configuration that the folder was trained with; fields given on the command line must agree with it."""
     if stored is None:
         raise UserError(f"{folder} holds no run: train first, with the same command and --mode=train")
     workdir.check_same(folder, stored, config_flags.get_override_values(given["config"]), partial=True)
-    config = default_config()
-    try:
-        config.update_from_flattened_dict(stored)
-        if missing := [name for name in FIELDS if name not in stored]:
-            raise UserError(f"it has no {', '.join(missing)}")
-        validate(config)
-    except (UserError, KeyError, TypeError, ValueError, AttributeError) as error:
-        raise UserError(f"{folder}/config.json does not fit this version of the program: {one_line(error)}") from None
-    return config
+    return trained.stored_config(folder)
 
 
 def parse(argv: Sequence[str]) -> flags.FlagValues:
@@ -147,6 +147,14 @@ def define_flags(values: flags.FlagValues, argv: Sequence[str]) -> None:
     flags.DEFINE_string("workdir", None, "folder of the run; by default runs/NAME, or runs/NAME_DATA", values)
     flags.DEFINE_enum("mode", "train", MODES, "what to do", values)
     flags.DEFINE_integer("num", None, "evaluate, sample: how many samples", 2, 10**6, flag_values=values)
+    flags.DEFINE_integer("reals", 0, "evaluate: at most so many reals; 0: as many as samples", 0, flag_values=values)
+    flags.DEFINE_string("split", "train", "evaluate: which split of the data the reals are from", values)
+    flags.DEFINE_string(
+        "metrics", "auto", f"evaluate: by commas, some of {', '.join(measures.names())}; auto: what suits", values
+    )
+    flags.DEFINE_enum("features", "auto", measures.FEATURES, "evaluate: what images are compared by", values)
+    flags.DEFINE_enum("resizer", "tf1", resize.NAMES, "evaluate: for inception", values)
+    flags.DEFINE_string("weights", "", "evaluate: file of inception's weights; empty: the one used before", values)
     flags.DEFINE_string("checkpoint", "last", "evaluate, sample, export: last, best or a step", values)
     flags.DEFINE_boolean("interpolate", False, "sample: draw rows that lead from latent to latent", values)
     flags.DEFINE_integer("seed", 0, "sample: of the latents", 0, 2**32 - 1, flag_values=values)

@@ -1,8 +1,6 @@
 """What is done with a trained generator: evaluate, sample, export. The data is needed only to evaluate."""
 
-import io
 import pathlib
-from typing import Any
 
 import jax
 import ml_collections
@@ -10,9 +8,11 @@ import numpy as np
 from flax import linen as nn
 from jax import export as jax_export
 
-from gan_jax import evaluation
+from gan_jax import evaluation, measures, workdir
+from gan_jax.config import FIELDS, default_config, validate
 from gan_jax.data import sources
-from gan_jax.reports import atomic, scalars
+from gan_jax.errors import UserError, one_line
+from gan_jax.reports import atomic, pictures, scalars
 from gan_jax.training import checkpoint, sampling
 from gan_jax.training.state import GANState, build_networks, create_state
 
@@ -20,60 +20,91 @@ PLATFORMS = ("cpu", "cuda", "tpu")
 ROWS, COLUMNS = 8, 10  # of an interpolation
 
 
-def load(config: ml_collections.ConfigDict, workdir: pathlib.Path, wanted: str) -> tuple[nn.Module, GANState]:
+def stored_config(folder: pathlib.Path) -> ml_collections.ConfigDict:
+    """The configuration that the folder was made with; a UserError where this version of the program has others."""
+    stored, config = workdir.stored_fields(folder) or {}, default_config()
+    try:
+        config.update_from_flattened_dict(stored)
+        if missing := [name for name in FIELDS if name not in stored]:
+            raise UserError(f"it has no {', '.join(missing)}")
+        validate(config)
+    except (UserError, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UserError(f"{folder}/config.json does not fit this version of the program: {one_line(error)}") from None
+    return config
+
+
+def load(config: ml_collections.ConfigDict, folder: pathlib.Path, wanted: str) -> tuple[nn.Module, GANState]:
     """(generator, state) of the checkpoint `last`, `best` or a step; a UserError where there is none."""
-    with checkpoint.open_checkpoints(workdir) as manager:
+    with checkpoint.open_checkpoints(folder) as manager:
         step = checkpoint.find_step(manager, wanted)
         shape = tuple(checkpoint.about(manager, step)["shape"])
         template = jax.eval_shape(lambda: create_state(config, shape))
         return build_networks(config, shape)[0], checkpoint.restore(manager, step, "state", template)
 
 
-def evaluate(config: ml_collections.ConfigDict, workdir: pathlib.Path, wanted: str, num: int | None) -> None:
-    """Adds a line to evaluation.jsonl, of `num` samples, and prints it as a table."""
-    generator, state = load(config, workdir, wanted)
-    record = evaluation.evaluate(config, generator, state, num)
-    scalars.append(workdir / "evaluation.jsonl", record)
-    print(evaluation.table(record))
+def evaluate(config: ml_collections.ConfigDict, folder: pathlib.Path, wanted: str, how: evaluation.How) -> None:
+    """Adds a line to evaluation.jsonl, prints it as a table, and draws evaluation.png."""
+    generator, state = load(config, folder, wanted)
+    found = evaluation.evaluate(config, generator, state, how)
+    scalars.append(folder / "evaluation.jsonl", found.record)
+    print(evaluation.table(found.record))
+    draw_evaluation(folder, found)
 
 
-def sample(config: ml_collections.ConfigDict, workdir: pathlib.Path, wanted: str, num: int, seed: int) -> None:
+def draw_evaluation(folder: pathlib.Path, found: evaluation.Evaluation) -> None:
+    """Writes evaluation.png: samples beside their nearest reals; the run's evaluations of the same protocol as a curve.
+
+    Says which of them was the best, and which the last.
+    """
+    name = next(name for name in found.record if name not in ("step", "protocol"))
+    name = next((score for score in measures.SCORES if score in found.record), name)
+    records = scalars.read(folder / "evaluation.jsonl")
+    alike = [record for record in records if record.get("protocol") == found.record["protocol"]]
+    values = {record["step"]: record[name] for record in alike if record[name] is not None}
+    curve = dict(sorted(values.items()))
+    path = folder / "evaluation.png"
+    pictures.evaluation(path, *evaluation.beside_nearest(found), curve, name)
+    if curve:
+        (least, best), (last_step, last) = min((value, step) for step, value in curve.items()), list(curve.items())[-1]
+        print(f"{name}, by this protocol: best {least:.4g} at step {best}, last {last:.4g} at step {last_step}")
+    print(f"wrote {path}")
+
+
+def sample(config: ml_collections.ConfigDict, folder: pathlib.Path, wanted: str, num: int, seed: int) -> None:
     """Writes samples/samples.npz (`images` uint8 [n, h, w, c] or `points` float32 [n, 2]; `latents`), samples.png."""
-    generator, state = load(config, workdir, wanted)
+    generator, state = load(config, folder, wanted)
     latents = sampling.latents(state, num, config.network.latent_dim, seed)
     samples = sampling.samples(generator, state, latents)
-    folder = workdir / "samples"
+    folder = folder / "samples"
     name = "points" if sources.is_points(config.data.name) else "images"
-    packed = io.BytesIO()
-    arrays: dict[str, Any] = {name: samples, "latents": np.asarray(latents)}
-    np.savez_compressed(packed, **arrays)
-    atomic.write(folder / "samples.npz", packed.getvalue())
+    arrays = {name: samples, "latents": np.asarray(latents)}
+    atomic.write_arrays(folder / "samples.npz", arrays, compressed=True)
     sampling.draw(config, folder / "samples.png", samples, f"{num} samples at step {state.step}")
     print(f"wrote {folder / 'samples.npz'} and {folder / 'samples.png'}")
 
 
-def interpolate(config: ml_collections.ConfigDict, workdir: pathlib.Path, wanted: str, seed: int) -> None:
+def interpolate(config: ml_collections.ConfigDict, folder: pathlib.Path, wanted: str, seed: int) -> None:
     """Writes samples/interpolation.png: each row leads from one latent to another, along the sphere."""
-    generator, state = load(config, workdir, wanted)
+    generator, state = load(config, folder, wanted)
     ends = sampling.latents(state, 2 * ROWS, config.network.latent_dim, seed).reshape(2, ROWS, -1)
     latents = sampling.spherical(ends[0], ends[1], COLUMNS).reshape(ROWS * COLUMNS, -1)
-    path = workdir / "samples" / "interpolation.png"
+    path = folder / "samples" / "interpolation.png"
     sampling.draw(config, path, sampling.samples(generator, state, latents), f"{ROWS} interpolations", COLUMNS)
     print(f"wrote {path}")
 
 
-def export(config: ml_collections.ConfigDict, workdir: pathlib.Path, wanted: str) -> None:
+def export(config: ml_collections.ConfigDict, folder: pathlib.Path, wanted: str) -> None:
     """Writes generator.jax_export: latents float32 [b, latent_dim], any b -> samples float32 [b, ...], weights inside.
 
     For cpu, cuda and tpu: `jax.export.deserialize(path.read_bytes()).call(latents)`.
     """
-    generator, state = load(config, workdir, wanted)
+    generator, state = load(config, folder, wanted)
     dim = config.network.latent_dim
     variables = sampling.averaged_variables(generator, state, dim)
     latents = jax.ShapeDtypeStruct((jax_export.symbolic_shape("b")[0], dim), np.float32)
     exported = jax_export.export(jax.jit(lambda z: generator.apply(variables, z, train=False)), platforms=PLATFORMS)(
         latents
     )
-    path = workdir / "generator.jax_export"
+    path = folder / "generator.jax_export"
     atomic.write(path, bytes(exported.serialize()))
     print(f"wrote {path}: float32 latents [b, {dim}] -> float32 samples [b, {', '.join(map(str, generator.shape))}]")

@@ -8,7 +8,8 @@ import time
 import jax
 import pytest
 
-from gan_jax import main
+from gan_jax import cache, evaluation, main
+from gan_jax.features import classifier
 
 EXPERIMENTS = pathlib.Path(__file__).parents[1] / "experiments"
 TINY = {"steps": 60, "batch_size": 8, "n_critic": 2, "network.width": 8, "network.latent_dim": 4, "log_every": 10,
@@ -27,12 +28,26 @@ def pytest_runtest_setup(item):
         pytest.skip(f"not begun: the {minutes:g} minutes of --minutes were over")
 
 
+@pytest.fixture(scope="session")
+def shared_folder(tmp_path_factory, worker_id):
+    """One folder for the processes of this run of the tests."""
+    return tmp_path_factory.getbasetemp() if worker_id == "master" else tmp_path_factory.getbasetemp().parent
+
+
 @pytest.fixture(scope="session", autouse=True)
-def compile_once(tmp_path_factory, worker_id):
+def compile_once(shared_folder):
     """Every run compiles its step anew; the tests run the same few programs again and again, and keep them on disk."""
-    folder = tmp_path_factory.getbasetemp() if worker_id == "master" else tmp_path_factory.getbasetemp().parent
-    jax.config.update("jax_compilation_cache_dir", str(folder / "compiled"))
+    jax.config.update("jax_compilation_cache_dir", str(shared_folder / "compiled"))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cached_here(shared_folder):
+    """Classifiers, weights and features go to a folder of the tests; originals are where they are for a user."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GAN_JAX_ORIGINALS", str(cache.originals()))
+        patch.setenv("GAN_JAX_CACHE", str(shared_folder / "cache"))
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +59,17 @@ def compiled_quickly():
 
 
 @pytest.fixture
-def command(tmp_path, monkeypatch, compiled_quickly):
+def classified_quickly(monkeypatch, shared_folder):
+    """The small classifiers are hardly trained, and kept apart from those that are."""
+    monkeypatch.setattr(classifier, "MIN_STEPS", 50)
+    monkeypatch.setenv("GAN_JAX_CACHE", str(shared_folder / "quick_cache"))
+    evaluation.small_classifier.cache_clear()
+    yield
+    evaluation.small_classifier.cache_clear()
+
+
+@pytest.fixture
+def command(tmp_path, monkeypatch, compiled_quickly, classified_quickly):
     """command("wgan_gp.py:ring", "--mode=sample", steps=20) in an empty folder, must end with exit code `code`."""
     (tmp_path / "cwd").mkdir()
     monkeypatch.chdir(tmp_path / "cwd")

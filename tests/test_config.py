@@ -66,6 +66,11 @@ RANGES = {
     "checkpoint_every": POSITIVE_INT,
     "eval_every": COUNT,
     "eval_samples": (2, [1, 0, -5]),
+    "eval_reals": COUNT,
+    "eval_split": ("test", [""]),
+    "eval_metrics": ("fid,kid", ["", "fid, kid", "fid,", "names", "function", "auto,fid"]),
+    "eval_features": ("inception", NO_NAMES),
+    "eval_resizer": ("clean", NO_NAMES),
     "wandb.mode": ("offline", [*NO_NAMES, "on"]),
 }
 WRONG_TYPES = {int: ["1", 1.0, True, None, [1]], float: ["0.1", None, (0.1,)], str: [1, None, True, ["digits"]]}

@@ -179,7 +179,7 @@ def test_evaluate_writes_a_line_with_its_protocol(command, records, capsys):
     (record,) = records("runs/wgan/evaluation.jsonl")
     protocol = record["protocol"]
     assert (record["step"], protocol["samples"], protocol["reals"], protocol["data"]) == (20, 100, 100, "digits")
-    assert {"features", "covariance", "split", "generator", "classifier_accuracy"} <= set(protocol)
+    assert {"features", "covariance", "split", "generator", "classifier"} <= set(protocol)
     assert sum(record["class_shares"]) == pytest.approx(1)
 
 
@@ -194,8 +194,9 @@ def test_modes_covered_and_wasserstein_are_given_for_points(command, records):
 def test_the_best_checkpoint_outlives_the_last_three_and_a_resumed_run(command, records, monkeypatch):
     scores = {20: 3.0, 40: 1.0, 60: 2.0, 80: 5.0, 100: 4.0}
 
-    def made_up(config, generator, state, num=None):
-        return {"step": int(state.step), "frechet_distance": scores[int(state.step)]}
+    def made_up(config, generator, state, how):
+        record = {"step": int(state.step), "frechet_distance": scores[int(state.step)]}
+        return evaluation.Evaluation(record, None, None, {})
 
     fields = {"checkpoint_every": 10, "eval_every": 20}
     with monkeypatch.context() as patch:
@@ -208,7 +209,7 @@ def test_the_best_checkpoint_outlives_the_last_three_and_a_resumed_run(command, 
 
 
 def test_more_samples_than_can_be_had_are_refused(command, capsys):
-    command("wgan_gp.py:ring", "--workdir=run", steps=10, eval_samples=10001, code=2)
+    command("wgan_gp.py:ring", "--workdir=run", steps=10, eval_every=5, eval_samples=10001, code=2)
     assert "at most 10000" in only_line(capsys)
     command("wgan_gp.py:ring", "--workdir=run", steps=10)
     for mode, num, words in (("evaluate", 10001, "at most 10000"), ("sample", 3 * 10**9, "num")):

@@ -1,6 +1,7 @@
 import json
-import multiprocessing
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -45,24 +46,12 @@ def test_overrides_alone_need_not_name_every_field(tmp_path):
         workdir.check_same(tmp_path, FIELDS, {"loss": "minimax"}, partial=True)
 
 
-def claim(folder, results):
-    try:
-        with workdir.claimed(folder):
-            results.put("claimed")
-    except UserError as error:
-        results.put(str(error))
-
-
 def test_one_process_at_a_time_may_write(tmp_path):
-    context = multiprocessing.get_context("spawn")
-    results = context.Queue()
+    code = "import pathlib, sys; from gan_jax import workdir; workdir.claimed(pathlib.Path(sys.argv[1])).__enter__()"
     with workdir.claimed(tmp_path):
-        other = context.Process(target=claim, args=(tmp_path, results))
-        other.start()
-        assert "in use" in results.get(timeout=60)
-        other.join()
-    claim(tmp_path, results)
-    assert results.get(timeout=60) == "claimed"
+        other = subprocess.run([sys.executable, "-c", code, tmp_path], capture_output=True, text=True, timeout=100)
+    assert "in use" in other.stderr
+    assert subprocess.run([sys.executable, "-c", code, tmp_path], timeout=100).returncode == 0
 
 
 def test_the_file_is_json_that_a_person_can_read(tmp_path):

@@ -116,6 +116,42 @@ def curves(
     save(path, figure)
 
 
+def evaluation(
+    path: str | os.PathLike[str],
+    samples: NDArray[Any],
+    nearest: NDArray[Any],
+    values: dict[int, float],
+    name: str,
+) -> None:
+    """Write samples beside the reals that are nearest to them, and below a number over the checkpoints of a run.
+
+    Args:
+      path: a .png file.
+      samples: uint8 images [s, h, w, c], or points [s, 2], for which there is the curve alone.
+      nearest: of each sample, the nearest reals, the nearest first: uint8 [s, k, h, w, c], of the same images.
+      values: {step: number}, in the order of the steps; the least is marked as the best. None: no curve.
+      name: of the number.
+
+    """
+    is_images = samples.ndim == 4
+    figure = Figure(figsize=(8, 8 if is_images else 3.5), layout="constrained")
+    rows = figure.subplots(2 if is_images else 1, squeeze=False, height_ratios=[2, 1] if is_images else None)[:, 0]
+    if is_images:
+        # A column for each sample: itself on top, a gap, and the reals below it.
+        columns = np.concatenate([samples[:, None], np.full_like(samples, 255)[:, None], nearest], axis=1)
+        tiles = _tile(columns.swapaxes(0, 1).reshape(-1, *samples.shape[1:]), len(samples))
+        rows[0].imshow(tiles.repeat(3 // tiles.shape[-1], axis=-1), interpolation="nearest")
+        rows[0].set(title="samples, and below each the reals nearest to it", xticks=[], yticks=[])
+    _draw(rows[-1], name.replace("_", " "), {"": (list(values), list(values.values()))} if values else {}, "o")
+    for word, step in (("best", min(values, key=lambda step: values[step])), ("last", max(values))) if values else ():
+        rows[-1].plot(step, values[step], "o", label=f"{word}: {values[step]:.4g} at step {step:,}")
+    rows[-1].set_xlabel("generator step")
+    rows[-1].xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    if values:
+        rows[-1].legend(frameon=False)
+    save(path, figure)
+
+
 def save(path: str | os.PathLike[str], figure: Figure) -> None:
     """Write any figure as a PNG file, 110 pixels an inch."""
     file = io.BytesIO()

@@ -27,7 +27,7 @@ def append(path: str | os.PathLike[str], record: dict[str, Any]) -> None:
     """
     if "step" not in record:
         raise ValueError(f"a record needs a step, got {sorted(record)}")
-    line = json.dumps(_plain(record), allow_nan=False).encode() + b"\n"
+    line = json.dumps(plain(record), allow_nan=False).encode() + b"\n"
     file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
     try:
         _cut_half_line(file)
@@ -62,13 +62,14 @@ def truncate_after(path: str | os.PathLike[str], step: int) -> None:
         atomic.write(path, b"".join(kept))
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """The value as JSON has it: NumPy and JAX scalars and arrays as numbers and lists, what is not finite as None."""
     if hasattr(value, "tolist"):  # NumPy and JAX, scalars and arrays
         value = value.tolist()
     if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 

@@ -11,12 +11,10 @@ import jax.numpy as jnp
 import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers
 
-from gan_jax import quiet
+from gan_jax import measures, quiet
 from gan_jax.errors import DivergedError, UserError, one_line
 
 KEPT = 3
-# What decides which evaluation is the best, where an evaluation has it; smaller is better.
-SCORES = ("frechet_distance", "wasserstein_1")
 
 
 def open_checkpoints(workdir: pathlib.Path) -> ocp.CheckpointManager:
@@ -36,7 +34,7 @@ def open_checkpoints(workdir: pathlib.Path) -> ocp.CheckpointManager:
 
 def score(evaluation: dict[str, Any]) -> float:
     """The number of an evaluation by which checkpoints are compared; smaller is better."""
-    return next(evaluation[name] for name in SCORES if name in evaluation)
+    return next(evaluation[name] for name in measures.SCORES if name in evaluation)
 
 
 def save(manager: ocp.CheckpointManager, carry, about: dict[str, Any], evaluation: dict[str, Any] | None) -> None:

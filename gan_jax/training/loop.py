@@ -21,12 +21,12 @@ import ml_collections
 import orbax.checkpoint as ocp
 from flax import linen as nn
 
-from gan_jax import evaluation
+from gan_jax import compiler, evaluation
 from gan_jax.data import batches, sources
 from gan_jax.errors import DivergedError
 from gan_jax.reports import pictures, scalars, tracking
 from gan_jax.reports.progress import Progress
-from gan_jax.training import checkpoint, compiler, sampling
+from gan_jax.training import checkpoint, sampling
 from gan_jax.training.state import DATA, build_networks, create_states
 from gan_jax.training.step import make_train_step
 
@@ -253,7 +253,7 @@ def sample_path(workdir: pathlib.Path, step: int) -> pathlib.Path:
 
 def evaluate(run: Run, state) -> dict[str, Any]:
     """Evaluates the averaged generator, and writes a line of evaluation.jsonl."""
-    record = evaluation.evaluate(run.config, run.generator, state)
+    record = evaluation.evaluate(run.config, run.generator, state, evaluation.how(run.config)).record
     scalars.append(run.workdir / EVALUATIONS, record)
     if run.wandb:
         numbers = {name: value for name, value in record.items() if isinstance(value, int | float)}

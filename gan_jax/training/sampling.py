@@ -26,15 +26,19 @@ def latents(state, num: int, latent_dim: int, seed: int = 0) -> jax.Array:
 
 
 def spherical(start: jax.Array, end: jax.Array, steps: int) -> jax.Array:
-    """[n, d] and [n, d] -> [n, steps, d]: sin((1-t)a)/sin(a) start + sin(ta)/sin(a) end, a the angle between the two.
+    """[n, d] and [n, d] -> [n, steps, d], from start to end, evenly along the sphere."""
+    return jax.vmap(lambda t: on_sphere(start, end, jnp.full(len(start), t)), out_axes=1)(jnp.linspace(0.0, 1.0, steps))
+
+
+def on_sphere(start: jax.Array, end: jax.Array, t: jax.Array) -> jax.Array:
+    """[n, d], [n, d], [n] -> [n, d]: sin((1-t)a)/sin(a) start + sin(ta)/sin(a) end, a the angle between the two.
 
     Latents of N(0, 1) lie near a sphere; the straight line between two leaves it (White 2016, arXiv:1609.04468).
     """
     lengths = jnp.linalg.norm(start, axis=1) * jnp.linalg.norm(end, axis=1)
     cosine = jnp.clip(jnp.sum(start * end, axis=1) / lengths, -1 + 1e-6, 1 - 1e-6)
-    angle = jnp.arccos(cosine)[:, None, None]
-    t = jnp.linspace(0.0, 1.0, steps)[:, None]
-    return (jnp.sin((1 - t) * angle) * start[:, None] + jnp.sin(t * angle) * end[:, None]) / jnp.sin(angle)
+    angle, t = jnp.arccos(cosine)[:, None], t[:, None]
+    return (jnp.sin((1 - t) * angle) * start + jnp.sin(t * angle) * end) / jnp.sin(angle)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 2))
@@ -58,7 +62,12 @@ def generate(generator, variables, latents):
 
 
 def samples(generator, state, latents) -> np.ndarray:
-    """The averaged generator at any number of latents: uint8 images [n, h, w, c], or float32 points [n, 2].
+    """The averaged generator at any number of latents: uint8 images [n, h, w, c], or float32 points [n, 2]."""
+    return presentable(outputs(generator, state, latents))
+
+
+def outputs(generator, state, latents) -> np.ndarray:
+    """What the averaged generator puts out at any number of latents: images float32 in [-1, 1], or points.
 
     In chunks of one size; the last one is filled up, and cut again.
     """
@@ -69,7 +78,7 @@ def samples(generator, state, latents) -> np.ndarray:
         chunk = latents[start : start + size]
         full = jnp.pad(chunk, ((0, size - len(chunk)), (0, 0)))
         chunks.append(np.asarray(generate(generator, variables, full))[: len(chunk)])
-    return presentable(np.concatenate(chunks))
+    return np.concatenate(chunks)
 
 
 def presentable(samples) -> np.ndarray:

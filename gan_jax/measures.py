@@ -1,0 +1,150 @@
+"""What an evaluation may measure: every function here that returns `Measured` is a name for `--metrics`.
+
+Each asks by the names of its arguments for what it needs, and `evaluation.measure` has it ready:
+
+    fakes, reals                   as they are: uint8 images [n, h, w, c], or points float32 [n, 2]
+    fake_features, real_features   float32 [n, d], of the chosen feature network
+    fake_logits                    [n, classes], of its classifier
+    classify                       uint8 images -> (their classes [n], how many there are, the classifier's name)
+    read_digits                    the same with the classifier of mnist, whatever the set is
+    mixture                        the means and the deviation of the mixture that the points are of
+    path                           (a, b, epsilon): features at two latents, epsilon of a path apart
+"""
+
+import inspect
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from gan_jax.metrics import classes as class_metrics
+from gan_jax.metrics import frechet as frechet_metrics
+from gan_jax.metrics import inception_score, modes, neighbours, path_length, similarity, wasserstein
+from gan_jax.metrics import kernel as kernel_metrics
+
+LARGEST_ASSIGNMENT = 10_000  # points of an exact Wasserstein-1: its matrix of costs then takes 800 MB
+COMPARED = 1000  # pairs of images for their similarity
+
+
+FEATURES = ("auto", "pixels", "classifier", "inception")
+# Metrics on the features of the Inception network, by the names that they are known by, and so for their numbers.
+OF_INCEPTION = {"fid": "frechet", "kid": "kernel", "is": "score"}
+_NUMBERS = {"frechet_distance": "fid", "kernel_distance": "kid", "kernel_distance_sd": "kid_sd",
+            "classifier_score": "inception_score", "classifier_score_sd": "inception_score_sd"}  # fmt: skip
+# What decides which evaluation is the best, where an evaluation has it; smaller is better.
+SCORES = ("fid", "frechet_distance", "wasserstein_1", "kid", "kernel_distance", "sliced_wasserstein")
+SCORING = ("fid", "frechet", "wasserstein_1", "kid", "kernel", "sliced")  # the metrics that give them
+
+
+class Measured(NamedTuple):
+    """numbers: by the names that a record of evaluation.jsonl has them under; protocol: what they depend on besides."""
+
+    numbers: dict[str, Any]
+    protocol: dict[str, Any] = {}  # noqa: RUF012 - never changed
+
+
+def names() -> list[str]:
+    """All that `--metrics` may name."""
+    return [*OF_INCEPTION, *(name for name, value in globals().items() if _is_measure(value))]
+
+
+def _is_measure(value):
+    return inspect.isfunction(value) and inspect.signature(value).return_annotation is Measured
+
+
+def function(name: str) -> Callable[..., Measured]:
+    """The function that a name stands for."""
+    return globals()[OF_INCEPTION.get(name, name)]
+
+
+def needs(function: Callable[..., Measured]) -> list[str]:
+    """The names of its arguments."""
+    return list(inspect.signature(function).parameters)
+
+
+def of_inception(numbers: dict[str, Any]) -> dict[str, Any]:
+    """Numbers under the names that they are known by where their features are Inception's."""
+    return {_NUMBERS.get(name, name): value for name, value in numbers.items()}
+
+
+# ----------------------------------------------------------------------------------------------- the metrics
+
+
+def frechet(fake_features, real_features) -> Measured:
+    """Frechet distance between Gaussians fitted to features; with Inception's it is `fid`."""
+    distance = frechet_metrics.frechet_distance(fake_features, real_features)
+    protocol = {"covariance": "N - 1"}
+    least, dimensions = min(len(fake_features), len(real_features)), fake_features.shape[1]
+    if least <= dimensions:
+        protocol["warning"] = (
+            f"{least} samples for {dimensions} dimensions: covariances are singular, and the Frechet distance is "
+            "biased upwards; compare it with others of the same numbers of samples alone"
+        )
+    return Measured({"frechet_distance": distance}, protocol)
+
+
+def kernel(fake_features, real_features) -> Measured:
+    """Squared maximum mean discrepancy between features, unbiased; with Inception's it is `kid`."""
+    mean, sd, subsets, size = kernel_metrics.kernel_distance(fake_features, real_features)
+    protocol = {"kernel": f"(x.y / d + 1)^3, unbiased, over {subsets} disjoint subsets of {size}"}
+    return Measured({"kernel_distance": mean, "kernel_distance_sd": sd}, protocol)
+
+
+def score(fake_logits) -> Measured:
+    """Exponential of the information that a sample gives on its class; with Inception's logits it is `is`."""
+    mean, sd, splits = inception_score.inception_score(fake_logits)
+    return Measured({"classifier_score": mean, "classifier_score_sd": sd}, {"score": f"{splits} splits"})
+
+
+def prdc(fake_features, real_features) -> Measured:
+    """Improved precision and recall, density and coverage, of 5 nearest neighbours."""
+    numbers = neighbours.precision_recall_density_coverage(real_features, fake_features, k=5)
+    return Measured(numbers, {"neighbours": 5})
+
+
+def memorised(fake_features, real_features) -> Measured:
+    """Share of samples nearer to a real one than that one is to any other real; 0.5 if they follow the data's law."""
+    return Measured({"memorised_share": neighbours.memorised_share(fake_features, real_features)})
+
+
+def sliced(fake_features, real_features) -> Measured:
+    """Sliced 2-Wasserstein distance between features, over 1,000 random directions."""
+    distance = wasserstein.sliced_wasserstein(fake_features, real_features)
+    return Measured({"sliced_wasserstein": distance}, {"sliced": "2-Wasserstein, 1000 directions"})
+
+
+def wasserstein_1(fake_features, real_features) -> Measured:
+    """Exact 1-Wasserstein distance between features, for as many samples as reals, at most 10,000."""
+    distance = wasserstein.wasserstein_1(fake_features, real_features)
+    return Measured({"wasserstein_1": distance}, {"method": "exact, by assignment, Euclidean cost"})
+
+
+def mode_coverage(fakes, mixture) -> Measured:
+    """Modes of a 2-D mixture that the points cover, the share within 3 sigma of one, reverse KL to evenness."""
+    return Measured(modes.mode_statistics(fakes, *mixture))
+
+
+def classes(fakes, classify) -> Measured:
+    """Share of each class among the samples, by the set's small classifier."""
+    found, count, classifier = classify(fakes)
+    return Measured({"class_shares": class_metrics.class_shares(found, count)}, {"classifier": classifier})
+
+
+def stacked(fakes, read_digits) -> Measured:
+    """Modes of stacked MNIST: the 1,000 numbers that the classifier of mnist reads off three channels."""
+    digits, _, classifiers = zip(*(read_digits(fakes[..., i : i + 1]) for i in range(3)), strict=True)
+    return Measured(modes.stacked_mode_statistics(np.stack(digits, axis=1)), {"classifier": classifiers[0]})
+
+
+def ms_ssim(fakes, reals) -> Measured:
+    """Multi-scale structural similarity of pairs of samples, and of pairs of reals: the less, the more diverse."""
+    of_fakes, of_reals = (similarity.ms_ssim_diversity(images, COMPARED) for images in (fakes, reals))
+    protocol = {"similarity": f"{of_fakes['pairs']} pairs, {of_fakes['scales']} scales"}
+    return Measured({"ms_ssim": of_fakes["ms_ssim"], "ms_ssim_of_reals": of_reals["ms_ssim"]}, protocol)
+
+
+def path(path) -> Measured:
+    """Latent path length: squared distance of features over that of latents, along great circles; of runs alone."""
+    start, end, epsilon = path
+    numbers = path_length.path_length(start, end, epsilon)
+    return Measured(numbers, {"path": f"{len(start)} great circles, epsilon {epsilon:g}, 1 % trimmed at each end"})
