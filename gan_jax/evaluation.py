@@ -105,6 +105,9 @@ def measure(how: How, fakes: Samples, reals: Samples) -> tuple[dict[str, Any], d
         raise UserError(f"samples of shape {fakes.shape} against reals of shape {reals.shape}: give two of one kind")
     data = reals.data if reals.data[0] else fakes.data
     names, features = chosen(how, fakes.shape, data[0])
+    sizes = ["x".join(map(str, samples.shape)) for samples in (fakes, reals)]
+    if sizes[0] != sizes[1] and features != "inception":
+        raise UserError(f"samples are {sizes[0]} and reals {sizes[1]}: {features} compare only what has one size")
     network = feature_network(features, how, reals.shape, data)
     _check_logits(names, network)
     of_fakes = functools.cache(lambda: extraction.extract(network, fakes.read, fakes.count))
@@ -122,7 +125,8 @@ def measure(how: How, fakes: Samples, reals: Samples) -> tuple[dict[str, Any], d
     }
     numbers: dict[str, Any] = {}
     protocol = fakes.protocol | reals.protocol
-    protocol |= {"samples": fakes.count, "reals": reals.count, "features": network.name}
+    protocol |= {"samples": fakes.count, "reals": reals.count, "size": " against ".join(dict.fromkeys(sizes))}
+    protocol["features"] = network.name
     for name in names:
         function = measures.function(name)
         try:

@@ -35,7 +35,9 @@ def main(argv: list[str] | None = None) -> int:
         how = How(_metrics(args, fakes), args.features, args.resizer, args.weights)
         numbers, protocol, _ = evaluation.measure(how, fakes, reals)
     except (UserError, DivergedError) as error:
-        print(f"gan_jax: {error}", file=sys.stderr)
+        # What data sets say of a configuration's fields is here said of flags.
+        words = str(error).replace("data.image_size", "--image-size").replace("data.dir=", "--dir=")
+        print(f"gan_jax: {words.replace('data.name=', '')}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("gan_jax: stopped", file=sys.stderr)

