@@ -1,0 +1,112 @@
+"""How fast images become numbers: Inception features against PyTorch and the machine, and the statistics on features.
+
+    python benchmarks/metrics.py [--weights=FILE] [--rounds=N] [--num=10000]
+
+Inception takes turns with the published archive run by PyTorch (frozen, channels last; where it is installed) and with
+a matrix product of 2,048 x 2,048 in float32, whose rate is what the machine can do. The operations of the network are
+counted by its convolutions, 11.4e9 an image. Statistics are measured in a process each, for its peak of memory.
+"""
+
+import argparse
+import resource
+import statistics
+import subprocess
+import sys
+import time
+import warnings
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gan_jax import cache
+from gan_jax.features import extraction, inception
+from gan_jax.metrics import frechet, kernel, neighbours, wasserstein
+
+OPERATIONS = 11.4e9  # of an image: two for each multiplication with an addition
+BATCH = extraction.BATCH_ON_CPU
+STATISTICS = {
+    "frechet": frechet.frechet_distance,
+    "kernel": kernel.kernel_distance,
+    "prdc": neighbours.precision_recall_density_coverage,
+    "memorised": neighbours.memorised_share,
+    "sliced": wasserstein.sliced_wasserstein,
+}
+
+
+def main() -> None:
+    """Prints both tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--weights", default="", help="Inception's; default: those used before")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--num", type=int, default=10_000, help="features on either side of a statistic")
+    parser.add_argument("--statistic", choices=STATISTICS, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.statistic:
+        measure_statistic(args.statistic, args.num)
+        return
+    race(args.weights, args.rounds)
+    print(f"\n{args.num} x {args.num} x {inception.DIMENSIONS}", "seconds", "peak memory, MB", sep="\t")
+    for name in STATISTICS:
+        subprocess.run([sys.executable, __file__, f"--statistic={name}", f"--num={args.num}"], check=True)
+
+
+def race(weights: str, rounds: int) -> None:
+    """Images a second of every contender, as medians over rounds in which they take turns."""
+    images = np.random.default_rng(0).integers(0, 256, (BATCH, 32, 32, 3), dtype=np.uint8)
+    network = inception.network(inception.load(weights))
+    contenders = {"ours": lambda: jax.block_until_ready(network.apply(images))}
+    if (peer := by_pytorch(images)) is not None:
+        contenders["PyTorch"] = peer
+    square = jnp.ones((2048, 2048))
+    product = jax.jit(lambda x: x @ x)
+    contenders["matrix products"] = lambda: [product(square).block_until_ready() for _ in range(4)]
+    seconds: dict[str, list[float]] = {name: [] for name in contenders}
+    for turn in range(rounds + 1):
+        for name, run in contenders.items():
+            start = time.perf_counter()
+            run()
+            if turn:  # the first compiles
+                seconds[name].append(time.perf_counter() - start)
+    rate = 4 * 2 * 2048**3 / statistics.median(seconds.pop("matrix products"))
+    print(f"matrix products: {rate / 1e9:.0f} GFlop/s", "images/s", "of that rate", "10,000 images", sep="\t")
+    for name, times in seconds.items():
+        speed = BATCH / statistics.median(times)
+        print(name, f"{speed:.2f}", f"{speed * OPERATIONS / rate:.0%}", f"{10_000 / speed / 60:.1f} min", sep="\t")
+
+
+def by_pytorch(images):
+    """The published archive, on images that are resized already; None without PyTorch or without the archive."""
+    path = cache.originals() / "inception" / "default_1.pt"
+    try:
+        import torch
+    except ImportError:
+        return None
+    if not path.is_file():
+        return None
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")
+        module = torch.jit.freeze(torch.jit.load(path).eval())
+    large = np.asarray(inception.resized(images, "tf1")).transpose(0, 3, 1, 2)
+    batch = torch.tensor(large).to(memory_format=torch.channels_last)
+
+    def run():
+        with torch.no_grad():
+            module(batch)
+
+    return run
+
+
+def measure_statistic(name: str, num: int) -> None:
+    """One line of the second table, on features of the kind that Inception gives: float32, not negative, skewed."""
+    rng = np.random.default_rng(0)
+    a, b = (rng.gamma(0.3, size=(num, inception.DIMENSIONS)).astype(np.float32) for _ in range(2))
+    start = time.perf_counter()
+    STATISTICS[name](a, b)
+    seconds = time.perf_counter() - start
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000  # kB on Linux
+    print(name, f"{seconds:.1f}", f"{peak:.0f}", sep="\t")
+
+
+if __name__ == "__main__":
+    main()
