@@ -59,15 +59,19 @@ def draw_evaluation(folder: pathlib.Path, found: evaluation.Evaluation) -> None:
     name = next(name for name in found.record if name not in ("step", "protocol"))
     name = next((score for score in measures.SCORES if score in found.record), name)
     records = scalars.read(folder / "evaluation.jsonl")
-    alike = [record for record in records if record.get("protocol") == found.record["protocol"]]
-    values = {record["step"]: record[name] for record in alike if record[name] is not None}
-    curve = dict(sorted(values.items()))
+    alike = [record for record in records if record.get(name) is not None and _is_alike(record, found.record)]
+    curve = dict(sorted((record["step"], record[name]) for record in alike))
     path = folder / "evaluation.png"
     pictures.evaluation(path, *evaluation.beside_nearest(found), curve, name)
     if curve:
         (least, best), (last_step, last) = min((value, step) for step, value in curve.items()), list(curve.items())[-1]
         print(f"{name}, by this protocol: best {least:.4g} at step {best}, last {last:.4g} at step {last_step}")
     print(f"wrote {path}")
+
+
+def _is_alike(record, other):
+    """Whether two evaluations agree in all that both say of their protocols: one may have measured more."""
+    return all(other["protocol"].get(key, value) == value for key, value in record["protocol"].items())
 
 
 def sample(config: ml_collections.ConfigDict, folder: pathlib.Path, wanted: str, num: int, seed: int) -> None:

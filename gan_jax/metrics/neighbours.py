@@ -43,7 +43,7 @@ def precision_recall_density_coverage(real: ArrayLike, fake: ArrayLike, k: int =
     """
     if k < 1:
         raise ValueError(f"k must be >= 1, got {k}")
-    fake, real = _centred(fake, real, ("fake", "real"), least=k + 1)
+    real, fake = _both(real, fake, ("real", "fake"), least=k + 1)
     real_radii, fake_radii = (_nearest(x, x, k, exclude_self=True)[0][:, -1] for x in (real, fake))
     balls = np.zeros(len(fake), dtype=int)
     covered, recalled = np.zeros(len(real), dtype=bool), np.zeros(len(real), dtype=bool)
@@ -64,8 +64,9 @@ def precision_recall_density_coverage(real: ArrayLike, fake: ArrayLike, k: int =
 def memorised_share(fake: ArrayLike, real: ArrayLike) -> float:
     """Share of the fakes that lie nearer to their nearest real than that real lies to its nearest other real.
 
-    1 - authenticity. Where generated samples follow the law of the real ones it is the probability that nearest
-    neighbours are mutual, which falls with the dimension d of the data: 2/3 for d = 1, 0.62 for d = 2, 1/2 for large d.
+    1 - authenticity. Where fakes follow the law of the reals it is the probability that nearest neighbours are mutual:
+    for many samples 2/3 where d = 1, 0.62 where d = 2, and towards 1/2 as d grows; but few samples of many dimensions
+    have hubs, which are nearest to many, and then it is far below 1/2. Compare with held-out reals in place of fakes.
 
     Args:
       fake: features of generated samples [m, d], m >= 1.
@@ -104,20 +105,17 @@ def nearest(
       ValueError: other shapes, different d, values that are not finite, or n != m with exclude_self.
 
     """
-    queries, points = _centred(queries, points, ("queries", "points"), least=2 if exclude_self else 1)
+    queries, points = _both(queries, points, ("queries", "points"), least=2 if exclude_self else 1)
     if exclude_self and len(queries) != len(points):
         raise ValueError(f"exclude_self needs as many queries as points, got {len(queries)} and {len(points)}")
     squared, indices = _nearest(queries, points, 1, exclude_self)
     return np.sqrt(squared[:, 0]), indices[:, 0]
 
 
-def _centred(queries: ArrayLike, points: ArrayLike, names: tuple[str, str], least: int) -> tuple[_Array, _Array]:
-    """Both from the median of the points: no distance changes, and products lose fewer digits."""
-    points = checked.features(points, names[1], least)
-    queries = checked.features(queries, names[0], least)
-    checked.same_network(queries, points)
-    centre = np.median(points, axis=0)  # unlike the mean it keeps integers, and so their ties, exact
-    return queries - centre, points - centre
+def _both(a: ArrayLike, b: ArrayLike, names: tuple[str, str], least: int) -> tuple[_Array, _Array]:
+    a, b = checked.features(a, names[0], least), checked.features(b, names[1], least)
+    checked.same_network(a, b)
+    return a, b
 
 
 def _nearest(queries: _Array, points: _Array, k: int, exclude_self: bool) -> tuple[_Array, NDArray[np.intp]]:

@@ -137,9 +137,10 @@ def evaluation(
     figure = Figure(figsize=(8, 8 if is_images else 3.5), layout="constrained")
     rows = figure.subplots(2 if is_images else 1, squeeze=False, height_ratios=[2, 1] if is_images else None)[:, 0]
     if is_images:
-        # A column for each sample: itself on top, a gap, and the reals below it.
-        columns = np.concatenate([samples[:, None], np.full_like(samples, 255)[:, None], nearest], axis=1)
-        tiles = _tile(columns.swapaxes(0, 1).reshape(-1, *samples.shape[1:]), len(samples))
+        reals = nearest.swapaxes(0, 1).reshape(-1, *samples.shape[1:])
+        grids = [_tile(images, len(samples)) for images in (samples, reals)]
+        between = np.full((4 * GAP, *grids[0].shape[1:]), 255, np.uint8)
+        tiles = np.concatenate([grids[0], between, grids[1]])
         rows[0].imshow(tiles.repeat(3 // tiles.shape[-1], axis=-1), interpolation="nearest")
         rows[0].set(title="samples, and below each the reals nearest to it", xticks=[], yticks=[])
     _draw(rows[-1], name.replace("_", " "), {"": (list(values), list(values.values()))} if values else {}, "o")

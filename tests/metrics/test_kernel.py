@@ -1,0 +1,129 @@
+import warnings
+
+import numpy as np
+import pytest
+from sklearn.metrics.pairwise import polynomial_kernel
+
+from gan_jax.metrics.kernel import kernel_distance
+
+
+def two_samples(n, m, d, seed=0):
+    rng = np.random.default_rng(seed)
+    return rng.gamma(2, size=(n, d)), rng.gamma(2.5, size=(m, d))
+
+
+@pytest.mark.parametrize("d", [1, 3])
+def test_agrees_with_loops(d):
+    a, b = two_samples(6, 6, d)
+    total = 0.0
+    for i in range(6):
+        for j in range(6):
+            total -= 2 * (sum(a[i] * b[j]) / d + 1) ** 3 / 36
+            if i != j:
+                total += ((sum(a[i] * a[j]) / d + 1) ** 3 + (sum(b[i] * b[j]) / d + 1) ** 3) / 30
+    found = kernel_distance(a, b)
+    assert found.mean == pytest.approx(total, rel=1e-10)
+    assert (found.sd, found.subsets, found.subset_size) == (None, 1, 6)
+
+
+def test_agrees_with_scikit_learn():
+    a, b = two_samples(200, 200, 30)
+    of_a, of_b, across = (polynomial_kernel(x, y, degree=3) for x, y in ((a, a), (b, b), (a, b)))
+    others = ~np.eye(200, dtype=bool)
+    expected = of_a[others].mean() + of_b[others].mean() - 2 * across.mean()
+    assert kernel_distance(a, b).mean == pytest.approx(expected, rel=1e-10)
+
+
+def test_agrees_with_torch_fidelity():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        peer = pytest.importorskip("torch_fidelity.metric_kid")
+    a, b = two_samples(300, 300, 64)
+    options = {"kid_kernel_poly_degree": 3, "kid_kernel_poly_gamma": None, "kid_kernel_poly_coef0": 1}
+    of_a, across, of_b = (peer.kernel_poly(x, y, **options) for x, y in ((a, a), (a, b), (b, b)))
+    assert kernel_distance(a, b).mean == pytest.approx(peer.mmd2(of_a, across, of_b), rel=1e-10)
+
+
+def test_agrees_with_clean_fid():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        peer = pytest.importorskip("cleanfid.fid")
+    a, b = two_samples(300, 300, 64)
+    expected = peer.kernel_distance(a, b, num_subsets=1, max_subset_size=300)
+    assert kernel_distance(a, b).mean == pytest.approx(expected, rel=1e-10)
+
+
+def test_the_kernel_of_constant_samples():
+    """(0 + 1)^3 + (4 + 1)^3 - 2 (0 + 1)^3."""
+    assert kernel_distance(np.zeros((3, 2)), np.full((3, 2), 2.0)).mean == pytest.approx(124)
+
+
+def test_one_distribution_is_at_zero_on_average_and_below_it_at_times():
+    samples = np.random.default_rng(1).normal(size=(400, 2, 20, 5))
+    means = np.array([kernel_distance(a, b).mean for a, b in samples])
+    error = means.std(ddof=1) / np.sqrt(len(means))
+    assert abs(means.mean()) < 3 * error
+    assert (means < 0).any()
+    # Diagonals would add 2 (E k(x, x) - E k(x, y)) / n = 2 (10.72 - 1.6) / 20, which would not go unseen.
+    assert 3 * error < 0.9
+
+
+def test_the_expected_value_of_two_distributions():
+    """For d = 1 the distance is sum_p C(3, p) (E x^p - E y^p)^2, by the binomial theorem."""
+    rng = np.random.default_rng(2)
+    found = kernel_distance(rng.normal(0, 1, (20_000, 1)), rng.normal(1, 1, (20_000, 1)), subset_size=200)
+    expected = 3 * (0 - 1) ** 2 + 3 * (1 - 2) ** 2 + (0 - 4) ** 2  # E x, E x^2, E x^3 of N(0, 1) and N(1, 1)
+    assert (found.subsets, found.subset_size) == (100, 200)
+    assert abs(found.mean - expected) < 4 * found.sd / np.sqrt(100)
+
+
+def test_subsets_are_disjoint():
+    """Of three disjoint pairs out of one 1 and five 2s, exactly one holds the 1; with replacement none or two might."""
+    a, b = np.array([[1.0], [2], [2], [2], [2], [2]]), np.ones((7, 1))
+    of_twos = 125 + 8 - 2 * 27
+    of_both = 27 + 8 - (27 + 8)
+    for seed in range(20):
+        found = kernel_distance(a, b, subset_size=2, seed=seed)
+        assert (found.subsets, found.subset_size) == (3, 2)
+        assert found.mean == pytest.approx((2 * of_twos + of_both) / 3)
+        assert found.sd == pytest.approx(np.std([of_twos, of_twos, of_both], ddof=1))
+
+
+def test_the_subsets_depend_on_the_seed_alone():
+    a, b = two_samples(100, 90, 4)
+    first = kernel_distance(a, b, subset_size=20, seed=1)
+    assert first == kernel_distance(a, b, subset_size=20, seed=1)
+    assert first != kernel_distance(a, b, subset_size=20, seed=2)
+    assert (first.subsets, first.subset_size) == (4, 20)
+
+
+def test_the_order_of_the_rows_does_not_matter_to_one_subset():
+    a, b = two_samples(100, 100, 4)
+    expected = kernel_distance(a, b).mean
+    assert kernel_distance(a[::-1], np.roll(b, 7, axis=0), seed=3).mean == pytest.approx(expected, rel=1e-12)
+
+
+def test_a_subset_is_as_large_as_the_smaller_sample():
+    a, b = two_samples(50, 20, 3)
+    assert kernel_distance(a, b)[1:] == (None, 1, 20)
+    assert kernel_distance(b, a)[1:] == (None, 1, 20)
+
+
+def test_float32_features_are_computed_in_float64():
+    a, b = (x.astype(np.float32) for x in two_samples(100, 100, 8))
+    assert kernel_distance(a, b) == kernel_distance(a.astype(np.float64), b.astype(np.float64))
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "subset_size", "message"),
+    [
+        (np.zeros((1, 3)), np.zeros((5, 3)), 1000, "a must be .* n >= 2"),
+        (np.zeros((5, 3)), np.zeros(5), 1000, "b must be .* n >= 2"),
+        (np.zeros((5, 3)), np.zeros((5, 4)), 1000, "same network"),
+        (np.full((5, 3), np.nan), np.zeros((5, 3)), 1000, "a holds values that are not finite"),
+        (np.zeros((5, 3)), np.zeros((5, 3)), 1, "subset_size must be >= 2, got 1"),
+    ],
+)
+def test_refuses(a, b, subset_size, message):
+    with pytest.raises(ValueError, match=message):
+        kernel_distance(a, b, subset_size)
