@@ -103,7 +103,7 @@ def prdc(fake_features, real_features) -> Measured:
 
 
 def memorised(fake_features, real_features) -> Measured:
-    """Share of samples nearer to a real one than that one is to any other real: 1 for copies, else see held-out reals."""
+    """Share of samples nearer to a real one than that one is to any other real; compare with held-out reals."""
     return Measured({"memorised_share": neighbours.memorised_share(fake_features, real_features)})
 
 

@@ -21,7 +21,8 @@ EXPERIMENTS = pathlib.Path(__file__).parents[1] / "experiments"
 def test_help_names_every_flag_and_field(capsys):
     assert main.main(["gan_jax", "--help"]) == 0
     text = capsys.readouterr().out
-    flags = ["config", "workdir", "mode", "num", "checkpoint", "interpolate", "seed"]
+    flags = ["config", "workdir", "mode", "num", "reals", "split", "metrics", "features", "resizer", "weights"]
+    flags += ["checkpoint", "interpolate", "seed"]
     assert all(f"--{name}=" in text for name in flags)
     assert all(f"--config.{name}=" in text for name in FIELDS)
 
@@ -116,6 +117,19 @@ WRONG = [
     ("wgan.py", ["--mode=evaluate"], "train first"),
     ("wgan.py", ["--mode=sample"], "train first"),
     ("wgan.py", ["--mode=export"], "train first"),
+    ("wgan.py", ["--config.eval_metrics=fidd"], "fid, kid, is, frechet"),
+    ("wgan.py", ["--config.eval_every=10", "--config.eval_metrics=prdc"], "which checkpoint is the best"),
+    (
+        "wgan.py",
+        ["--config.eval_every=10", "--config.eval_metrics=fid,ms_ssim", "--config.eval_features=pixels"],
+        "fid",
+    ),
+    ("wgan.py:ring", ["--config.eval_every=10", "--config.eval_metrics=fid"], "fid is for images"),
+    ("wgan.py", ["--config.eval_every=10", "--config.eval_split=test"], "split"),
+    ("wgan.py", ["--config.eval_features=vgg"], "auto, pixels, classifier, inception"),
+    ("wgan.py", ["--metrics=fidd", "--mode=evaluate"], "train first"),
+    ("wgan.py", ["--resizer=pil"], "resizer"),
+    ("wgan.py", ["--features=vgg"], "features"),
     ("wgan.py", ["--num=-3"], "num"),
     ("wgan.py", ["--flagfile=nowhere"], "nowhere"),
     ("wgan.py", ["--config.data.name="], "give a name"),
@@ -183,12 +197,27 @@ def test_evaluate_writes_a_line_with_its_protocol(command, records, capsys):
     assert sum(record["class_shares"]) == pytest.approx(1)
 
 
+def test_evaluate_measures_what_is_asked_for_and_draws_best_and_last(command, records, capsys):
+    command("wgan.py", "--workdir=run", eval_every=20, eval_features="pixels")
+    capsys.readouterr()
+    asked = ["--metrics=frechet,prdc", "--features=pixels", "--num=64", "--reals=64"]
+    command("wgan.py", "--workdir=run", "--mode=evaluate", *asked, eval_every=20, eval_features="pixels")
+    *earlier, record = records("run/evaluation.jsonl")
+    assert [*record] == ["step", "frechet_distance", "precision", "recall", "density", "coverage", "protocol"]
+    assert record["frechet_distance"] == earlier[-1]["frechet_distance"]
+    scores = {record["step"]: record["frechet_distance"] for record in earlier}
+    best = min(scores, key=scores.get)
+    assert f"best {scores[best]:.4g} at step {best}, last {scores[60]:.4g} at step 60" in capsys.readouterr().out
+    assert width("run/evaluation.png") > 500
+
+
 def test_modes_covered_and_wasserstein_are_given_for_points(command, records):
     command("wgan_gp.py:ring", steps=20)
     command("wgan_gp.py:ring", "--mode=evaluate", steps=20)
     (record,) = records("runs/wgan_gp_ring/evaluation.jsonl")
     assert record["modes_total"] == 8
     assert record["wasserstein_1"] > 0
+    assert width("runs/wgan_gp_ring/evaluation.png") > 500
 
 
 def test_the_best_checkpoint_outlives_the_last_three_and_a_resumed_run(command, records, monkeypatch):
