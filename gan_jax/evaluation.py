@@ -49,6 +49,7 @@ class Samples(NamedTuple):
     read: (start, stop) -> uint8 [stop - start, h, w, c] or float32 [stop - start, d].
     shape: (h, w, c) or (d,). protocol: what they are, in words. data: the set's name, folder and image size, or
     ("", "", 0). generate: (count, epsilon) -> both ends of that many latent paths; None without a generator.
+    is_kept: whether their features may be worth keeping in the cache.
     """
 
     read: Callable[[int, int], np.ndarray]
@@ -56,7 +57,8 @@ class Samples(NamedTuple):
     shape: tuple[int, ...]
     protocol: dict[str, Any]
     data: tuple[str, str, int] = ("", "", 0)
-    generate: Callable[..., np.ndarray] | None = None
+    generate: Callable[..., Any] | None = None
+    is_kept: bool = True
 
 
 def chosen(how: How, shape: tuple[int, ...], data: str) -> tuple[list[str], str]:
@@ -110,8 +112,8 @@ def measure(how: How, fakes: Samples, reals: Samples) -> tuple[dict[str, Any], d
         raise UserError(f"samples are {sizes[0]} and reals {sizes[1]}: {features} compare only what has one size")
     network = feature_network(features, how, reals.shape, data)
     _check_logits(names, network)
-    of_fakes = functools.cache(lambda: extraction.extract(network, fakes.read, fakes.count))
-    of_reals = functools.cache(lambda: extraction.extract(network, reals.read, reals.count))
+    of_fakes = functools.cache(lambda: _extract(network, fakes))
+    of_reals = functools.cache(lambda: _extract(network, reals))
     ready = {
         "fakes": lambda: fakes.read(0, fakes.count),
         "reals": lambda: reals.read(0, reals.count),
@@ -138,6 +140,10 @@ def measure(how: How, fakes: Samples, reals: Samples) -> tuple[dict[str, Any], d
     return numbers, protocol, {"fakes": of_fakes, "reals": of_reals}
 
 
+def _extract(network, samples):
+    return extraction.extract(network, samples.read, samples.count, samples.is_kept)
+
+
 def _check_logits(names, network):
     if {"is", "score"} & {*names} and not network.has_logits:
         raise UserError(
@@ -156,7 +162,7 @@ def _path(network, samples):
     if samples.generate is None:
         raise ValueError("it follows a generator's latents: give a run, not images")
     ends = (of_array(samples, {}) for samples in samples.generate(min(samples.count, MOST_PATHS), EPSILON))
-    return *(extraction.extract(network, end.read, end.count).features for end in ends), EPSILON
+    return *(_extract(network, end._replace(is_kept=False)).features for end in ends), EPSILON
 
 
 # ----------------------------------------------------------------------------------------- feature networks
@@ -230,11 +236,12 @@ def check(config: ml_collections.ConfigDict, how: How, shape: tuple[int, ...]) -
         _inception(how.weights, how.resizer)
 
 
-def evaluate(config: ml_collections.ConfigDict, generator, state, how: How) -> Evaluation:
+def evaluate(config: ml_collections.ConfigDict, generator, state, how: How, is_kept: bool = False) -> Evaluation:
     """The averaged generator's samples against reals of the data that it was trained on.
 
     `how.num` fakes, 0 for `eval_samples`, and then no more than there are reals; as many reals, or `how.reals`, or all
-    that the split has. The record's `protocol` says what its numbers depend on.
+    that the split has. The record's `protocol` says what its numbers depend on. is_kept: whether features of the fakes
+    are kept in the cache, so that a second call has less to do.
     """
     check(config, how, generator.shape)
     num = how.num or config.eval_samples
@@ -243,7 +250,7 @@ def evaluate(config: ml_collections.ConfigDict, generator, state, how: How) -> E
     if reals.count < 2:
         raise UserError(f"data.name={data.name} has {reals.count} sample: an evaluation needs at least 2")
     fakes = generated_samples(config, generator, state, how.num or min(num, reals.count))
-    numbers, protocol, features = measure(how, fakes, reals)
+    numbers, protocol, features = measure(how, fakes._replace(is_kept=is_kept), reals)
     return Evaluation({"step": int(state.step), **numbers, "protocol": protocol}, fakes, reals, features)
 
 

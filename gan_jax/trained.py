@@ -45,7 +45,7 @@ def load(config: ml_collections.ConfigDict, folder: pathlib.Path, wanted: str) -
 def evaluate(config: ml_collections.ConfigDict, folder: pathlib.Path, wanted: str, how: evaluation.How) -> None:
     """Adds a line to evaluation.jsonl, prints it as a table, and draws evaluation.png."""
     generator, state = load(config, folder, wanted)
-    found = evaluation.evaluate(config, generator, state, how)
+    found = evaluation.evaluate(config, generator, state, how, is_kept=True)
     scalars.append(folder / "evaluation.jsonl", found.record)
     print(evaluation.table(found.record))
     draw_evaluation(folder, found)

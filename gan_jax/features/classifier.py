@@ -7,6 +7,7 @@ FID: `Classifier.protocol` says what it is, and goes beside every number.
 import functools
 import hashlib
 import os
+import pathlib
 from typing import Any, NamedTuple
 
 import flax
@@ -19,6 +20,7 @@ from jax.typing import ArrayLike
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from gan_jax import cache
 from gan_jax.errors import UserError, one_line
 from gan_jax.features import extraction
 from gan_jax.networks.conv import Conv
@@ -118,10 +120,10 @@ def network(classifier: Classifier) -> extraction.Network:
 
 
 def save(path: str | os.PathLike[str], classifier: Classifier) -> None:
-    """Writes the classifier as NumPy's .npz, whole or not at all; missing folders are made."""
+    """Writes the classifier as NumPy's .npz, whole or not at all, where the folder can be written."""
     about = {key: np.asarray(value) for key, value in classifier._asdict().items() if key != "params"}
     params = flax.traverse_util.flatten_dict(classifier.params, sep="/")
-    atomic.write_arrays(path, {"version": np.asarray(VERSION)} | about | params)
+    cache.keep(pathlib.Path(path), {"version": np.asarray(VERSION)} | about | params)
 
 
 def load(path: str | os.PathLike[str]) -> Classifier:

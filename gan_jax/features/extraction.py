@@ -43,18 +43,20 @@ class Features(NamedTuple):
     logits: NDArray[np.float32] | None
 
 
-def extract(network: Network, read: Callable[[int, int], NDArray[Any]], count: int) -> Features:
+def extract(network: Network, read: Callable[[int, int], NDArray[Any]], count: int, is_kept: bool = True) -> Features:
     """The features of `count` images, of which `read(start, stop)` gives some: uint8 [stop - start, h, w, c].
 
     The last batch is filled up with zeros, and cut again. Of a costly network, parts of `PART` images are kept in the
-    cache.
+    cache, unless the images are such as will not be seen again.
     """
     parts = []
     seconds = 0.1 if sys.stderr.isatty() else 10.0  # in a log file every redraw of the bar would stay
     with tqdm(total=count, desc="features", unit=" images", delay=2, leave=False, mininterval=seconds) as bar:
         for start in range(0, count, PART):
             images = read(start, min(start + PART, count))
-            parts.append(_kept(network, images, bar) if network.is_costly else _computed(network, images, bar))
+            parts.append(
+                _kept(network, images, bar) if network.is_costly and is_kept else _computed(network, images, bar)
+            )
     features, logits = zip(*parts, strict=True)
     return Features(np.concatenate(features), None if logits[0] is None else np.concatenate(logits))
 
@@ -67,7 +69,7 @@ def _kept(network, images, bar):
         return arrays["features"], arrays.get("logits")
     except (OSError, ValueError):  # not there, or damaged
         features, logits = _computed(network, images, bar)
-    atomic.write_arrays(path, {"features": features} | ({} if logits is None else {"logits": logits}))
+    cache.keep(path, {"features": features} | ({} if logits is None else {"logits": logits}))
     return features, logits
 
 

@@ -83,9 +83,11 @@ def _converted(path):
         if not any(digest.startswith(known) for known in PUBLISHED):
             raise UserError(f"{path} (sha256 {digest}...) is damaged, or none of the published weights: {_ADVICE}")
         kept = cache.folder() / "inception" / f"{digest}.npz"
-        if not kept.is_file():
-            atomic.write_arrays(kept, fold(archive.read_tensors(file)))
-    return _read(kept)
+        if kept.is_file():
+            return _read(kept)
+        folded = fold(archive.read_tensors(file))
+    cache.keep(kept, folded)
+    return _weights(folded, digest)
 
 
 @contextlib.contextmanager
@@ -136,11 +138,14 @@ def _batch_norm(tensors, block):
 
 def _read(path):
     try:
-        arrays = atomic.read_arrays(path)
-        convolutions = [(arrays[f"kernel_{i}"], arrays[f"bias_{i}"]) for i in range(CONVOLUTIONS)]
+        return _weights(atomic.read_arrays(path), path.stem)
     except (OSError, ValueError, KeyError):
         raise UserError(f"{path} is damaged: remove it, and give --weights=FILE again") from None
-    return Weights(convolutions, arrays.get("classifier"), path.stem)
+
+
+def _weights(folded, digest):
+    convolutions = [(folded[f"kernel_{i}"], folded[f"bias_{i}"]) for i in range(CONVOLUTIONS)]
+    return Weights(convolutions, folded.get("classifier"), digest)
 
 
 # ------------------------------------------------------------------------------------------------ the network

@@ -88,3 +88,22 @@ def test_a_damaged_part_is_computed_again(monkeypatch, tmp_path):
     np.testing.assert_allclose(extract(network, read, len(IMAGES)).features, EXPECTED, rtol=1e-6)
     path.write_bytes(b"")
     assert extract(network, read, len(IMAGES)).logits.shape == (21, 1)
+
+
+def test_features_are_kept_only_where_that_pays(monkeypatch, tmp_path):
+    monkeypatch.setenv("GAN_JAX_CACHE", str(tmp_path))
+    extract(Network("cheap", moments), read, len(IMAGES))
+    extract(Network("costly", moments, True, is_costly=True), read, len(IMAGES), is_kept=False)
+    assert not list(tmp_path.rglob("*.npz"))
+    extract(Network("costly", moments, True, is_costly=True), read, len(IMAGES))
+    assert len(list(tmp_path.rglob("*.npz"))) == 1
+
+
+def test_a_cache_that_cannot_be_written_is_said_once_and_stops_nothing(monkeypatch, tmp_path, capsys):
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setenv("GAN_JAX_CACHE", str(tmp_path / "file"))
+    monkeypatch.setattr(extraction, "PART", 5)
+    found = extract(Network("n", moments, True, is_costly=True), read, len(IMAGES))
+    np.testing.assert_allclose(found.features, EXPECTED, rtol=1e-6)
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if "gan_jax" in line]
+    assert "$GAN_JAX_CACHE names another" in line
