@@ -97,6 +97,16 @@ def test_neither_order_nor_batch_changes_a_feature(network, monkeypatch, tmp_pat
     np.testing.assert_allclose(features(network, IMAGES), found, atol=2e-6)
 
 
+def test_no_product_may_be_rounded_to_tf32(network):
+    """By default GPUs of Ampere and later would."""
+    text = str(network.apply.func.trace(*network.apply.args, IMAGES).jaxpr)
+    products = text.count("conv_general_dilated[") + text.count("dot_general[")
+    assert products > 60
+    assert text.count("Precision.HIGHEST") >= products
+    assert "precision=None" not in text
+    assert "Precision.DEFAULT" not in text
+
+
 def test_resizers_differ_and_are_named(archive):
     weights = inception.load(str(archive))
     networks = [inception.network(weights, resizer) for resizer in NAMES]
