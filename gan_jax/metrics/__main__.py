@@ -36,7 +36,7 @@ def main(argv: list[str] | None = None) -> int:
         numbers, protocol, _ = evaluation.measure(how, fakes, reals)
     except (UserError, DivergedError) as error:
         # What data sets say of a configuration's fields is here said of flags.
-        words = str(error).replace("data.image_size", "--image-size").replace("data.dir=", "--dir=")
+        words = str(error).replace("data.image_size", "--image-size").replace("data.dir=", "")
         print(f"gan_jax: {words.replace('data.name=', '')}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
