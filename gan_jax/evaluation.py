@@ -4,6 +4,7 @@
 `evaluate` does that for a generator and the data that it was trained on.
 """
 
+import contextlib
 import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -72,6 +73,8 @@ def chosen(how: How, shape: tuple[int, ...], data: str) -> tuple[list[str], str]
         if name not in measures.names():
             raise UserError(f"no metric {name!r}: give auto, or by commas some of {', '.join(measures.names())}")
         _check_suits(name, is_points, shape, data)
+    if is_points and how.features != "auto":
+        raise UserError(f"{how.features} are features of images; points are compared as they are: give auto")
     needs_inception = [name for name in names if name in measures.OF_INCEPTION]
     features = how.features
     if features == "auto":
@@ -85,6 +88,8 @@ def chosen(how: How, shape: tuple[int, ...], data: str) -> tuple[list[str], str]
 
 
 def _suitable(is_points, data):
+    if is_points and not sources.is_points(data):
+        return ["frechet", "kernel", "prdc"]  # features of some other network
     if is_points:
         return ["wasserstein_1", *(["mode_coverage"] if data in mixtures.MODES else [])]
     return ["frechet", *(["classes"] if data in CLASSIFIED else [])]
@@ -99,6 +104,8 @@ def _check_suits(name, is_points, shape, data):
         raise UserError(f"classes is for {', '.join(CLASSIFIED)}, which have a classifier; not for {data!r}")
     if name == "stacked" and shape[-1] != 3:
         raise UserError("stacked is for images of three channels, each of which is a digit of MNIST")
+    if name == "ms_ssim" and min(shape[:2]) < 11:
+        raise UserError(f"ms_ssim is for images of at least 11 x 11 pixels, not {shape[0]} x {shape[1]}")
 
 
 def measure(how: How, fakes: Samples, reals: Samples) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
@@ -111,7 +118,7 @@ def measure(how: How, fakes: Samples, reals: Samples) -> tuple[dict[str, Any], d
     if sizes[0] != sizes[1] and features != "inception":
         raise UserError(f"samples are {sizes[0]} and reals {sizes[1]}: {features} compare only what has one size")
     network = feature_network(features, how, reals.shape, data)
-    _check_logits(names, network)
+    _check_counts(names, network, fakes.count, reals.count)
     of_fakes = functools.cache(lambda: _extract(network, fakes))
     of_reals = functools.cache(lambda: _extract(network, reals))
     ready = {
@@ -121,7 +128,7 @@ def measure(how: How, fakes: Samples, reals: Samples) -> tuple[dict[str, Any], d
         "real_features": lambda: of_reals().features,
         "fake_logits": lambda: of_fakes().logits,
         "classify": lambda: functools.partial(_classify, data),
-        "read_digits": lambda: functools.partial(_classify, ("mnist", data[1], 0)),
+        "read_digits": lambda: functools.partial(_classify, ("mnist", data[1] if data[0] != "folder" else "", 0)),
         "mixture": lambda: mixtures.MODES[data[0]],
         "path": lambda: _path(network, fakes),
     }
@@ -144,7 +151,15 @@ def _extract(network, samples):
     return extraction.extract(network, samples.read, samples.count, samples.is_kept)
 
 
-def _check_logits(names, network):
+def _check_counts(names, network, fakes, reals):
+    """A UserError where that many samples, or that network, are not what a metric needs."""
+    for name in names:
+        least = measures.LEAST.get(name, 2)
+        if min(fakes, reals) < least:
+            raise UserError(f"{name} needs at least {least} samples and reals, not {fakes} and {reals}")
+    most = measures.LARGEST_ASSIGNMENT
+    if "wasserstein_1" in names and (fakes != reals or fakes > most):
+        raise UserError(f"wasserstein_1 takes as many reals as samples, at most {most}, not {reals} and {fakes}")
     if {"is", "score"} & {*names} and not network.has_logits:
         raise UserError(
             f"is and score need a classifier, and {network.name} has none; for inception, give "
@@ -193,7 +208,7 @@ def _inception(weights, resizer):
 def small_classifier(name: str, data_dir: str, image_size: int) -> classifier.Classifier:
     """The classifier of a set of `CLASSIFIED`, trained on first use and then kept in the cache."""
     path = cache.folder() / "classifiers" / f"{name}_{image_size or 'full'}_v{classifier.VERSION}.npz"
-    if path.is_file():
+    with contextlib.suppress(UserError):  # not there, or damaged
         return classifier.load(path)
     images, labels = sources.reference(name, data_dir, image_size, "train", 0, 0)
     if name == "digits":  # has no test split: a fifth of each class is held out
@@ -224,16 +239,14 @@ def how(config: ml_collections.ConfigDict) -> How:
     return How(**{name: config[f"eval_{name}"] for name in names})
 
 
-def check(config: ml_collections.ConfigDict, how: How, shape: tuple[int, ...]) -> None:
-    """A UserError where such an evaluation of samples of this shape can't be done."""
-    names, features = chosen(how, shape, config.data.name)
-    num = how.num or config.eval_samples
-    if "wasserstein_1" in names and num > measures.LARGEST_ASSIGNMENT:
-        raise UserError(
-            f"{num} samples for wasserstein_1 (--num, config.eval_samples): give at most {measures.LARGEST_ASSIGNMENT}"
-        )
-    if features == "inception":
-        _inception(how.weights, how.resizer)
+def check(config: ml_collections.ConfigDict, shape: tuple[int, ...]) -> None:
+    """A UserError where evaluations of a run with samples of this shape would fail; what they need is made ready."""
+    asked, data = how(config), config.data
+    names, features = chosen(asked, shape, data.name)
+    network = feature_network(features, asked, shape, (data.name, data.dir, data.image_size))
+    reals = asked.reals or config.eval_samples
+    _check_counts(names, network, min(config.eval_samples, reals), reals)
+    real_samples(data.name, data.dir, data.image_size, asked.split, 2, config.seed)  # is there such a split?
 
 
 def evaluate(config: ml_collections.ConfigDict, generator, state, how: How, is_kept: bool = False) -> Evaluation:
@@ -243,12 +256,9 @@ def evaluate(config: ml_collections.ConfigDict, generator, state, how: How, is_k
     that the split has. The record's `protocol` says what its numbers depend on. is_kept: whether features of the fakes
     are kept in the cache, so that a second call has less to do.
     """
-    check(config, how, generator.shape)
-    num = how.num or config.eval_samples
-    data = config.data
+    num, data = how.num or config.eval_samples, config.data
+    chosen(how, generator.shape, data.name)  # before any work is done
     reals = real_samples(data.name, data.dir, data.image_size, how.split, how.reals or num, config.seed)
-    if reals.count < 2:
-        raise UserError(f"data.name={data.name} has {reals.count} sample: an evaluation needs at least 2")
     fakes = generated_samples(config, generator, state, how.num or min(num, reals.count))
     numbers, protocol, features = measure(how, fakes._replace(is_kept=is_kept), reals)
     return Evaluation({"step": int(state.step), **numbers, "protocol": protocol}, fakes, reals, features)

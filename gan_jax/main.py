@@ -87,9 +87,7 @@ def train(config: ml_collections.ConfigDict, name: str, folder: pathlib.Path, st
     source = sources.load(data.name, data.dir, data.image_size, data.memory_mb)
     build_networks(config, source.shape)
     if config.eval_every:
-        how = evaluation.how(config)
-        evaluation.check(config, how, source.shape)
-        evaluation.real_samples(data.name, data.dir, data.image_size, how.split, 2, config.seed)
+        evaluation.check(config, source.shape)
     tracking.check_login(config.wandb.mode)
     for file in loop.RECORDS:
         scalars.read(folder / file)

@@ -23,6 +23,7 @@ from gan_jax.metrics import inception_score, modes, neighbours, path_length, sim
 from gan_jax.metrics import kernel as kernel_metrics
 
 LARGEST_ASSIGNMENT = 10_000  # points of an exact Wasserstein-1: its matrix of costs then takes 800 MB
+LEAST = {"prdc": 6, "score": 10, "is": 10}  # samples and reals; of the others 2
 COMPARED = 1000  # pairs of images for their similarity
 
 
@@ -33,6 +34,15 @@ _NUMBERS = {"frechet_distance": "fid", "kernel_distance": "kid", "kernel_distanc
             "classifier_score": "inception_score", "classifier_score_sd": "inception_score_sd"}  # fmt: skip
 # What decides which evaluation is the best, where an evaluation has it; smaller is better.
 SCORES = ("fid", "frechet_distance", "wasserstein_1", "kid", "kernel_distance", "sliced_wasserstein")
+LARGER_IS_BETTER = (
+    "inception_score",
+    "classifier_score",
+    "precision",
+    "recall",
+    "density",
+    "coverage",
+    "modes_covered",
+)
 SCORING = ("fid", "frechet", "wasserstein_1", "kid", "kernel", "sliced")  # the metrics that give them
 
 

@@ -35,7 +35,7 @@ def stored_config(folder: pathlib.Path) -> ml_collections.ConfigDict:
 
 def load(config: ml_collections.ConfigDict, folder: pathlib.Path, wanted: str) -> tuple[nn.Module, GANState]:
     """(generator, state) of the checkpoint `last`, `best` or a step; a UserError where there is none."""
-    with checkpoint.open_checkpoints(folder) as manager:
+    with checkpoint.open_checkpoints(folder, is_read_only=True) as manager:
         step = checkpoint.find_step(manager, wanted)
         shape = tuple(checkpoint.about(manager, step)["shape"])
         template = jax.eval_shape(lambda: create_state(config, shape))
@@ -56,16 +56,17 @@ def draw_evaluation(folder: pathlib.Path, found: evaluation.Evaluation) -> None:
 
     Says which of them was the best, and which the last.
     """
-    name = next(name for name in found.record if name not in ("step", "protocol"))
-    name = next((score for score in measures.SCORES if score in found.record), name)
+    numbers = [name for name, value in found.record.items() if isinstance(value, int | float) and name != "step"]
+    name = next((name for name in (*measures.SCORES, *numbers) if name in numbers), "")
     records = scalars.read(folder / "evaluation.jsonl")
     alike = [record for record in records if record.get(name) is not None and _is_alike(record, found.record)]
     curve = dict(sorted((record["step"], record[name]) for record in alike))
     path = folder / "evaluation.png"
-    pictures.evaluation(path, *evaluation.beside_nearest(found), curve, name)
+    best = (max if name in measures.LARGER_IS_BETTER else min)(curve, key=lambda step: curve[step], default=None)
+    pictures.evaluation(path, *evaluation.beside_nearest(found), curve, best, name)
     if curve:
-        (least, best), (last_step, last) = min((value, step) for step, value in curve.items()), list(curve.items())[-1]
-        print(f"{name}, by this protocol: best {least:.4g} at step {best}, last {last:.4g} at step {last_step}")
+        last = max(curve)
+        print(f"{name}, by this protocol: best {curve[best]:.4g} at step {best}, last {curve[last]:.4g} at step {last}")
     print(f"wrote {path}")
 
 

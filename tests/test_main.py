@@ -12,7 +12,7 @@ import pytest
 from jax import export as jax_export
 from PIL import Image
 
-from gan_jax import evaluation, main
+from gan_jax import evaluation, main, trained
 from gan_jax.config import FIELDS
 
 EXPERIMENTS = pathlib.Path(__file__).parents[1] / "experiments"
@@ -211,6 +211,47 @@ def test_evaluate_measures_what_is_asked_for_and_draws_best_and_last(command, re
     assert width("run/evaluation.png") > 500
 
 
+def test_a_run_at_work_may_be_measured(command):
+    """What its checkpoint writer is about to finish must not be cleaned away."""
+    command("wgan.py", "--workdir=run", steps=20)
+    unfinished = pathlib.Path("run/checkpoints/40.orbax-checkpoint-tmp")
+    shutil.copytree("run/checkpoints/20", unfinished)
+    trained.load(trained.stored_config(pathlib.Path("run")), pathlib.Path("run"), "last")
+    assert unfinished.is_dir()
+
+
+BAD_EVALUATIONS = [
+    ({"eval_metrics": "frechet,ms_ssim"}, "11 x 11"),
+    ({"eval_metrics": "wasserstein_1", "eval_features": "pixels", "eval_reals": 50, "eval_samples": 40}, "as many"),
+    ({"eval_metrics": "frechet,prdc", "eval_features": "pixels", "eval_samples": 5}, "at least 6"),
+    ({"eval_metrics": "frechet,score", "eval_features": "pixels"}, "need a classifier"),
+    ({"eval_features": "pixels", "eval_split": "test"}, "split"),
+    ({"eval_features": "pixels", "eval_reals": 1}, "at least 2"),
+]
+
+
+@pytest.mark.parametrize(("fields", "words"), BAD_EVALUATIONS)
+def test_an_evaluation_that_would_fail_is_refused_before_the_first_step(command, capsys, fields, words):
+    command("wgan.py", "--workdir=run", eval_every=10, code=2, **fields)
+    assert words in only_line(capsys)
+    assert not pathlib.Path("run").exists()
+
+
+@pytest.mark.parametrize(("metrics", "best"), [("prdc", max), ("memorised", min), ("classes", None)])
+def test_best_is_the_largest_or_the_least_as_the_metric_has_it(command, records, capsys, metrics, best):
+    for steps in (20, 40):
+        command("wgan.py", "--workdir=run", steps=steps)
+        capsys.readouterr()
+        flags = ["--mode=evaluate", "--num=64", f"--metrics={metrics}", "--features=pixels"]
+        command("wgan.py", "--workdir=run", *flags, steps=steps)
+    name = {"prdc": "precision", "memorised": "memorised_share"}.get(metrics)
+    printed = capsys.readouterr().out
+    if best:
+        values = [record[name] for record in records("run/evaluation.jsonl")]
+        assert f"{name}, by this protocol: best {best(values):.4g} at step " in printed
+    assert ("best" in printed) == bool(best)
+
+
 def test_modes_covered_and_wasserstein_are_given_for_points(command, records):
     command("wgan_gp.py:ring", steps=20)
     command("wgan_gp.py:ring", "--mode=evaluate", steps=20)
@@ -224,7 +265,7 @@ def test_the_best_checkpoint_outlives_the_last_three_and_a_resumed_run(command, 
     scores = {20: 3.0, 40: 1.0, 60: 2.0, 80: 5.0, 100: 4.0}
 
     def made_up(config, generator, state, how, is_kept=False):
-        record = {"step": int(state.step), "frechet_distance": scores[int(state.step)]}
+        record = {"step": int(state.step), "frechet_distance": scores[int(state.step)], "protocol": {}}
         return evaluation.Evaluation(record, None, None, {})
 
     fields = {"checkpoint_every": 10, "eval_every": 20}

@@ -18,6 +18,7 @@ from tqdm import tqdm
 from gan_jax import cache
 from gan_jax.reports import atomic
 
+VERSION = 1  # of what is kept: to be raised by whatever changes a feature of a costly network
 PART = 256  # images of one file in the cache: what a kill may cost
 BATCH_ON_CPU = 16  # of a large network; a larger one no longer fits the processor's cache
 
@@ -65,9 +66,11 @@ def _kept(network, images, bar):
     path = part_path(network, images)
     try:
         arrays = atomic.read_arrays(path)
+        if len(arrays["features"]) != len(images):
+            raise ValueError(f"{path} has features of other images")
         bar.update(len(images))
         return arrays["features"], arrays.get("logits")
-    except (OSError, ValueError):  # not there, or damaged
+    except (OSError, ValueError, KeyError):  # not there, or damaged
         features, logits = _computed(network, images, bar)
     cache.keep(path, {"features": features} | ({} if logits is None else {"logits": logits}))
     return features, logits
@@ -75,7 +78,7 @@ def _kept(network, images, bar):
 
 def part_path(network: Network, images: NDArray[Any]) -> pathlib.Path:
     """Where the features of these images are kept."""
-    content = hashlib.sha256(f"{network.name} {images.dtype} {images.shape}".encode())
+    content = hashlib.sha256(f"v{VERSION} {network.name} {images.dtype} {images.shape}".encode())
     content.update(np.ascontiguousarray(images).data)
     digest = content.hexdigest()
     return cache.folder() / "features" / digest[:2] / f"{digest}.npz"

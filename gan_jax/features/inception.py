@@ -83,7 +83,7 @@ def _converted(path):
         if not any(digest.startswith(known) for known in PUBLISHED):
             raise UserError(f"{path} (sha256 {digest}...) is damaged, or none of the published weights: {_ADVICE}")
         kept = cache.folder() / "inception" / f"{digest}.npz"
-        if kept.is_file():
+        with contextlib.suppress(UserError):  # not there, or damaged
             return _read(kept)
         folded = fold(archive.read_tensors(file))
     cache.keep(kept, folded)

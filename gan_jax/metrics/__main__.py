@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import pathlib
 import sys
 
@@ -31,21 +32,30 @@ def main(argv: list[str] | None = None) -> int:
     """The command; 0: done, 2: something given is wrong, and one line on stderr says what, 130: stopped by Ctrl-C."""
     try:
         args = _parser().parse_args(argv)
-        fakes, reals = (_samples(given, args) for given in (args.a, args.b))
+        fakes, reals = _samples(args.a, args, args.seed + 1), _samples(args.b, args, args.seed)
         how = How(_metrics(args, fakes), args.features, args.resizer, args.weights)
-        numbers, protocol, _ = evaluation.measure(how, fakes, reals)
+        numbers, protocol, _ = evaluation.measure(how, _named(fakes, "a"), _named(reals, "b"))
+        record = numbers | {"protocol": protocol}
+        print(evaluation.table(record))
+        print(json.dumps(scalars.plain(record), allow_nan=False), flush=True)
     except (UserError, DivergedError) as error:
         # What data sets say of a configuration's fields is here said of flags.
         words = str(error).replace("data.image_size", "--image-size").replace("data.dir=", "")
         print(f"gan_jax: {words.replace('data.name=', '')}", file=sys.stderr)
         return 2
+    except BrokenPipeError:  # whoever read the output has left, and flushing the rest would fail again
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 1
     except KeyboardInterrupt:
         print("gan_jax: stopped", file=sys.stderr)
         return 130
-    record = numbers | {"protocol": {"a": args.a, "b": args.b} | protocol}
-    print(evaluation.table(record))
-    print(json.dumps(scalars.plain(record), allow_nan=False))
     return 0
+
+
+def _named(samples, side):
+    """What the samples are, under the name of their side."""
+    words = ", ".join(f"{name} {value}" if name != "of" else value for name, value in samples.protocol.items())
+    return samples._replace(protocol={side: words})
 
 
 def _metrics(args, fakes):
@@ -54,28 +64,41 @@ def _metrics(args, fakes):
     return "fid,kid,prdc" if len(fakes.shape) == 3 else "auto"
 
 
-def _samples(given, args) -> Samples:
+def _samples(given, args, seed) -> Samples:
     path = pathlib.Path(given).expanduser()
     if path.suffix == ".npz":
-        return _of_file(path, args)
+        return _of_file(path, args, seed)
     if (path / "config.json").is_file():
         return _of_run(path, args)
     if path.is_dir():
-        return evaluation.real_samples("folder", given, args.image_size, "train", args.num, args.seed)
+        return _of_set("folder", given, "train", args, seed)._replace(
+            protocol=_drawn(f"folder {given}", args.num, seed)
+        )
     if path.exists() or "/" in given:
-        raise UserError(f"{given}: there is no such folder; give a folder of images, an .npz file, a set or a workdir")
+        raise UserError(f"{given} is no folder: give a folder of images, an .npz file, a data set or a workdir")
     name, _, split = given.partition(":")
+    return _of_set(name, args.dir, split or "train", args, seed)
+
+
+def _of_set(name, folder, split, args, seed):
     num = args.num or (2500 if sources.is_points(name) else 0)
-    return evaluation.real_samples(name, args.dir, args.image_size, split or "train", num, args.seed)
+    samples = evaluation.real_samples(name, folder, args.image_size, split, num, seed)
+    is_drawn = args.num or sources.is_points(name)
+    return samples._replace(protocol=_drawn(f"{name}:{split}", is_drawn, seed))
+
+
+def _drawn(words, is_drawn, seed):
+    return {"of": words} | ({"drawn with seed": seed} if is_drawn else {})
 
 
 def _of_run(folder, args):
     config = trained.stored_config(folder)
     generator, state = trained.load(config, folder, args.checkpoint)
-    return evaluation.generated_samples(config, generator, state, args.num or config.eval_samples)
+    samples = evaluation.generated_samples(config, generator, state, args.num or config.eval_samples)
+    return samples._replace(protocol={"of": str(folder), "step": int(state.step)} | samples.protocol)
 
 
-def _of_file(path, args):
+def _of_file(path, args, seed):
     try:
         arrays = atomic.read_arrays(path)
     except (OSError, ValueError) as error:
@@ -86,8 +109,8 @@ def _of_file(path, args):
     array = arrays[names[0]]
     _check(path, array)
     if 0 < args.num < len(array):
-        array = array[np.sort(np.random.default_rng(args.seed).choice(len(array), args.num, replace=False))]
-    return evaluation.of_array(array, {})
+        array = array[np.sort(np.random.default_rng(seed).choice(len(array), args.num, replace=False))]
+    return evaluation.of_array(array, _drawn(str(path), args.num, seed))
 
 
 def _check(path, array):
@@ -116,11 +139,18 @@ def _parser():
     parser.add_argument("a", metavar="A", help="the samples")
     parser.add_argument("b", metavar="B", help="the reals")
     parser.add_argument("--metrics", default="", help="by commas; default: fid,kid,prdc for images")
-    parser.add_argument("--features", default="auto", choices=measures.FEATURES, help="what images are compared by")
+    parser.add_argument(
+        "--features",
+        default="auto",
+        choices=measures.FEATURES,
+        help="what images are compared by; auto: inception where fid, kid or is is asked for",
+    )
     parser.add_argument("--resizer", default="tf1", choices=resize.NAMES, help="to 299 x 299; clean: antialiased")
     parser.add_argument("--weights", default="", metavar="FILE", help="of inception; default: those used before")
     parser.add_argument("--num", type=_count, default=0, metavar="N", help="at most N of either, at random")
-    parser.add_argument("--seed", type=_count, default=0, metavar="N", help="of what is drawn at random; default: 0")
+    parser.add_argument(
+        "--seed", type=_count, default=0, metavar="N", help="of what is drawn of B, and N + 1 of A; default: 0"
+    )
     parser.add_argument("--image-size", type=_count, default=0, metavar="N", help="crop and resize to N x N first")
     parser.add_argument("--checkpoint", default="last", help="of a run: last, best or a step")
     parser.add_argument("--dir", default="", metavar="FOLDER", help="of tensorflow-datasets")

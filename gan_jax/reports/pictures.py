@@ -121,6 +121,7 @@ def evaluation(
     samples: NDArray[Any],
     nearest: NDArray[Any],
     values: dict[int, float],
+    best: int | None,
     name: str,
 ) -> None:
     """Write samples beside the reals that are nearest to them, and below a number over the checkpoints of a run.
@@ -129,7 +130,8 @@ def evaluation(
       path: a .png file.
       samples: uint8 images [s, h, w, c], or points [s, 2], for which there is the curve alone.
       nearest: of each sample, the nearest reals, the nearest first: uint8 [s, k, h, w, c], of the same images.
-      values: {step: number}, in the order of the steps; the least is marked as the best. None: no curve.
+      values: {step: number}, in the order of the steps; there may be none.
+      best: the step whose number is the best one.
       name: of the number.
 
     """
@@ -144,11 +146,11 @@ def evaluation(
         rows[0].imshow(tiles.repeat(3 // tiles.shape[-1], axis=-1), interpolation="nearest")
         rows[0].set(title="samples, and below each the reals nearest to it", xticks=[], yticks=[])
     _draw(rows[-1], name.replace("_", " "), {"": (list(values), list(values.values()))} if values else {}, "o")
-    for word, step in (("best", min(values, key=lambda step: values[step])), ("last", max(values))) if values else ():
-        rows[-1].plot(step, values[step], "o", label=f"{word}: {values[step]:.4g} at step {step:,}")
+    for word, step, size in (("best", best, 12), ("last", max(values), 7)) if best is not None else ():
+        rows[-1].plot(step, values[step], "o", markersize=size, label=f"{word}: {values[step]:.4g} at step {step:,}")
     rows[-1].set_xlabel("generator step")
     rows[-1].xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    if values:
+    if best is not None:
         rows[-1].legend(frameon=False)
     save(path, figure)
 

@@ -17,8 +17,11 @@ from gan_jax.errors import DivergedError, UserError, one_line
 KEPT = 3
 
 
-def open_checkpoints(workdir: pathlib.Path) -> ocp.CheckpointManager:
-    """The manager of DIR/checkpoints. A folder that a killed run left unfinished is not among its steps."""
+def open_checkpoints(workdir: pathlib.Path, is_read_only: bool = False) -> ocp.CheckpointManager:
+    """The manager of DIR/checkpoints. A folder that a killed run left unfinished is not among its steps.
+
+    It is removed, unless the manager is read-only: it may be what a run at work is about to finish.
+    """
     policies = [
         checkpoint_managers.LatestN(KEPT),
         checkpoint_managers.BestN(get_metric_fn=score, reverse=True, n=1, keep_checkpoints_without_metrics=False),
@@ -27,7 +30,8 @@ def open_checkpoints(workdir: pathlib.Path) -> ocp.CheckpointManager:
         preservation_policy=checkpoint_managers.AnyPreservationPolicy(policies),
         best_fn=score,  # without it, orbax doesn't store the metrics
         best_mode="min",
-        cleanup_tmp_directories=True,
+        cleanup_tmp_directories=not is_read_only,
+        read_only=is_read_only,
     )
     return ocp.CheckpointManager(workdir.absolute() / "checkpoints", options=options)
 

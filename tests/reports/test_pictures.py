@@ -136,7 +136,7 @@ def test_evaluation_shows_samples_above_their_nearest_reals_and_the_curve(tmp_pa
     """Samples are of one colour, each rank of reals of another: each is found, in this order from above."""
     ranks = [np.full((3, 8, 8, channels), level, np.uint8) for level in (250, 190, 100, 20)]
     path = tmp_path / "evaluation.png"
-    pictures.evaluation(path, ranks[0], np.stack(ranks[1:], axis=1), {10: 3.0, 20: 1.0, 30: 2.0}, "fid")
+    pictures.evaluation(path, ranks[0], np.stack(ranks[1:], axis=1), {10: 3.0, 20: 1.0, 30: 2.0}, 20, "fid")
     pixels = read(path)
     column = pixels[: pixels.shape[0] * 3 // 5, pixels.shape[1] // 2, 0]  # through the middle of the middle tiles
     places = [np.flatnonzero(np.abs(column - level) <= 2) for level in (250, 190, 100, 20)]
@@ -146,8 +146,8 @@ def test_evaluation_shows_samples_above_their_nearest_reals_and_the_curve(tmp_pa
 
 def test_evaluation_of_points_is_the_curve_alone(tmp_path):
     points = np.zeros((3, 2), np.float32)
-    pictures.evaluation(tmp_path / "a.png", points, np.zeros((3, 4, 2)), {10: 3.0, 20: 1.0}, "wasserstein_1")
-    pictures.evaluation(tmp_path / "b.png", points, np.zeros((3, 4, 2)), {}, "wasserstein_1")
+    pictures.evaluation(tmp_path / "a.png", points, np.zeros((3, 4, 2)), {10: 3.0, 20: 1.0}, 20, "wasserstein_1")
+    pictures.evaluation(tmp_path / "b.png", points, np.zeros((3, 4, 2)), {}, None, "wasserstein_1")
     with Image.open(tmp_path / "a.png") as a, Image.open(tmp_path / "b.png") as b:
         assert a.size == b.size
         assert a.size[0] > 2 * a.size[1]
