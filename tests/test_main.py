@@ -121,7 +121,7 @@ WRONG = [
     ("wgan.py", ["--config.eval_every=10", "--config.eval_metrics=prdc"], "which checkpoint is the best"),
     (
         "wgan.py",
-        ["--config.eval_every=10", "--config.eval_metrics=fid,ms_ssim", "--config.eval_features=pixels"],
+        ["--config.eval_every=10", "--config.eval_metrics=fid,prdc", "--config.eval_features=pixels"],
         "fid",
     ),
     ("wgan.py:ring", ["--config.eval_every=10", "--config.eval_metrics=fid"], "fid is for images"),

@@ -77,6 +77,7 @@ def test_features_of_real_images_are_those_of_the_archive_in_pytorch(network, ru
     np.testing.assert_allclose(features(network, cifar10[:20]), run_by_pytorch(cifar10[:20]), atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [(299, 299), (400, 64)])
 def test_of_other_sizes_too(network, run_by_pytorch, shape):
     images = np.random.default_rng(1).integers(0, 256, (2, *shape, 3), dtype=np.uint8)
@@ -88,6 +89,7 @@ def test_grey_equals_three_equal_channels(network):
     np.testing.assert_allclose(features(network, grey), features(network, np.repeat(grey, 3, axis=3)), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_neither_order_nor_batch_changes_a_feature(network, monkeypatch, tmp_path):
     monkeypatch.setenv("GAN_JAX_CACHE", str(tmp_path))
     found = features(network, IMAGES)
@@ -107,6 +109,7 @@ def test_no_product_may_be_rounded_to_tf32(network):
     assert "Precision.DEFAULT" not in text
 
 
+@pytest.mark.slow
 def test_resizers_differ_and_are_named(archive):
     weights = inception.load(str(archive))
     networks = [inception.network(weights, resizer) for resizer in NAMES]
@@ -157,6 +160,7 @@ def peer():
     return network
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_zip", [False, True])
 def test_a_state_dict_gives_the_features_and_logits_of_a_peers_network(peer, tmp_path, monkeypatch, is_zip):
     import torch

@@ -114,6 +114,7 @@ def test_a_run_killed_just_after_a_checkpoint_has_the_lines_up_to_it(command, mo
 @pytest.mark.slow
 def test_a_process_killed_without_warning_resumes_bit_for_bit(command, tmp_path):
     flags = ["--config.steps=3000", "--config.checkpoint_every=50", "--config.network.width=8"]
+    flags += ["--config.eval_metrics=frechet", "--config.eval_features=pixels"]  # no classifier to be trained first
     base = [sys.executable, "-m", "gan_jax.main", f"--config={EXPERIMENTS / 'wgan_gp.py'}", *flags]
     environment = os.environ | {"PYTHONPATH": str(EXPERIMENTS.parent)}
     subprocess.run([*base, "--workdir=whole"], check=True, env=environment, capture_output=True)
