@@ -240,13 +240,14 @@ def how(config: ml_collections.ConfigDict) -> How:
 
 
 def check(config: ml_collections.ConfigDict, shape: tuple[int, ...]) -> None:
-    """A UserError where evaluations of a run with samples of this shape would fail; what they need is made ready."""
+    """A UserError where evaluations of a run with samples of this shape would fail."""
     asked, data = how(config), config.data
     names, features = chosen(asked, shape, data.name)
-    network = feature_network(features, asked, shape, (data.name, data.dir, data.image_size))
+    real_samples(data.name, data.dir, data.image_size, asked.split, 2, config.seed)  # is there such a split?
+    trained_later = extraction.Network("classifier", lambda images: (None, None), has_logits=True)
+    network = trained_later if features == "classifier" else feature_network(features, asked, shape, ("", "", 0))
     reals = asked.reals or config.eval_samples
     _check_counts(names, network, min(config.eval_samples, reals), reals)
-    real_samples(data.name, data.dir, data.image_size, asked.split, 2, config.seed)  # is there such a split?
 
 
 def evaluate(config: ml_collections.ConfigDict, generator, state, how: How, is_kept: bool = False) -> Evaluation:
