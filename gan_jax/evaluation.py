@@ -168,9 +168,9 @@ def _check_counts(names, network, fakes, reals):
 
 
 def _classify(data, images):
-    network = classifier.network(small_classifier(*data))
-    logits: Any = extraction.extract(network, lambda i, j: images[i:j], len(images)).logits
-    return logits.argmax(axis=1), logits.shape[1], network.name
+    found = small_classifier(*data)
+    _, logits = classifier.features_and_logits(found, images)
+    return logits.argmax(axis=1), found.num_classes, found.protocol
 
 
 def _path(network, samples):
@@ -243,7 +243,8 @@ def check(config: ml_collections.ConfigDict, shape: tuple[int, ...]) -> None:
     """A UserError where evaluations of a run with samples of this shape would fail."""
     asked, data = how(config), config.data
     names, features = chosen(asked, shape, data.name)
-    real_samples(data.name, data.dir, data.image_size, asked.split, 2, config.seed)  # is there such a split?
+    if asked.split != "train":  # which is there, for it is trained on
+        real_samples(data.name, data.dir, data.image_size, asked.split, 2, config.seed)
     trained_later = extraction.Network("classifier", lambda images: (None, None), has_logits=True)
     network = trained_later if features == "classifier" else feature_network(features, asked, shape, ("", "", 0))
     reals = asked.reals or config.eval_samples

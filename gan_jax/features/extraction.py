@@ -58,8 +58,7 @@ def extract(network: Network, read: Callable[[int, int], NDArray[Any]], count: i
             parts.append(
                 _kept(network, images, bar) if network.is_costly and is_kept else _computed(network, images, bar)
             )
-    features, logits = zip(*parts, strict=True)
-    return Features(np.concatenate(features), None if logits[0] is None else np.concatenate(logits))
+    return _joined(parts)
 
 
 def _kept(network, images, bar):
@@ -92,5 +91,10 @@ def _computed(network, images, bar):
         full = np.pad(batch, ((0, size - len(batch)), *((0, 0),) * (batch.ndim - 1)))
         parts.append([None if array is None else np.asarray(array)[: len(batch)] for array in network.apply(full)])
         bar.update(len(batch))
+    return _joined(parts)
+
+
+def _joined(parts):
+    """(features, logits or None) of each part, as those of all."""
     features, logits = zip(*parts, strict=True)
-    return np.concatenate(features), None if logits[0] is None else np.concatenate(logits)
+    return Features(np.concatenate(features), None if logits[0] is None else np.concatenate(logits))

@@ -71,18 +71,17 @@ def _samples(given, args, seed) -> Samples:
     if (path / "config.json").is_file():
         return _of_run(path, args)
     if path.is_dir():
-        return _of_set("folder", given, "train", args, seed)._replace(
-            protocol=_drawn(f"folder {given}", args.num, seed)
-        )
+        samples = evaluation.real_samples("folder", given, args.image_size, "train", args.num, seed)
+        return samples._replace(protocol=_drawn(f"folder {given}", args.num, seed))
     if path.exists() or "/" in given:
         raise UserError(f"{given} is no folder: give a folder of images, an .npz file, a data set or a workdir")
     name, _, split = given.partition(":")
-    return _of_set(name, args.dir, split or "train", args, seed)
+    return _of_set(name, split or "train", args, seed)
 
 
-def _of_set(name, folder, split, args, seed):
+def _of_set(name, split, args, seed):
     num = args.num or (2500 if sources.is_points(name) else 0)
-    samples = evaluation.real_samples(name, folder, args.image_size, split, num, seed)
+    samples = evaluation.real_samples(name, args.dir, args.image_size, split, num, seed)
     is_drawn = args.num or sources.is_points(name)
     return samples._replace(protocol=_drawn(f"{name}:{split}", is_drawn, seed))
 
