@@ -268,22 +268,21 @@ def _build_gemm(jax):
 
 
 def _build_ours(jax, config, name):
-    from gan_jax.training import loop
+    from gan_jax.training import loop, population
 
     source, device = _source(config), jax.devices()[0]
     memory = _memory_of_process()
     if device.platform != "cpu":
         memory = lambda: device.memory_stats()["peak_bytes_in_use"] / 1e6  # noqa: E731
     _change(jax, name)
-    advance, carry = loop.make_advance(config, source), loop.fresh_carry(config, source)
-    if name.endswith(AT_ONCE):
-        carry = jax.tree.map(lambda *leaves: jax.numpy.stack(leaves), *_members(config, source))
-        advance = jax.vmap(advance, (0, None))
+    carries = loop.fresh_carries(_members(config) if name.endswith(AT_ONCE) else [config], source)
+    program = population.compile_program(config, source, carries[0])
+    advance = population.make_advance(program, "vmap" if name.endswith(AT_ONCE) else "one_after_another")
 
     def run(steps):
-        nonlocal carry
-        carry, done = advance(carry, steps)
-        done.block_until_ready()
+        nonlocal carries
+        carries, done = advance(carries, steps)
+        jax.block_until_ready(done)
 
     return run, memory
 
@@ -302,12 +301,11 @@ def _change(jax, name):
         jax.lax.scan = functools.partial(jax.lax.scan, unroll=True)
 
 
-def _members(config, source):
-    from gan_jax.training import loop
-
-    for seed in range(MEMBERS):
-        config.seed = seed
-        yield loop.fresh_carry(config, source)
+def _members(config):
+    configs = [config.copy_and_resolve_references() for _ in range(MEMBERS)]
+    for seed, member in enumerate(configs):
+        member.seed = seed
+    return configs
 
 
 def _build_pytorch(config, is_compiled):

@@ -18,13 +18,13 @@ import ml_collections
 from absl import flags
 from ml_collections import config_flags
 
-from gan_jax import evaluation, measures, trained, workdir
+from gan_jax import evaluation, measures, search, sweep, trained, workdir
 from gan_jax.config import FIELDS, flat, validate
 from gan_jax.data import sources
 from gan_jax.errors import DivergedError, UserError, one_line
 from gan_jax.features import resize
 from gan_jax.reports import scalars, tracking
-from gan_jax.training import loop
+from gan_jax.training import loop, population
 from gan_jax.training.state import build_networks
 
 # How ml_collections says that a field is unknown: the representation of its name, and perhaps of a second line.
@@ -62,6 +62,18 @@ def run(given: flags.FlagValues) -> int:
     """Does what the parsed flags say."""
     name = _name(given)
     folder = pathlib.Path(given.workdir or f"runs/{name}").expanduser()
+    if given.sweep and given.mode != "train":
+        raise UserError(f"--sweep with --mode={given.mode}: give --workdir={folder}/000 alone")
+    if given["way"].present and not given.sweep:
+        raise UserError(f"--way={given.way} without --sweep: a run by itself has no members; leave it out")
+    if given.sweep:
+        function, asked = sweep.read(given.sweep)
+        train_all = search.train if function == "get_study" else sweep.train
+        return train_all(given.config, asked, folder, name, given.way)
+    if sweep.stored(folder).members:
+        raise UserError(
+            f"{folder} holds a sweep: give --workdir={folder}/000 or another member, or --sweep to train it"
+        )
     stored = workdir.stored_fields(folder)
     if given.mode == "train":
         return train(given.config, name, folder, stored)
@@ -146,6 +158,10 @@ def define_flags(values: flags.FlagValues, argv: Sequence[str]) -> None:
     )
     flags.DEFINE_string("workdir", None, "folder of the run; by default runs/NAME, or runs/NAME_DATA", values)
     flags.DEFINE_enum("mode", "train", MODES, "what to do", values)
+    flags.DEFINE_string("sweep", None, "train: experiments/sweeps/NAME.py, or NAME.py:ARGUMENT; many runs", values)
+    flags.DEFINE_enum(
+        "way", "auto", ("auto", *population.WAYS), "train --sweep: how members train together; auto: measured", values
+    )
     flags.DEFINE_integer("num", None, "evaluate, sample: how many samples", 2, 10**6, flag_values=values)
     flags.DEFINE_integer("reals", 0, "evaluate: at most so many reals; 0: as many as samples", 0, flag_values=values)
     flags.DEFINE_string("split", "train", "evaluate: which split of the data the reals are from", values)
@@ -175,9 +191,10 @@ def usage() -> str:
 
 
 def _name(given):
-    """experiments/wgan_gp.py:ring -> wgan_gp_ring."""
-    path, _, data = config_flags.get_config_filename(given["config"]).partition(":")
-    return "_".join([pathlib.Path(path).stem, *([data] if data else [])])
+    """experiments/wgan_gp.py:ring -> wgan_gp_ring; with experiments/sweeps/lr_seed.py, wgan_gp_ring_lr_seed."""
+    files = [config_flags.get_config_filename(given["config"]), *([given.sweep] if given.sweep else [])]
+    parts = [part for file in files for path, _, argument in [file.partition(":")] for part in (path, argument) if part]
+    return "_".join(pathlib.Path(part).stem for part in parts)
 
 
 def _in_one_line(error):

@@ -30,6 +30,12 @@ def stored_fields(workdir: pathlib.Path) -> dict[str, Any] | None:
         raise UserError(f"{path} is not a configuration that this program wrote; give another --workdir") from None
 
 
+def latest_step(workdir: pathlib.Path) -> int:
+    """The step of the last checkpoint in the folder, by its name alone; 0 where there is none."""
+    names = (path.name for path in (workdir / "checkpoints").glob("[0-9]*"))
+    return max((int(name) for name in names if name.isdigit()), default=0)
+
+
 def check_same(workdir: pathlib.Path, stored: dict[str, Any], given: dict[str, Any], partial: bool = False) -> None:
     """Refuses a folder that was made with other fields, and lists them; `steps` may be raised, FREE fields may change.
 

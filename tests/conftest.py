@@ -6,9 +6,10 @@ import pathlib
 import time
 
 import jax
+import numpy as np
 import pytest
 
-from gan_jax import cache, evaluation, main
+from gan_jax import cache, evaluation, main, trained
 from gan_jax.features import classifier
 
 EXPERIMENTS = pathlib.Path(__file__).parents[1] / "experiments"
@@ -86,6 +87,22 @@ def command(tmp_path, monkeypatch, compiled_quickly, classified_quickly):
 def records():
     """The objects of a .jsonl file."""
     return lambda path: [json.loads(line) for line in pathlib.Path(path).read_text().splitlines()]
+
+
+@pytest.fixture
+def same_run():
+    """same_run("a", "b"): parameters, averages, optimiser states, statistics, keys and metrics.jsonl, bit for bit."""
+
+    def check(*folders):
+        a, b = map(pathlib.Path, folders)
+        states = [trained.load(trained.stored_config(folder), folder, "last")[1] for folder in (a, b)]
+        for left, right in zip(*map(jax.tree.leaves, states), strict=True):
+            if jax.dtypes.issubdtype(left.dtype, jax.dtypes.prng_key):
+                left, right = jax.random.key_data(left), jax.random.key_data(right)
+            np.testing.assert_array_equal(np.asarray(left), np.asarray(right))
+        assert (a / "metrics.jsonl").read_bytes() == (b / "metrics.jsonl").read_bytes()
+
+    return check
 
 
 @pytest.fixture

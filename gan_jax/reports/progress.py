@@ -24,12 +24,14 @@ class Progress:
 
     def __init__(self, total: int, initial: int = 0):
         self._total, self._initial, self._start = total, initial, time.monotonic()
+        self.done = initial
         self._waiting, self._last_print = "", self._start
         # In a log file every redraw of a bar would stay: there, lines are printed instead.
         self._bar = _bar(total, initial) if sys.stderr is not None and sys.stderr.isatty() else None
 
     def update(self, step: int, losses: dict[str, float]) -> None:
         """Show that `step` steps are done (counted from the run's beginning), with the losses at that step."""
+        self.done = step
         postfix = ", ".join(f"{name} {value:.4g}" for name, value in losses.items())
         if self._bar is not None:
             self._bar.set_postfix_str(postfix, refresh=False)

@@ -11,7 +11,9 @@ from gan_jax.reports import atomic
 MODES = ("disabled", "offline", "online")
 
 
-def start_wandb(mode: str, workdir: str | os.PathLike[str], name: str, config: dict[str, Any]) -> Any:
+def start_wandb(
+    mode: str, workdir: str | os.PathLike[str], name: str, config: dict[str, Any], group: str | None = None
+) -> Any:
     """Start the run's record in Weights & Biases, or go on with it. The caller uses `run.log` and `run.finish`.
 
     Its files go to `workdir/wandb/` and its id to `workdir/wandb_id`, so that a resumed run goes on under the same id.
@@ -22,6 +24,7 @@ def start_wandb(mode: str, workdir: str | os.PathLike[str], name: str, config: d
       workdir: the run's folder; it exists.
       name: what the run is called in the web interface.
       config: the run's settings, as plain nested dicts.
+      group: what the web interface shows the run under, with others of that group; None for a run by itself.
 
     Returns:
       A `wandb` run, or None where the mode is "disabled"; wandb is not even imported then.
@@ -41,6 +44,8 @@ def start_wandb(mode: str, workdir: str | os.PathLike[str], name: str, config: d
         run = wandb.init(
             project="gan_jax",
             name=name,
+            group=group,
+            reinit="create_new",  # the members of a population are open at the same time
             dir=workdir,
             id=run_id,
             resume="allow",

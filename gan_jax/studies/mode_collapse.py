@@ -37,7 +37,7 @@ from gan_jax.evaluation import EVALUATION_SEED
 from gan_jax.metrics.modes import mode_statistics
 from gan_jax.reports import pictures
 from gan_jax.studies import command
-from gan_jax.training import checkpoint, loop, sampling
+from gan_jax.training import checkpoint, loop, population, sampling
 from gan_jax.training.state import build_networks
 
 
@@ -147,13 +147,14 @@ def train(config, seeds) -> dict:
 
 
 def trained(config, seeds) -> list:
-    """The state after `steps` for each of the seeds.
-
-    One compiled program trains all. Calls of it don't wait for one another: as many run at a time as there are cores.
-    """
+    """The state after `steps` for each of the seeds: one compiled program trains all, side by side."""
     source = sources.load(config.data.name, "", 0, config.data.memory_mb)
-    advance = loop.make_advance(config, source)
-    return [advance(carry, config.steps)[0][0] for carry in loop.fresh_carries(config, source, seeds)]
+    configs = [config.copy_and_resolve_references() for _ in seeds]
+    for member, seed in zip(configs, seeds, strict=True):
+        member.seed = seed
+    carries = loop.fresh_carries(configs, source)
+    program = population.compile_program(config, source, carries[0])
+    return [state for state, _ in population.make_advance(program, "side_by_side")(carries, config.steps)[0]]
 
 
 def judged(config, state) -> dict | None:

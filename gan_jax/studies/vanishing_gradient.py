@@ -32,7 +32,8 @@ from gan_jax.objectives import losses, penalties
 from gan_jax.reports import pictures
 from gan_jax.studies import command
 from gan_jax.studies.fitting import fit_watched
-from gan_jax.training.loop import fresh_carry, make_advance
+from gan_jax.training.loop import fresh_carries
+from gan_jax.training.population import compile_program, make_advance
 from gan_jax.training.state import build_networks
 
 MINIBATCHES, MINIBATCH = 8, 64  # of latents, among which the spread of the gradients is taken
@@ -114,11 +115,12 @@ def _config(seed, width):
 
 def _trained(config, source, lengths):
     """The parameters of one generator after so many steps, stacked over lengths."""
-    advance, carry = make_advance(config, source), fresh_carry(config, source)
+    carries = fresh_carries([config], source)
+    advance = make_advance(compile_program(config, source, carries[0]), "one_after_another")
     snapshots = []
     for steps in np.diff(lengths, prepend=0):
-        carry, _ = advance(carry, int(steps))
-        snapshots.append(jax.tree.map(np.array, carry[0].generator.params))  # the carry itself is donated
+        carries, _ = advance(carries, int(steps))
+        snapshots.append(jax.tree.map(np.array, carries[0][0].generator.params))  # the carry itself is donated
     return jax.tree.map(lambda *leaves: jnp.stack(leaves), *snapshots)
 
 

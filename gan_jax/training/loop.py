@@ -4,13 +4,18 @@ The device is always a block of steps ahead. While it works on the next block, t
 lines of metrics.jsonl, pictures, the progress bar. A block ends where something is due, or after about half a second,
 so that a signal is answered soon. Where blocks end changes no result: the sums behind each line of metrics.jsonl
 travel with the state.
+
+What trains is a population: runs whose configurations have one structure, each in a folder of its own. A run by itself
+is a population of one.
 """
 
+import dataclasses
 import functools
-import itertools
+import json
 import math
 import pathlib
 import signal
+import statistics
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -21,17 +26,18 @@ import ml_collections
 import orbax.checkpoint as ocp
 from flax import linen as nn
 
-from gan_jax import compiler, evaluation
+from gan_jax import evaluation
 from gan_jax.data import batches, sources
 from gan_jax.errors import DivergedError
-from gan_jax.reports import pictures, scalars, tracking
+from gan_jax.reports import atomic, pictures, scalars, tracking
 from gan_jax.reports.progress import Progress
-from gan_jax.training import checkpoint, sampling
-from gan_jax.training.state import DATA, build_networks, create_states
+from gan_jax.training import checkpoint, population, sampling
+from gan_jax.training.state import build_networks, create_states
 from gan_jax.training.step import make_train_step
 
 BLOCK_SECONDS = 0.5
 RECORDS = METRICS, EVALUATIONS = "metrics.jsonl", "evaluation.jsonl"
+FROZEN = "frozen.json"  # in the folder of a run that ended before its last step: {"step", "state", "reason"}
 
 
 class Run(NamedTuple):
@@ -45,6 +51,18 @@ class Run(NamedTuple):
     stream: Any  # iterator over minibatches for a set that is streamed, else None
     generator: nn.Module
     wandb: Any  # the wandb run, or None
+    judge: Callable[[dict[str, Any]], str] | None = None  # of an evaluation's record: why to stop here, or ""
+
+
+@dataclasses.dataclass
+class Member:
+    """A run at work: its carry after `step` steps, what is yet to be written, and why it was frozen, if it was."""
+
+    run: Run
+    carry: Any
+    step: int
+    unwritten: list[tuple[int, Callable[[], None]]] = dataclasses.field(default_factory=list)
+    frozen: str = ""
 
 
 def train(config: ml_collections.ConfigDict, source: sources.Source, workdir: pathlib.Path, name: str) -> int:
@@ -54,24 +72,25 @@ def train(config: ml_collections.ConfigDict, source: sources.Source, workdir: pa
     saved first. Raises DivergedError where a loss or a parameter isn't finite.
     """
     with checkpoint.open_checkpoints(workdir) as manager:
-        if (manager.latest_step() or 0) >= config.steps:
+        step = manager.latest_step() or 0
+        if step >= config.steps:
             return _finished(config, workdir, name, manager)
-        stream = source.stream(config.seed, config.n_critic, config.batch_size) if source.stream else None
-        wandb = tracking.start_wandb(config.wandb.mode, workdir, name, config.to_dict())
-        generator, _ = build_networks(config, source.shape)
-        run = Run(config, source, workdir, name, manager, stream, generator, wandb)
-        try:
-            received = _run_steps(run, _begin(run))
-        except DivergedError as error:
-            raise DivergedError(f"{error}; {checkpoint.last_good(manager)}") from None
-    draw_curves(workdir, name)
-    if wandb:
-        wandb.finish()
+        run = open_run(config, source, workdir, name, manager)
+        with Progress(config.steps, step) as bar:
+            (member,), received = train_together([run], lambda program, carries: "one_after_another", bar)
+        if member.frozen:
+            raise DivergedError(f"{member.frozen}; {checkpoint.last_good(manager)}")
+    close_run(run)
     if received:
-        print(f"stopped by {signal.Signals(received).name}; all steps are saved, and the same command resumes")
-        return 128 + received
+        return stopped(received)
     print(f"finished: {workdir} is at step {config.steps}; look at {sample_path(workdir, config.steps)}")
     return 0
+
+
+def stopped(received: int) -> int:
+    """Says that a signal ended the training, and returns the exit code."""
+    print(f"stopped by {signal.Signals(received).name}; all steps are saved, and the same command resumes")
+    return 128 + received
 
 
 def _finished(config, workdir, name, manager):
@@ -84,64 +103,156 @@ def _finished(config, workdir, name, manager):
     return 0
 
 
-def _begin(run):
-    """(state, metric sums): of the last checkpoint, or fresh. What was written after that checkpoint is dropped."""
-    state, sums = fresh_carry(run.config, run.source)
+def open_run(config, source, workdir, name, manager, group: str | None = None) -> Run:
+    """The run of a folder whose checkpoints are open; `group`: what wandb puts it under."""
+    stream = source.stream(config.seed, config.n_critic, config.batch_size) if source.stream else None
+    wandb = tracking.start_wandb(config.wandb.mode, workdir, name, config.to_dict(), group)
+    generator, _ = build_networks(config, source.shape)
+    return Run(config, source, workdir, name, manager, stream, generator, wandb)
+
+
+def close_run(run: Run) -> None:
+    """Draws the run's curves, and ends its record in wandb."""
+    draw_curves(run.workdir, run.name)
+    if run.wandb:
+        run.wandb.finish()
+
+
+def train_together(runs: Sequence[Run], choose_way: Callable[..., str], bar: Progress) -> tuple[list[Member], int]:
+    """Trains runs of one structure, each from its last checkpoint; returns them, and the signal that ended it or 0.
+
+    choose_way: (program, carries) -> how they make their steps together. A run with a number that isn't finite is
+    frozen, as its folder then says, and the others go on. Those that are behind the others, after a kill, catch up.
+    """
+    config, source = runs[0].config, runs[0].source
+    program = population.compile_program(config, source, shapes_of_carry(config, source))
+    members: list[Member] = []
+    size, received = population.at_once(program, shapes_of_carry(config, source)), 0
+    while len(members) < len(runs) and not received:
+        some = _begin(runs[len(members) : len(members) + size])
+        members += some
+        received = _train(some, program, choose_way, bar)
+    return members, received
+
+
+def _train(members, program, choose_way, bar):
+    """Runs all members to their last step or to a signal, whose number is returned (0: none)."""
+    config = members[0].run.config
+    advance = population.make_advance(program, choose_way(program, [member.carry for member in members]))
+    with _Signals() as signals:
+        while not signals.received and (going := [member for member in _going(members) if member.step < config.steps]):
+            first, *later = sorted({member.step for member in going})
+            behind = [member for member in going if member.step == first]
+            _run_steps(behind, advance, later[0] if later else config.steps, bar, signals)
+    return signals.received
+
+
+def _begin(runs):
+    """Members at their last checkpoints, or fresh. What was written after that checkpoint is dropped."""
+    carries = fresh_carries([run.config for run in runs], runs[0].source)
+    return [_restored(run, carry) for run, carry in zip(runs, carries, strict=True)]
+
+
+def _restored(run, carry):
     step = run.manager.latest_step()
     if step is not None:
-        state = checkpoint.restore(run.manager, step, "state", state)
-        sums = checkpoint.restore(run.manager, step, "sums", sums)
+        items = zip(("state", "sums"), carry, strict=True)
+        carry = tuple(checkpoint.restore(run.manager, step, *item) for item in items)
         about = checkpoint.about(run.manager, step)
         if run.stream:
             run.stream.set_state(about["position"])
     for file in RECORDS:
         scalars.truncate_after(run.workdir / file, step or 0)
-    return state, sums
+    (run.workdir / FROZEN).unlink(missing_ok=True)
+    return Member(run, carry, step or 0)
 
 
-def _run_steps(run, carry) -> int:
-    """Runs to the last step or to a signal, saves, and returns the signal's number (0: none)."""
-    config, step = run.config, int(carry[0].step)
-    advance, block_size = make_advance(config, run.source, run.stream), _BlockSize()
-    unwritten: list[Callable[[], None]] = []
-    with _Signals() as signals, Progress(config.steps, step) as bar:
-        while step < config.steps and not signals.received:
-            steps = min(block_size.steps, _until_due(config, step))
-            carry, done = advance(carry, steps)
-            _call_all(unwritten)
-            step += steps
-            unwritten = [functools.partial(block_size.finished, done, steps)]
-            carry = _report(run, carry, step, bar, unwritten)
-        _save(run, carry, unwritten)
-    return signals.received
+def _going(members):
+    return [member for member in members if not member.frozen]
 
 
-def _report(run, carry, step, bar, unwritten):
-    """Does what is due at `step`, or puts it off until the device is busy again; returns the carry, sums taken out."""
-    config = run.config
-    if step % config.log_every:
-        unwritten.append(functools.partial(bar.update, step, {}))
-    else:
-        carry, means = _take_means(carry, config.log_every)
-        unwritten.append(functools.partial(_log, run, bar, step, means))
+def _run_steps(members, advance, until, bar, signals):
+    """Runs members that are at one step to `until` or to a signal, and saves them."""
+    config, step, block_size = members[0].run.config, members[0].step, _BlockSize()
+    finished: list[Callable[[], None]] = []
+    while step < until and not signals.received and (going := _going(members)):
+        steps = min(block_size.steps, _until_due(config, step), until - step)
+        carries, done = advance([member.carry for member in going], steps, [member.run.stream for member in going])
+        _call_all(finished)
+        for member in members:
+            _write(member)
+        step += steps
+        for member, carry in zip(going, carries, strict=True):
+            member.carry, member.step = carry, step
+        means = [_report(member, step) for member in _going(members)]
+        finished = [
+            functools.partial(block_size.finished, done, steps),
+            functools.partial(_show, bar, steps * len(going), means),
+        ]
+        if _is_saved(config, step):
+            _call_all(finished)
+            finished = []
+            for member in _going(members):
+                _save(member, _is_due(config, step, config.eval_every))
+    _call_all(finished)
+    for member in _going(members):
+        _save(member)
+
+
+def _report(member, step):
+    """Puts off what is due at `step` until the device is busy again; returns the means that are logged, if they are."""
+    config, means = member.run.config, None
+    if step % config.log_every == 0:
+        member.carry, means = _take_means(member.carry, config.log_every)
+        member.unwritten.append((step, functools.partial(_log, member.run, step, means)))
     if _is_due(config, step, config.sample_every) or step == config.steps:
-        unwritten.append(_sample(run, carry[0], step))
-    is_evaluated = _is_due(config, step, config.eval_every)
-    if is_evaluated or _is_due(config, step, config.checkpoint_every):
-        _save(run, carry, unwritten, is_evaluated)
-    return carry
+        member.unwritten.append((step, _sample(member.run, member.carry[0], step)))
+    return means
 
 
-def _save(run, carry, unwritten, is_evaluated=False):
+def _save(member, is_evaluated=False):
     """First the lines up to this step, then its checkpoint: a run killed in between writes them again."""
-    _call_all(unwritten)
-    unwritten.clear()
-    checkpoint.check_finite(carry)
-    checkpoint.save(run.manager, carry, _about(run), evaluate(run, carry[0]) if is_evaluated else None)
+    member.unwritten.append((member.step, functools.partial(_checkpoint, member, is_evaluated)))
+    _write(member)
+
+
+def _checkpoint(member, is_evaluated):
+    run = member.run
+    checkpoint.check_finite(member.carry)
+    record = evaluate(run, member.carry[0]) if is_evaluated else None
+    checkpoint.save(run.manager, member.carry, _about(run), record)
+    if record and run.judge and (reason := run.judge(record)):
+        freeze(member, member.step, "pruned", reason)
+
+
+def _write(member):
+    """Writes what was put off, until a number isn't finite: then the member is frozen, and its folder says so."""
+    while member.unwritten and not member.frozen:
+        step, function = member.unwritten.pop(0)
+        try:
+            function()
+        except DivergedError as error:
+            freeze(member, step, "diverged", str(error))
+
+
+def freeze(member: Member, step: int, state: str, reason: str) -> None:
+    """Ends a member before its last step; its folder then says why."""
+    member.frozen = reason
+    record = {"step": step, "state": state, "reason": reason}
+    atomic.write(member.run.workdir / FROZEN, json.dumps(record).encode() + b"\n")
+
+
+def frozen(workdir: pathlib.Path) -> dict[str, Any]:
+    """What the folder of a run that was frozen says of it: {"step", "state", "reason"}."""
+    return json.loads((workdir / FROZEN).read_text())
 
 
 def _is_due(config, step, every):
     return every > 0 and (step % every == 0 or step == config.steps)
+
+
+def _is_saved(config, step):
+    return _is_due(config, step, config.eval_every) or _is_due(config, step, config.checkpoint_every)
 
 
 def _until_due(config, step):
@@ -155,57 +266,19 @@ def _call_all(functions):
         function()
 
 
-def make_advance(config: ml_collections.ConfigDict, source: sources.Source, stream: Any = None) -> Callable[..., Any]:
-    """(carry, steps) -> (carry, a scalar that is there when the steps are done), without waiting for it.
+def fresh_carries(configs: Sequence[ml_collections.ConfigDict], source: sources.Source) -> list:
+    """For each configuration: (state before the first step, sums of the step's metrics, one float32 zero for each).
 
-    The carry is that of `fresh_carry`, and is donated. A source that does not draw its batches needs its `stream`.
-    Compiled on its own: it may be mapped with `vmap`, but not called within another `jit`.
+    They have one structure, and are made in one compilation.
     """
-    train_step = make_train_step(config, source.shape)
-    draw: Any = source.draw
-
-    def step_and_sum(carry, batch):
-        state, metrics = train_step(carry[0], batch)
-        return state, jax.tree.map(jnp.add, carry[1], metrics)
-
-    compiled = functools.partial(jax.jit, donate_argnums=0, compiler_options=compiler.options(config))
-
-    @compiled
-    def block(carry, arrays, steps):
-        def body(_, carry):
-            key = jax.random.fold_in(carry[0].key, DATA)
-            batch = draw(arrays, key, carry[0].step, config.n_critic, config.batch_size)
-            return step_and_sum(carry, batch)
-
-        carry = jax.lax.fori_loop(0, steps, body, carry)
-        return carry, carry[0].step + 0
-
-    @compiled
-    def streamed_step(carry, batch):
-        carry = step_and_sum(carry, batch._replace(image=batches.to_unit(batch.image)))
-        return carry, carry[0].step + 0
-
-    def streamed_block(carry, steps):
-        for batch in itertools.islice(stream, steps):
-            carry, done = streamed_step(carry, jax.device_put(batch))
-        return carry, done
-
-    if stream:
-        return streamed_block
-    arrays = jax.device_put(source.arrays)
-    return lambda carry, steps: block(carry, arrays, steps)
-
-
-def fresh_carry(config: ml_collections.ConfigDict, source: sources.Source) -> tuple[Any, dict[str, jax.Array]]:
-    """(state before the first step, sums of the step's metrics: one float32 zero for each)."""
-    return fresh_carries(config, source, [config.seed])[0]
-
-
-def fresh_carries(config: ml_collections.ConfigDict, source: sources.Source, seeds: Sequence[int]) -> list:
-    """`fresh_carry` for each of the seeds in place of the configuration's, in one compilation."""
-    states = create_states(config, source.shape, seeds)
-    metrics = _metrics_of_a_step(config, source.shape, states[0])
+    states = create_states(configs, source.shape)
+    metrics = _metrics_of_a_step(configs[0], source.shape, states[0])
     return [(state, jax.tree.map(lambda metric: jnp.zeros(metric.shape, metric.dtype), metrics)) for state in states]
+
+
+def shapes_of_carry(config: ml_collections.ConfigDict, source: sources.Source) -> Any:
+    """Shapes and types of such a pair; nothing is computed."""
+    return jax.eval_shape(lambda: fresh_carries([config], source)[0])
 
 
 def _metrics_of_a_step(config, shape, state):
@@ -225,15 +298,22 @@ def _take_means(carry, steps):
     return (state, jax.tree.map(jnp.zeros_like, sums)), jax.tree.map(lambda total: total / steps, sums)
 
 
-def _log(run, bar, step, means):
+def _log(run, step, means):
     record = {name: float(value) for name, value in means.items()}
     scalars.append(run.workdir / METRICS, {"step": step} | record)
-    bar.update(step, record)
     if run.wandb:
         run.wandb.log(record, step=step)
     for name, value in record.items():
         if not math.isfinite(value):
             raise DivergedError(f"{name} is {value} at step {step}")
+
+
+def _show(bar, steps, means):
+    """So many steps more; of several members, the medians of those that are finite."""
+    means = [mean for mean in means if mean]
+    finite = {name: [float(m[name]) for m in means if math.isfinite(m[name])] for name in (means[0] if means else {})}
+    shown = {name: statistics.median(values) for name, values in finite.items() if values}
+    bar.update(bar.done + steps, ({"members": len(means)} if len(means) > 1 else {}) | shown)
 
 
 def _sample(run, state, step):
@@ -281,7 +361,7 @@ class _BlockSize:
 
     def finished(self, done, steps):
         """Waits for a block of `steps`, and takes the time since the one before."""
-        done.block_until_ready()
+        jax.block_until_ready(done)
         now = time.monotonic()
         rate, self._last = steps / max(now - self._last, 1e-6), now
         self.steps = max(1, min(2 * self.steps, int(rate * BLOCK_SECONDS)))

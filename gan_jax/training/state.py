@@ -21,6 +21,22 @@ from gan_jax.training import optimizers
 # All randomness is a function of (root key, step). What is no step's folds in a number that no step reaches.
 DATA, SAMPLES, CALIBRATION = 2**32 - 1, 2**32 - 2, 2**32 - 3
 
+# The numbers of a state's `hparams`, and the fields that give them.
+HPARAMS = {
+    "generator_lr": "optimizer.generator_lr",
+    "critic_lr": "optimizer.critic_lr",
+    "b1": "optimizer.b1",
+    "b2": "optimizer.b2",
+    "penalty_weight": "penalty.weight",
+    "weight_clip": "weight_clip",
+    "ema_decay": "ema_decay",
+    "decay_steps": "optimizer.decay_steps",
+    "final_lr": "optimizer.final_lr",
+    "noise_sigma": "noise.sigma",
+    "noise_steps": "noise.steps",
+    **LOSS_NUMBERS,
+}
+
 
 @flax.struct.dataclass
 class NetState:
@@ -74,25 +90,18 @@ def build_optimizers(config: ml_collections.ConfigDict, hparams: dict[str, Any])
 
 
 def hyperparameters(config: ml_collections.ConfigDict) -> dict[str, float]:
-    """The numbers that may change from run to run without a new compilation.
+    """The numbers that may change from run to run without a new compilation."""
+    values = flat(config)
+    return {name: values[field] for name, field in HPARAMS.items()}
+
+
+def structure(config: ml_collections.ConfigDict) -> tuple[tuple[str, Any], ...]:
+    """What the compiled program of a configuration depends on: all fields but the seed and those of `hparams`.
 
     A program whose configuration has no noise, or no weight clipping, has no part that these numbers could change.
     """
-    values = flat(config)
-    return {
-        "generator_lr": config.optimizer.generator_lr,
-        "critic_lr": config.optimizer.critic_lr,
-        "b1": config.optimizer.b1,
-        "b2": config.optimizer.b2,
-        "penalty_weight": config.penalty.weight,
-        "weight_clip": config.weight_clip,
-        "ema_decay": config.ema_decay,
-        "decay_steps": config.optimizer.decay_steps,
-        "final_lr": config.optimizer.final_lr,
-        "noise_sigma": config.noise.sigma,
-        "noise_steps": config.noise.steps,
-        **{argument: values[field] for argument, field in LOSS_NUMBERS.items()},
-    }
+    fixed = {name: value for name, value in flat(config).items() if name not in ("seed", *HPARAMS.values())}
+    return *fixed.items(), ("noise", config.noise.sigma > 0), ("clipping", config.weight_clip > 0)
 
 
 def at_step(hparams: dict[str, jax.Array], step: jax.Array) -> dict[str, jax.Array]:
@@ -111,14 +120,14 @@ def _slope(step, steps, end):
 
 
 def create_state(config: ml_collections.ConfigDict, shape: tuple[int, ...]) -> GANState:
-    """The state before the first step, made under jit from `config.seed` alone."""
-    return create_states(config, shape, [config.seed])[0]
+    """The state before the first step, made under jit from `config.seed` and the numbers of `hparams`."""
+    return create_states([config], shape)[0]
 
 
-def create_states(config: ml_collections.ConfigDict, shape: tuple[int, ...], seeds: Sequence[int]) -> list[GANState]:
-    """`create_state` for each of the seeds in place of the configuration's, in one compilation."""
-    create = jax.jit(partial(_initial_state, config, shape))
-    return [create(jax.random.key(seed), jax.tree.map(jnp.float32, hyperparameters(config))) for seed in seeds]
+def create_states(configs: Sequence[ml_collections.ConfigDict], shape: tuple[int, ...]) -> list[GANState]:
+    """`create_state` for each of the configurations, which have one structure, in one compilation."""
+    create = jax.jit(partial(_initial_state, configs[0], shape))
+    return [create(jax.random.key(c.seed), jax.tree.map(jnp.float32, hyperparameters(c))) for c in configs]
 
 
 def _initial_state(config, shape, key, hparams):

@@ -9,7 +9,7 @@ from gan_jax.config import f_gans, loss_names, penalty_names, validate
 from gan_jax.data import mixtures, sources
 from gan_jax.errors import UserError
 from gan_jax.studies import command, mode_collapse
-from gan_jax.training import loop, sampling
+from gan_jax.training import loop, population, sampling
 from gan_jax.training.state import build_loss, hyperparameters
 
 TINY = {"steps": 20, "network.width": 8, "network.depth": 2, "batch_size": 16}
@@ -75,7 +75,9 @@ def test_a_seed_among_others_is_the_lone_run():
     config, source = mode_collapse.configured("ring", "minimax", **TINY), sources.load("ring", "", 0, 0.0)
     member = mode_collapse.trained(config, (3, 4))[1]
     config.seed = 4
-    (alone, _), _ = loop.make_advance(config, source)(loop.fresh_carry(config, source), 20)
+    carries = loop.fresh_carries([config], source)
+    program = population.compile_program(config, source, carries[0])
+    ((alone, _),), _ = population.make_advance(program, "one_after_another")(carries, 20)
     assert int(member.step) == 20
     np.testing.assert_array_equal(*map(jax.random.key_data, (member.key, alone.key)))
     for one, other in zip(jax.tree.leaves(member.ema), jax.tree.leaves(alone.ema), strict=True):

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 
 from gan_jax import trained
-from gan_jax.config import default_config
 from gan_jax.reports import scalars
 from gan_jax.training import checkpoint
 
@@ -45,37 +44,19 @@ def at_step(monkeypatch):
     return install
 
 
-def assert_same_run(a, b):
-    """Parameters, averages, optimiser states, statistics, keys, and metrics.jsonl, bit for bit."""
-    states = [trained.load(stored_config(folder), pathlib.Path(folder), "last")[1] for folder in (a, b)]
-    for left, right in zip(*map(jax.tree.leaves, states), strict=True):
-        if jax.dtypes.issubdtype(left.dtype, jax.dtypes.prng_key):
-            left, right = jax.random.key_data(left), jax.random.key_data(right)
-        np.testing.assert_array_equal(np.asarray(left), np.asarray(right))
-    assert pathlib.Path(a, "metrics.jsonl").read_bytes() == pathlib.Path(b, "metrics.jsonl").read_bytes()
-
-
-def stored_config(folder):
-    import json
-
-    config = default_config()
-    config.update_from_flattened_dict(json.loads(pathlib.Path(folder, "config.json").read_text()))
-    return config
-
-
 @pytest.mark.parametrize(("way", "number"), [*((way, signal.SIGTERM) for way in WAYS), ("ring", signal.SIGINT)])
-def test_a_stopped_run_resumes_bit_for_bit(command, at_step, capsys, way, number):
+def test_a_stopped_run_resumes_bit_for_bit(command, same_run, at_step, capsys, way, number):
     experiment, fields = WAYS[way]
     command(experiment, "--workdir=whole", **fields)
     at_step(30, lambda: signal.raise_signal(number))
     command(experiment, "--workdir=stopped", **fields, code=128 + number)
     assert "resumes" in capsys.readouterr().out
     command(experiment, "--workdir=stopped", **fields)
-    assert_same_run("whole", "stopped")
+    same_run("whole", "stopped")
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_a_run_killed_at_any_moment_resumes_bit_for_bit(command, at_step, way):
+def test_a_run_killed_at_any_moment_resumes_bit_for_bit(command, same_run, at_step, way):
     class Killed(BaseException):
         pass
 
@@ -88,10 +69,10 @@ def test_a_run_killed_at_any_moment_resumes_bit_for_bit(command, at_step, way):
     with pytest.raises(Killed):
         command(experiment, "--workdir=killed", **fields)
     command(experiment, "--workdir=killed", **fields)
-    assert_same_run("whole", "killed")
+    same_run("whole", "killed")
 
 
-def test_a_run_killed_just_after_a_checkpoint_has_the_lines_up_to_it(command, monkeypatch):
+def test_a_run_killed_just_after_a_checkpoint_has_the_lines_up_to_it(command, same_run, monkeypatch):
     class Killed(BaseException):
         pass
 
@@ -108,11 +89,11 @@ def test_a_run_killed_just_after_a_checkpoint_has_the_lines_up_to_it(command, mo
         with pytest.raises(Killed):
             command("wgan_gp.py:ring", "--workdir=killed")
     command("wgan_gp.py:ring", "--workdir=killed")
-    assert_same_run("whole", "killed")
+    same_run("whole", "killed")
 
 
 @pytest.mark.slow
-def test_a_process_killed_without_warning_resumes_bit_for_bit(command, tmp_path):
+def test_a_process_killed_without_warning_resumes_bit_for_bit(command, same_run):
     flags = ["--config.steps=3000", "--config.checkpoint_every=50", "--config.network.width=8"]
     flags += ["--config.eval_metrics=frechet", "--config.eval_features=pixels"]  # no classifier to be trained first
     base = [sys.executable, "-m", "gan_jax.main", f"--config={EXPERIMENTS / 'wgan_gp.py'}", *flags]
@@ -127,7 +108,7 @@ def test_a_process_killed_without_warning_resumes_bit_for_bit(command, tmp_path)
         process.kill()
         process.wait()
     subprocess.run([*base, "--workdir=killed"], check=True, env=environment, capture_output=True)
-    assert_same_run("whole", "killed")
+    same_run("whole", "killed")
 
 
 def checkpoints(folder):
@@ -149,14 +130,14 @@ def test_a_diverged_run_names_its_last_good_checkpoint(command, capsys, experime
     assert line.endswith(f"checkpoints/{kept[-1]}" if kept else "no checkpoint was saved")
     assert kept[:1] == (["1"] if critic_lr == 1 else [])
     for step in kept:
-        _, state = trained.load(stored_config("run"), pathlib.Path("run"), step)
+        _, state = trained.load(trained.stored_config(pathlib.Path("run")), pathlib.Path("run"), step)
         assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves((state.generator.params, state.critic.params)))
 
 
-def test_results_do_not_depend_on_where_blocks_end(command, monkeypatch):
+def test_results_do_not_depend_on_where_blocks_end(command, same_run, monkeypatch):
     from gan_jax.training import loop
 
     command("wgan_gp.py", "--workdir=long")
     monkeypatch.setattr(loop, "BLOCK_SECONDS", 0.0)
     command("wgan_gp.py", "--workdir=short")
-    assert_same_run("long", "short")
+    same_run("long", "short")

@@ -1,0 +1,128 @@
+"""Adaptive search: Optuna proposes the members of a sweep, learns from those that have finished, and prunes others.
+
+    import optuna
+    from gan_jax.axes import log_uniform
+    from gan_jax.search import Study
+
+    def get_study():
+        study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=0), pruner=optuna.pruners.MedianPruner())
+        return Study(study, {"optimizer.critic_lr": log_uniform(1e-5, 1e-2)}, num=32)
+
+The members of a round train together, as those of a sweep do. What a study minimises is the number by which checkpoints
+are compared (`checkpoint.score`), of a member's last evaluation; it may prune a member after each of its evaluations.
+Started again, the same study proposes the same settings anew, those that were trained are read from their folders, and
+the search goes on from there: give the sampler a seed.
+"""
+
+import functools
+import pathlib
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import ml_collections
+
+from gan_jax import sweep, workdir
+from gan_jax.axes import Range
+from gan_jax.errors import UserError
+from gan_jax.reports import scalars
+from gan_jax.training import checkpoint, loop
+
+
+class Study(NamedTuple):
+    """study: an optuna.Study that minimises. ranges: of the fields that it chooses. num: members in all.
+
+    at_once: members of a round; the study learns from a round before the next.
+    """
+
+    study: Any
+    ranges: dict[str, Range]
+    num: int
+    at_once: int = 8
+
+
+def train(config: ml_collections.ConfigDict, asked: Study, folder: pathlib.Path, name: str, way: str) -> int:
+    """Trains `num` members in rounds, and returns the exit code of a sweep."""
+    _check(config, asked)
+    found = sweep.stored(folder)
+    sweep.check(sweep.member_configs(config, found.members or [{}]), folder, way)
+    with workdir.claimed(folder):
+        for start in range(0, asked.num, asked.at_once):
+            trials = [asked.study.ask(_distributions(asked)) for _ in range(min(asked.at_once, asked.num - start))]
+            found = _with_proposed(found, start, [trial.params for trial in trials], folder)
+            configs = dict(list(sweep.member_configs(config, found.members).items())[start : start + len(trials)])
+            if received := _train_round(configs, found, trials, asked.study, folder, name, way):
+                return loop.stopped(received)
+    return _summary(config, found, asked.study, folder)
+
+
+def _check(config, asked):
+    if not isinstance(asked, Study):
+        raise UserError("--sweep: get_study() returns no gan_jax.search.Study; make one of an optuna.Study")
+    if asked.study.direction.name != "MINIMIZE":
+        raise UserError(f"--sweep: the study's direction is {asked.study.direction.name}: give minimize")
+    if asked.num < 1 or asked.at_once < 1:
+        raise UserError(f"--sweep: num={asked.num}, at_once={asked.at_once}: give at least 1 of each")
+    if not config.eval_every:
+        raise UserError("--sweep: a study learns from evaluations, and config.eval_every is 0: give the steps between")
+
+
+def _distributions(asked):
+    """Those of Optuna that our ranges are."""
+    import optuna
+
+    make: dict[str, Callable[..., Any]] = {
+        "uniform": optuna.distributions.FloatDistribution,
+        "log_uniform": functools.partial(optuna.distributions.FloatDistribution, log=True),
+        "choice": lambda *values: optuna.distributions.CategoricalDistribution(values),
+    }
+    return {name: make[given.kind](*given.limits) for name, given in asked.ranges.items()}
+
+
+def _with_proposed(found, start, members, folder):
+    """The sweep with the members of a round; a UserError where the folder holds others in their place."""
+    held = found.members[start : start + len(members)]
+    if held != members[: len(held)]:
+        raise UserError(
+            f"{folder} holds a search that has proposed other settings, {sweep.words(held[0])}: give the study's "
+            "sampler a seed, the ranges as they were, or another --workdir"
+        )
+    return found._replace(members=found.members + members[len(held) :])
+
+
+def _train_round(configs, found, trials, study, folder, name, way):
+    """Trains the members of these trials, tells the study of them, and returns the signal that ended it, or 0."""
+    for trial, place in zip(trials, configs, strict=True):
+        for record in scalars.read(folder / place / loop.EVALUATIONS):
+            if record["step"] <= workdir.latest_step(folder / place):
+                trial.report(checkpoint.score(record), record["step"])
+    judges = {place: functools.partial(_judge, trial) for trial, place in zip(trials, configs, strict=True)}
+    if received := sweep.train_members(configs, found, folder, name, way, judges):
+        return received
+    for trial, place in zip(trials, configs, strict=True):
+        _tell(study, trial, folder / place)
+    return 0
+
+
+def _judge(trial, record):
+    trial.report(checkpoint.score(record), record["step"])
+    return f"the study pruned it at step {record['step']}" if trial.should_prune() else ""
+
+
+def _tell(study, trial, place):
+    from optuna.trial import TrialState
+
+    states = {"pruned": TrialState.PRUNED, "diverged": TrialState.FAIL}
+    if (place / loop.FROZEN).exists():
+        study.tell(trial, state=states[loop.frozen(place)["state"]])
+    else:
+        last = max(scalars.read(place / loop.EVALUATIONS), key=lambda record: record["step"])
+        study.tell(trial, checkpoint.score(last))
+
+
+def _summary(config, found, study, folder):
+    configs = sweep.member_configs(config, found.members)
+    code = sweep.summary(configs, folder)
+    if any(trial.state.name == "COMPLETE" for trial in study.trials):
+        best = study.best_trial
+        print(f"best of {len(configs)}: {best.value:.4g} with {sweep.words(best.params)} ({folder}/{best.number:03})")
+    return code

@@ -1,0 +1,259 @@
+"""Sweeps: many runs that differ in seeds, in numbers or in anything else, by one command.
+
+Members that differ in seeds and in the numbers of `hparams` alone share one compiled program and train together; other
+fields (loss, network, n_critic, batch size) form groups, which train one after another. A member's folder, DIR/000,
+DIR/001, ..., is that of the run which the same configuration makes by itself. DIR/sweep.json lists the members.
+"""
+
+import contextlib
+import difflib
+import functools
+import json
+import pathlib
+import runpy
+from typing import Any, NamedTuple
+
+import ml_collections
+
+from gan_jax import evaluation, workdir
+from gan_jax.axes import Members
+from gan_jax.config import FIELDS, flat, validate
+from gan_jax.data import sources
+from gan_jax.errors import UserError, one_line
+from gan_jax.reports import atomic, scalars, tracking
+from gan_jax.reports.progress import Progress
+from gan_jax.training import checkpoint, loop, population
+from gan_jax.training.state import build_networks, structure
+
+MOST = 10_000  # members of a sweep
+OPEN = 256  # members of a group that are open at the same time
+Configs = dict[str, ml_collections.ConfigDict]  # by the names of the members' folders
+
+
+class Sweep(NamedTuple):
+    """members: the fields of each, in the order of its folders. ways: how the group of a first member was trained."""
+
+    members: Members
+    ways: dict[str, str]
+
+
+def train(config: ml_collections.ConfigDict, members: Members, folder: pathlib.Path, name: str, way: str) -> int:
+    """Trains all members, each from where it is, and returns the exit code.
+
+    That is 0, 1 where every member has diverged, or 128 + its number where a signal ended it. Nothing is written before
+    all that was given is checked. way: one of `population.WAYS`, or auto.
+    """
+    sweep = extended(stored(folder), members, folder)
+    configs = member_configs(config, sweep.members)
+    check(configs, folder, way)
+    with workdir.claimed(folder):
+        received = train_members(configs, sweep, folder, name, way)
+    return loop.stopped(received) if received else summary(configs, folder)
+
+
+# ------------------------------------------------------------------------------------------ what is asked for
+
+
+def read(file: str) -> tuple[str, Any]:
+    """(its name, what it returns) of the function get_sweep() or get_study() in FILE.py.
+
+    It is called with ARGUMENT where the file is given as FILE.py:ARGUMENT.
+    """
+    path, _, argument = file.partition(":")
+    if not pathlib.Path(path).is_file():
+        raise UserError(f"--sweep={file}: there is no such file")
+    try:
+        functions = runpy.run_path(path)
+        for name in ("get_sweep", "get_study"):
+            if name in functions:
+                return name, functions[name](*([argument] if argument else []))
+    except UserError as error:
+        raise UserError(f"--sweep={file}: {error}") from None
+    except Exception as error:  # whatever may go wrong in a user's file
+        raise UserError(f"--sweep={file} can't be read: {type(error).__name__}: {one_line(error)}") from None
+    raise UserError(f"--sweep={file} has neither get_sweep() nor get_study()")
+
+
+def stored(folder: pathlib.Path) -> Sweep:
+    """The sweep that the folder holds; one without members for a new folder."""
+    path = folder / "sweep.json"
+    try:
+        return Sweep(**json.loads(path.read_text()))
+    except (FileNotFoundError, NotADirectoryError):
+        return Sweep([], {})
+    except (OSError, ValueError, TypeError):
+        raise UserError(f"{path} is not a sweep that this program wrote; give another --workdir") from None
+
+
+def store(folder: pathlib.Path, sweep: Sweep) -> None:
+    """Writes sweep.json, where it is not yet so."""
+    if sweep != stored(folder):
+        atomic.write(folder / "sweep.json", json.dumps(sweep._asdict(), indent=1).encode() + b"\n")
+
+
+def extended(sweep: Sweep, members: Members, folder: pathlib.Path) -> Sweep:
+    """The stored sweep with the members that it lacks behind its own: so every one keeps its folder.
+
+    Raises UserError where these are no members, or the stored ones are not among them.
+    """
+    _check_members(members)
+    if missing := next((fields for fields in sweep.members if fields not in members), None):
+        raise UserError(
+            f"{folder} holds a sweep with a member {words(missing)}, and this one has none; give another --workdir"
+        )
+    return sweep._replace(members=sweep.members + [fields for fields in members if fields not in sweep.members])
+
+
+def _check_members(members):
+    if not isinstance(members, list) or not all(isinstance(fields, dict) for fields in members):
+        raise UserError("--sweep: get_sweep() returns no list of members: make it with grid, zipped, draws or product")
+    if not 1 <= len(members) <= MOST:
+        raise UserError(f"--sweep: {len(members):,} members: give 1 to {MOST:,}")
+    seen = set()
+    for fields in members:
+        if (key := repr(sorted(fields.items()))) in seen:
+            raise UserError(f"--sweep: two members are alike ({words(fields)}): give each once")
+        seen.add(key)
+
+
+def words(fields: dict[str, Any]) -> str:
+    """The fields of a member, to be read."""
+    return ", ".join(f"{name}={value!r}" for name, value in fields.items()) or "that changes no field"
+
+
+def member_configs(config: ml_collections.ConfigDict, members: Members) -> Configs:
+    """The configuration of each member, by the name of its folder; a UserError where a field does not fit."""
+    return {f"{index:03}": member_config(config, fields) for index, fields in enumerate(members)}
+
+
+def member_config(config: ml_collections.ConfigDict, fields: dict[str, Any]) -> ml_collections.ConfigDict:
+    """The configuration with these fields changed; a UserError where one does not fit."""
+    changed = config.copy_and_resolve_references()
+    for name, value in fields.items():
+        if name not in FIELDS:
+            close = difflib.get_close_matches(name, FIELDS, 1)
+            hint = f"did you mean {close[0]}? " if close else ""
+            raise UserError(f"--sweep: config has no field {name!r}; {hint}--help lists them")
+        try:
+            changed.update_from_flattened_dict({name: value})
+        except TypeError:
+            kind = type(FIELDS[name].default).__name__
+            raise UserError(f"--sweep: config.{name}={value!r}: give a value of type {kind}") from None
+    try:
+        validate(changed)
+    except UserError as error:
+        raise UserError(f"--sweep: the member {words(fields)}: {error}") from None
+    return changed
+
+
+def check(configs: Configs, folder: pathlib.Path, way: str) -> None:
+    """A UserError where a member's data, network, evaluation or folder is not what it should be."""
+    if workdir.stored_fields(folder) is not None:
+        raise UserError(f"{folder} holds a run by itself, and no sweep; give another --workdir")
+    for group in groups(configs):
+        config = next(iter(group.values()))
+        source = _source(config)
+        build_networks(config, source.shape)
+        if config.eval_every:
+            evaluation.check(config, source.shape)
+        tracking.check_login(config.wandb.mode)
+        if source.stream and way not in ("auto", *population.ways(source)):
+            raise UserError(f"--way={way} with a set that is streamed: give auto, or a larger config.data.memory_mb")
+    for name, config in configs.items():
+        if given := workdir.stored_fields(folder / name):
+            workdir.check_same(folder / name, given, flat(config))
+        for file in loop.RECORDS:
+            scalars.read(folder / name / file)
+
+
+# ------------------------------------------------------------------------------------------ training, in groups
+
+
+def groups(configs: Configs) -> list[Configs]:
+    """The members that share a compiled program, at most OPEN of them; groups in the order of their first members."""
+    found: dict[Any, list[str]] = {}
+    for name, config in configs.items():
+        found.setdefault(structure(config), []).append(name)
+    parts = [names[i : i + OPEN] for names in found.values() for i in range(0, len(names), OPEN)]
+    return [{name: configs[name] for name in names} for names in parts]
+
+
+def _source(config):
+    data = config.data
+    return _load(data.name, data.dir, data.image_size, data.memory_mb)
+
+
+@functools.lru_cache(maxsize=2)  # groups share their data, mostly
+def _load(*arguments):
+    return sources.load(*arguments)
+
+
+def train_members(configs: Configs, sweep: Sweep, folder: pathlib.Path, name: str, way: str, judges=None) -> int:
+    """Trains what is not done yet, and returns the signal that ended it, or 0.
+
+    judges: what ends a member early, by its name; see `loop.Run`.
+    """
+    store(folder, sweep)
+    with Progress(sum(c.steps for c in configs.values()), sum(_done(folder, configs).values())) as bar:
+        for group in groups(configs):
+            pending = {member: config for member, config in group.items() if not is_over(folder / member, config)}
+            if pending and (received := _train_group(pending, sweep, folder, name, way, bar, judges or {})):
+                return received
+            if (done := sum(_done(folder, configs).values())) > bar.done:  # what frozen members did not make
+                bar.update(done, {})
+    return 0
+
+
+def is_over(place: pathlib.Path, config: ml_collections.ConfigDict) -> bool:
+    """Whether a member is at its last step, or was frozen."""
+    return (place / loop.FROZEN).exists() or workdir.latest_step(place) >= config.steps
+
+
+def _done(folder, configs):
+    """The steps of each member that are not to be made any more."""
+    return {
+        name: config.steps if is_over(folder / name, config) else workdir.latest_step(folder / name)
+        for name, config in configs.items()
+    }
+
+
+def _train_group(group, sweep, folder, name, way, bar, judges):
+    with contextlib.ExitStack() as stack:
+        runs = [_opened(stack, folder / member, config, name, judges) for member, config in group.items()]
+        first = next(iter(group))
+
+        def choose_way(program, carries):
+            """What was given, or chosen when this group was begun: other ways may give other roundings."""
+            found = way if way != "auto" else sweep.ways.get(first)
+            if found is None:
+                found = sweep.ways[first] = population.choose(program, population.ways(runs[0].source), carries)
+            store(folder, sweep)
+            return found
+
+        _, received = loop.train_together(runs, choose_way, bar)
+        for run in runs:
+            loop.close_run(run)
+    return received
+
+
+def _opened(stack, place, config, name, judges):
+    stack.enter_context(workdir.claimed(place))
+    if workdir.stored_fields(place) != flat(config):
+        workdir.store(place, flat(config))
+    manager = stack.enter_context(checkpoint.open_checkpoints(place))
+    run = loop.open_run(config, _source(config), place, f"{name}/{place.name}", manager, group=name)
+    return run._replace(judge=judges.get(place.name))
+
+
+def summary(configs: Configs, folder: pathlib.Path) -> int:
+    """Says how the members ended, and returns the exit code."""
+    frozen = {name: loop.frozen(folder / name) for name in configs if (folder / name / loop.FROZEN).exists()}
+    states = [record["state"] for record in frozen.values()]
+    counts = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
+    print(f"finished: {folder}, {len(configs) - len(frozen)} of {len(configs)} members" + f"; {counts}" * bool(frozen))
+    for name, record in list(frozen.items())[:5]:
+        print(f"  {name} ({record['state']}): {record['reason']}")
+    if len(frozen) > 5:
+        print(f"  ... {folder}/*/{loop.FROZEN} say why")
+    print(f"compare them: python -m gan_jax.main --mode=compare {folder}")
+    return 1 if states.count("diverged") == len(configs) else 0

@@ -1,0 +1,248 @@
+"""How runs make their steps: one compiled program for all members of a population, and four ways to run it.
+
+    program = compile_program(config, source, carries[0])
+    advance = make_advance(program, "side_by_side")
+    carries, done = advance(carries, steps)
+
+The members of a population differ in seeds and in the numbers of `hparams` alone; a run by itself is a population of
+one. A carry is what `loop.fresh_carries` gives: (state, sums of the step's metrics). One after another and side by
+side, the program is that of a run alone, so that every member gets the bits which it would get alone. A mapped program
+gives the same up to rounding, for XLA adds in another order.
+
+On two CPU cores, small networks gain most side by side: a program of small products keeps to one core. Large ones,
+whose products take all cores, gain nothing. So `choose` measures.
+"""
+
+import functools
+import itertools
+import os
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+import psutil
+from jax.sharding import AxisType, PartitionSpec
+
+from gan_jax import compiler
+from gan_jax.data import batches, sources
+from gan_jax.training.state import DATA
+from gan_jax.training.step import make_train_step
+
+# one_after_another; side_by_side: as many at once as there are cores; vmap: all in one program; shard_map: that on
+# every device, with its share of the members.
+WAYS = ("one_after_another", "side_by_side", "vmap", "shard_map")
+MEASURED_SECONDS = 0.3  # of each way, in each of its rounds
+MEMORY_SHARE = 0.7  # of what is free, to be taken by the members that train together
+
+
+class Program(NamedTuple):
+    """The compiled steps of one member.
+
+    block: (carry, stream, steps) -> (carry, a scalar that is there when the steps are done); the carry is donated.
+    temporary: bytes that it needs beside the carry. pure: (carry, arrays, steps) -> carry, to be mapped; None where
+    the batches are streamed. arrays: the data on the device. options: of the compiler.
+    """
+
+    block: Callable[..., Any]
+    temporary: int
+    pure: Callable[..., Any] | None
+    arrays: Any
+    options: dict[str, str] | None
+
+
+def compile_program(config: ml_collections.ConfigDict, source: sources.Source, carry) -> Program:
+    """The program of every run with the structure of this configuration, for carries like this one."""
+    step_and_sum, options = _step_and_sum(config, source.shape), compiler.options(config)
+    jit = functools.partial(jax.jit, donate_argnums=0, compiler_options=options)
+    if source.stream:
+        step = _with_done(lambda carry, batch: step_and_sum(carry, batch._replace(image=batches.to_unit(batch.image))))
+        compiled = jit(step).lower(carry, _streamed_batch(config, source.shape)).compile()
+        return Program(_streamed_block(compiled), _temporary(compiled), None, None, options)
+    arrays = jax.device_put(source.arrays)
+    pure = _drawing_block(config, source, step_and_sum)
+    compiled = jit(_with_done(pure)).lower(carry, arrays, 1).compile()
+    return Program(
+        lambda carry, stream, steps: compiled(carry, arrays, steps), _temporary(compiled), pure, arrays, options
+    )
+
+
+def _step_and_sum(config, shape):
+    train_step = make_train_step(config, shape)
+
+    @functools.partial(jax.jit, inline=True)  # so that a mapped program takes the trace of a member's
+    def step_and_sum(carry, batch):
+        state, metrics = train_step(carry[0], batch)
+        return state, jax.tree.map(jnp.add, carry[1], metrics)
+
+    return step_and_sum
+
+
+def _drawing_block(config, source, step_and_sum):
+    """(carry, arrays, steps) -> carry, each step drawing its minibatches."""
+
+    def block(carry, arrays, steps):
+        def body(_, carry):
+            key = jax.random.fold_in(carry[0].key, DATA)
+            return step_and_sum(carry, source.draw(arrays, key, carry[0].step, config.n_critic, config.batch_size))
+
+        return jax.lax.fori_loop(0, steps, body, carry)
+
+    return block
+
+
+def _with_done(function):
+    """The carry, and beside it a scalar that is donated to nobody: it is there when the carry is."""
+
+    def with_done(carry, *inputs):
+        carry = function(carry, *inputs)
+        return carry, carry[0].step + 0
+
+    return with_done
+
+
+def _streamed_batch(config, shape):
+    rows = config.n_critic, config.batch_size
+    batch: Any = batches.Batch
+    return batch(jax.ShapeDtypeStruct((*rows, *shape), jnp.uint8), jax.ShapeDtypeStruct(rows, jnp.int32))
+
+
+def _streamed_block(compiled_step):
+    def block(carry, stream, steps):
+        for batch in itertools.islice(stream, steps):
+            carry, done = compiled_step(carry, jax.device_put(batch))
+        return carry, done
+
+    return block
+
+
+def _temporary(compiled):
+    analysis = compiled.memory_analysis()
+    return analysis.temp_size_in_bytes if analysis else 0
+
+
+def make_advance(program: Program, way: str) -> Callable[..., Any]:
+    """(carries, steps, streams) -> (carries, scalars that are there when the steps are done), without waiting for it.
+
+    carries: a list, whose members are donated. streams: of each member, where the batches are streamed; the mapped ways
+    take none. A mapped program is compiled on the first call, and again when fewer than half of the members are left.
+    """
+    if way in ("vmap", "shard_map"):
+        return _mapped(program, way)
+    return _side_by_side(program.block) if way == "side_by_side" else _one_after_another(program.block)
+
+
+def _one_after_another(block):
+    def advance(carries, steps, streams=None):
+        return _unzip(block(carry, stream, steps) for carry, stream in _with_streams(carries, streams))
+
+    return advance
+
+
+def _side_by_side(block):
+    """XLA takes up what one thread dispatches in that order, and what several do at the same time."""
+    threads = [ThreadPoolExecutor(1) for _ in range(os.cpu_count() or 1)]
+
+    def advance(carries, steps, streams=None):
+        turns = zip(itertools.cycle(threads), _with_streams(carries, streams), strict=False)
+        futures = [thread.submit(block, carry, stream, steps) for thread, (carry, stream) in turns]
+        return _unzip(future.result() for future in futures)
+
+    return advance
+
+
+def _with_streams(carries, streams):
+    return list(zip(carries, streams or [None] * len(carries), strict=True))
+
+
+def _unzip(pairs):
+    carries, done = zip(*pairs, strict=True)
+    return list(carries), done
+
+
+def _mapped(program, way):
+    """Fills up with copies, where members have left or do not divide among the devices, and drops these again."""
+    compiled = jax.jit(
+        functools.partial(_map_block, program.pure, way), donate_argnums=0, compiler_options=program.options
+    )
+    size = 0
+
+    def advance(carries, steps, streams=None):
+        nonlocal size
+        share = jax.device_count() if way == "shard_map" else 1
+        if not size // 2 < len(carries) <= size:
+            size = -(-len(carries) // share) * share
+        copies = [jax.tree.map(jnp.copy, carries[0]) for _ in range(size - len(carries))]
+        filled, done = compiled([*carries, *copies], program.arrays, steps)
+        return filled[: len(carries)], done
+
+    return advance
+
+
+def _map_block(block, way, carries, arrays, steps):
+    """One program for all members: their carries are stacked, mapped over, and taken apart again."""
+    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *carries)
+    mapped = jax.vmap(block, (0, None, None))
+    if way == "shard_map":  # every device maps over its share; `jit` alone would gather all of it, again and again
+        mesh = jax.make_mesh((jax.device_count(),), ("member",), axis_types=(AxisType.Auto,))
+        member, replicated = PartitionSpec("member"), PartitionSpec()
+        mapped = jax.shard_map(
+            mapped, mesh=mesh, in_specs=(member, replicated, replicated), out_specs=member, check_vma=False
+        )
+    stacked = mapped(stacked, arrays, steps)
+    carries = [jax.tree.map(lambda leaf, i=i: leaf[i], stacked) for i in range(len(carries))]
+    return carries, carries[0][0].step + 0
+
+
+def ways(source: sources.Source) -> tuple[str, ...]:
+    """The ways that come into question on this machine, for this source."""
+    if source.stream:  # reading it is most of the work
+        return ("one_after_another",)
+    if jax.default_backend() == "cpu":  # where both give the bits of a run alone
+        return ("one_after_another", "side_by_side")
+    return ("one_after_another", "shard_map" if jax.device_count() > 1 else "vmap")
+
+
+def choose(program: Program, candidates: Sequence[str], carries: Sequence[Any]) -> str:
+    """The fastest of these ways, by a few steps of copies of the carries."""
+    if len(carries) == 1 or len(candidates) == 1:
+        return candidates[0]
+    if not {"vmap", "shard_map"} & {*candidates}:  # members beyond these would only repeat the measurement
+        carries = carries[: 2 * (os.cpu_count() or 1)]
+    advances = {way: make_advance(program, way) for way in candidates}
+
+    def seconds(way, steps):
+        copies = jax.block_until_ready(jax.tree.map(jnp.copy, list(carries)))
+        start = time.perf_counter()
+        jax.block_until_ready(advances[way](copies, steps))
+        return time.perf_counter() - start
+
+    for way in candidates:
+        seconds(way, 1)  # compiles
+    steps = max(1, round(MEASURED_SECONDS / seconds(candidates[0], 1)))
+    # Two rounds in turn, so that a busy machine is busy for all; of each way the better one.
+    times: dict[str, list[float]] = {way: [] for way in candidates}
+    for way in [*candidates, *candidates]:
+        times[way].append(seconds(way, steps))
+    return min(candidates, key=lambda way: min(times[way]))
+
+
+def at_once(program: Program, carry) -> int:
+    """How many members may train together: as many as free memory has room for, and at least one.
+
+    A member takes its carry four times (as it is stacked and taken apart, and as its checkpoint is written), and what
+    its program needs beside.
+    """
+    size = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(carry))
+    return max(1, int(MEMORY_SHARE * _free_bytes() / (4 * size + program.temporary)))
+
+
+def _free_bytes():
+    device = jax.devices()[0]
+    if device.platform == "cpu":
+        return psutil.virtual_memory().available
+    stats = device.memory_stats()
+    return jax.device_count() * (stats["bytes_limit"] - stats["bytes_in_use"])

@@ -1,0 +1,142 @@
+"""Adaptive search: what a study proposes is trained, told to it, and resumed."""
+
+import json
+import pathlib
+
+import pytest
+
+from gan_jax import search
+from gan_jax.axes import choice, log_uniform, uniform
+from gan_jax.reports import scalars
+from gan_jax.training import checkpoint, loop
+
+optuna = pytest.importorskip("optuna")
+FIELDS = {"eval_every": 20, "eval_metrics": "frechet", "steps": 40}
+STUDY = """
+import optuna
+from gan_jax.axes import log_uniform
+from gan_jax.search import Study
+
+def get_study():
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    study = optuna.create_study({arguments})
+    return Study(study, {{"optimizer.critic_lr": log_uniform({limits})}}, num={num}, at_once=2)
+"""
+
+
+@pytest.fixture
+def study_of(command):
+    """Runs a study into the folder `s`."""
+
+    def run(num=4, limits="1e-5, 1e-2", pruner="NopPruner()", seed=3, code=0, arguments=None, **fields):
+        made = f"sampler=optuna.samplers.TPESampler(seed={seed}, n_startup_trials=2), pruner=optuna.pruners.{pruner}"
+        pathlib.Path("study.py").write_text(STUDY.format(arguments=arguments or made, limits=limits, num=num))
+        command("wgan_gp.py:ring", "--sweep=study.py", "--workdir=s", code=code, **FIELDS | fields)
+
+    return run
+
+
+def proposed():
+    return [member["optimizer.critic_lr"] for member in json.loads(pathlib.Path("s/sweep.json").read_text())["members"]]
+
+
+def test_members_are_what_an_optuna_told_of_their_last_evaluations_proposes(study_of, capsys):
+    study_of()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=3, n_startup_trials=2))
+    values = []
+    for start in (0, 2):
+        trials = [study.ask() for _ in range(2)]
+        rates = [trial.suggest_float("optimizer.critic_lr", 1e-5, 1e-2, log=True) for trial in trials]
+        assert proposed()[start : start + 2] == rates
+        for trial, index in zip(trials, (start, start + 1), strict=True):
+            records = [
+                json.loads(line) for line in pathlib.Path(f"s/00{index}/evaluation.jsonl").read_text().splitlines()
+            ]
+            assert [record["step"] for record in records] == [20, 40]
+            for record in records:
+                trial.report(record["frechet_distance"], record["step"])
+            study.tell(trial, records[-1]["frechet_distance"])
+            values.append(records[-1]["frechet_distance"])
+    assert f"best of 4: {min(values):.4g}" in capsys.readouterr().out
+
+
+def test_a_search_goes_on_from_where_it_was_stopped(study_of, monkeypatch):
+    study_of(num=6)
+    whole = proposed(), evaluations()
+    pathlib.Path("s").rename("whole")
+    study_of(num=3)
+    study_of(num=6)
+    assert (proposed()[:3], evaluations()[:3]) == (whole[0][:3], whole[1][:3])
+
+    class Killed(BaseException):
+        pass
+
+    def save_or_die(manager, carry, *rest):
+        if carry[0].step == 40 and "003" in str(manager.directory):
+            raise Killed
+        save(manager, carry, *rest)
+
+    save = checkpoint.save
+    pathlib.Path("s").rename("shorter")
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "save", save_or_die)
+        with pytest.raises(Killed):
+            study_of(num=6)
+    study_of(num=6)
+    assert (proposed(), evaluations()) == whole
+
+
+def evaluations():
+    return [pathlib.Path(f"s/{index:03}/evaluation.jsonl").read_bytes() for index in range(len(proposed()))]
+
+
+def test_pruned_members_stop_and_the_others_go_on(study_of, capsys):
+    study_of(num=4, pruner="ThresholdPruner(upper=-1.0)")
+    assert "0 of 4 members; 4 pruned" in capsys.readouterr().out
+    for index in range(4):
+        assert loop.frozen(pathlib.Path(f"s/00{index}"))["state"] == "pruned"
+        assert [record["step"] for record in scalars.read(f"s/00{index}/evaluation.jsonl")] == [20]
+        assert pathlib.Path(f"s/00{index}/checkpoints/20").is_dir()
+
+
+def test_a_member_that_diverges_fails_and_the_search_goes_on(study_of, capsys):
+    """Gradient descent at 1e30, on a Wasserstein critic that nothing bounds."""
+    fields = {"optimizer__name": "sgd", "penalty__name": "none"}
+    study_of(num=3, limits="1e29, 1e30", code=1, **fields)
+    assert "3 diverged" in capsys.readouterr().out
+    study_of(num=3, limits="1e29, 1e30", code=1, **fields)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"arguments": "direction='maximize'"}, "give minimize"),
+        ({"num": 0}, "num=0"),
+        ({"eval_every": 0}, "config.eval_every is 0"),
+        ({"limits": "1e-2, 1e-5"}, "log_uniform(0.01, 1e-05)"),
+        ({"eval_metrics": "prdc"}, "which checkpoint is the best"),
+    ],
+)
+def test_a_wrong_study_is_refused_in_a_line(study_of, capsys, given, words):
+    study_of(**given, code=2)
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1
+    assert words in lines[0]
+    assert not pathlib.Path("s/000").exists()
+
+
+def test_another_study_in_the_same_folder_is_refused(study_of, capsys):
+    study_of(num=2)
+    capsys.readouterr()
+    study_of(num=2, seed=4, code=2)
+    assert "has proposed other settings" in capsys.readouterr().err
+
+
+def test_our_ranges_are_optunas():
+    ranges = {"a": uniform(-1, 2), "b": log_uniform(1e-3, 1), "c": choice([1, 2, 5])}
+    found = search._distributions(search.Study(None, ranges, 1))
+    expected = optuna.distributions
+    assert found["a"] == expected.FloatDistribution(-1, 2)
+    assert found["b"] == expected.FloatDistribution(1e-3, 1, log=True)
+    assert found["c"] == expected.CategoricalDistribution((1, 2, 5))
