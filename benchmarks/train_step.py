@@ -12,7 +12,7 @@ that a busy machine is busy for all of them. What is timed is what training runs
     memory         peak of the process (of the GPU, where there is one) beyond what it held with its data loaded, MB
     of GEMM        products and sums of the matrix products, counted by `flops`, in the best round, over the rate
                    of a 2048 x 2048 float32 matrix product in its own best round
-    times ours     its median over that of ours; "8 at once" is a step of all eight
+    times ours     its median over that of ours; with "8" or "16" it is a step of all of these
 
 Floating-point operations are those of all taps of a kernel, also where they fall on padding. "stock flax" is our train
 step with flax's layers, and XLA's options are ours.
@@ -46,7 +46,14 @@ class Case(NamedTuple):
 
 _IMAGES = {"network.width": 64, "batch_size": 64, "data.image_size": 32}
 _JAX = ("ours", "ours, unrolled", "stock flax")
-_POPULATION = ("ours", "ours, 8 at once", "stock flax", "stock flax, 8 at once")
+_POPULATION = ("ours", "ours, 8 side_by_side", "ours, 8 vmap", "stock flax", "stock flax, 8 vmap")
+_SEEDS = (
+    "ours",
+    "ours, 16 one_after_another",
+    "ours, 16 side_by_side",
+    "ours, 16 vmap",
+    "PyTorch, 16 one_after_another",
+)
 CASES = {
     "dcgan_wgan_gp": Case(
         "DCGAN 32x32x3, width 64, batch 64, WGAN-GP", "wgan_gp", "cifar10", _IMAGES, (*_JAX, "PyTorch")
@@ -85,9 +92,15 @@ CASES = {
         {"network.width": 8, "batch_size": 16, "data.image_size": 32},
         _POPULATION,
     ),
+    "seeds": Case(
+        "16 seeds of 2-D, 3x64, batch 64, WGAN-GP",
+        "wgan_gp",
+        "ring",
+        {"network.width": 64, "batch_size": 64},
+        _SEEDS,
+    ),
 }
-AT_ONCE, MEMBERS = "at once", 8
-SLOW = ("stock flax", "stock flax, 8 at once")  # seconds to minutes a step: one round is enough
+SLOW = ("stock flax", "stock flax, 8 vmap")  # seconds to minutes a step: one round is enough
 MATRIX = 2048
 
 
@@ -163,7 +176,7 @@ def _figures(name, contenders, first, times, peaks):
         if "error" in first[contender]:
             rows[contender] = first[contender]
             continue
-        members = MEMBERS if contender.endswith(AT_ONCE) else 1
+        members, _ = population_of(contender)
         median, best = statistics.median(times[contender]), min(times[contender])
         rows[contender] = {
             "median_s": median,
@@ -248,7 +261,7 @@ def _build(case, name):
     """(a function that makes so many steps, a function that gives the peak of memory in MB)."""
     config = configuration(case)
     if name.startswith("PyTorch"):
-        return _build_pytorch(config, name.endswith("compiled"))
+        return _build_pytorch(config, population_of(name)[0], name.endswith("compiled"))
     import jax
 
     if name == "GEMM":
@@ -275,9 +288,9 @@ def _build_ours(jax, config, name):
     if device.platform != "cpu":
         memory = lambda: device.memory_stats()["peak_bytes_in_use"] / 1e6  # noqa: E731
     _change(jax, name)
-    carries = loop.fresh_carries(_members(config) if name.endswith(AT_ONCE) else [config], source)
-    program = population.compile_program(config, source, carries[0])
-    advance = population.make_advance(program, "vmap" if name.endswith(AT_ONCE) else "one_after_another")
+    members, way = population_of(name)
+    carries = loop.fresh_carries(_members(config, members), source)
+    advance = population.make_advance(population.compile_program(config, source, carries[0]), way)
 
     def run(steps):
         nonlocal carries
@@ -301,14 +314,21 @@ def _change(jax, name):
         jax.lax.scan = functools.partial(jax.lax.scan, unroll=True)
 
 
-def _members(config):
-    configs = [config.copy_and_resolve_references() for _ in range(MEMBERS)]
+def population_of(contender: str) -> tuple[int, str]:
+    """(members, way): "ours, 16 vmap" -> (16, "vmap"); "ours" -> (1, "one_after_another")."""
+    _, _, members = contender.partition(", ")
+    count, _, way = members.partition(" ")
+    return (int(count), way) if count.isdigit() else (1, "one_after_another")
+
+
+def _members(config, count):
+    configs = [config.copy_and_resolve_references() for _ in range(count)]
     for seed, member in enumerate(configs):
         member.seed = seed
     return configs
 
 
-def _build_pytorch(config, is_compiled):
+def _build_pytorch(config, count, is_compiled):
     import torch
     from pytorch_peer import make_step
 
@@ -317,10 +337,10 @@ def _build_pytorch(config, is_compiled):
     memory = _memory_of_process()
     if torch.cuda.is_available():
         memory = lambda: torch.cuda.max_memory_allocated() / 1e6  # noqa: E731
-    step = make_step(config, shape_of(config), images, is_compiled)
+    members = [make_step(config, shape_of(config), images, is_compiled) for _ in range(count)]
 
     def run(steps):
-        for _ in range(steps):
+        for step in members * steps:
             step()
         if torch.cuda.is_available():
             torch.cuda.synchronize()

@@ -75,6 +75,9 @@ SYSTEMS = {
     "remedy:packing_4": {"packing": 4},
     "remedy:noise": {"noise.sigma": 0.2},  # annealed to 0 over the run
 }
+STEPS = 5000
+# What all systems share, unless asked otherwise.
+COMMON = {"network.width": 64, "network.depth": 3, "batch_size": 128, "optimizer.b1": 0.5, "optimizer.b2": 0.9}
 SAMPLES, DRAWN = 2500, 300
 METRICS = ("modes_covered", "share_within_3_sigma", "reverse_kl")
 # What the picture's thumbnails show, if it was trained: a collapsed GAN and one that is not.
@@ -90,10 +93,10 @@ def measure(
     data=("ring", "grid"),
     systems=tuple(SYSTEMS),
     seeds=3,
-    steps=5000,
-    width=64,
-    depth=3,
-    batch_size=128,
+    steps=STEPS,
+    width=COMMON["network.width"],
+    depth=COMMON["network.depth"],
+    batch_size=COMMON["batch_size"],
     folder=None,
     report=_to_stderr,
 ) -> dict:
@@ -117,11 +120,15 @@ def measure(
 def configured(data: str, system: str, **fields):
     """The defaults for the data set, `fields`, and what the system is about; checked."""
     config = default_config(data)
-    config.update_from_flattened_dict(_rates(1e-3) | fields | SYSTEMS[system])
-    if config.noise.sigma:
-        config.noise.steps = config.steps
+    config.update_from_flattened_dict(system_fields(system, **fields))
     validate(config)
     return config
+
+
+def system_fields(system: str, steps: int = STEPS, **fields) -> dict[str, Any]:
+    """The fields that make a system of it, in place of the defaults: sizes, learning rates and what it is about."""
+    annealed = {"noise.steps": steps} if "noise.sigma" in SYSTEMS[system] else {}
+    return COMMON | _rates(1e-3) | {"steps": steps} | fields | SYSTEMS[system] | annealed
 
 
 def _kept(folder, name, config, seeds):
