@@ -1,10 +1,13 @@
-"""The command: flags -> train | evaluate | sample | export.
+"""The command: flags -> train | evaluate | sample | export | compare.
 
     python -m gan_jax.main --config=experiments/NAME.py[:DATA] [--workdir=DIR] [--mode=MODE] [--config.FIELD=VALUE ...]
+    python -m gan_jax.main --config=experiments/NAME.py[:DATA] --sweep=experiments/sweeps/NAME.py[:ARGUMENT] [...]
+    python -m gan_jax.main --mode=compare DIR [DIR ...] [--measure=NAME] [--out=PAGE.html]
 
-The same command again resumes, or says that the run is finished; --config.steps may be raised to go on. The other modes
-take the configuration that the workdir holds. Exit codes: 0 done; 2 something given is wrong; 130 or 143 stopped by
-SIGINT or SIGTERM, and saved; 1 the run diverged, its last good checkpoint is kept.
+The same command again resumes, or says that the run is finished; --config.steps may be raised to go on. A sweep trains
+many runs, each in a folder of its own; compare shows runs and sweeps beside one another. The other modes take the
+configuration that the workdir holds. Exit codes: 0 done; 2 something given is wrong; 130 or 143 stopped by SIGINT or
+SIGTERM, and saved; 1 the run diverged (of a sweep: every one), its last good checkpoint is kept.
 """
 
 import os
@@ -18,18 +21,19 @@ import ml_collections
 from absl import flags
 from ml_collections import config_flags
 
-from gan_jax import evaluation, measures, search, sweep, trained, workdir
+from gan_jax import comparison, evaluation, measures, search, sweep, trained, workdir
+from gan_jax.comparing import tables
 from gan_jax.config import FIELDS, flat, validate
 from gan_jax.data import sources
 from gan_jax.errors import DivergedError, UserError, one_line
 from gan_jax.features import resize
-from gan_jax.reports import scalars, tracking
+from gan_jax.reports import atomic, page, scalars, tracking
 from gan_jax.training import loop, population
 from gan_jax.training.state import build_networks
 
 # How ml_collections says that a field is unknown: the representation of its name, and perhaps of a second line.
 _UNKNOWN_FIELD = re.compile(r"""['"\\]+(\w+)['"\\]+(?:n?(Did you mean .*\?))?['"]?""")
-MODES = ("train", "evaluate", "sample", "export")
+MODES = ("train", "evaluate", "sample", "export", "compare")
 
 
 def main(argv: Sequence[str]) -> int:
@@ -38,7 +42,8 @@ def main(argv: Sequence[str]) -> int:
         if {"--help", "-h", "-help"} & set(argv[1:]):
             print(usage())
             return 0
-        return run(parse(argv))
+        given, folders = parse(argv)
+        return compare(given, folders) if given.mode == "compare" else run(given)
     except UserError as error:
         print(f"gan_jax: {error}", file=sys.stderr)
         return 2
@@ -109,6 +114,23 @@ def train(config: ml_collections.ConfigDict, name: str, folder: pathlib.Path, st
         return loop.train(config, source, folder, name)
 
 
+def compare(given: flags.FlagValues, folders: Sequence[str]) -> int:
+    """Prints tables of the runs in the folders, and writes them as a page and as a .csv file."""
+    page_path = pathlib.Path(given.out or f"{folders[0]}/comparison.html").expanduser()
+    if page_path.suffix != ".html":
+        raise UserError(f"--out={given.out}: give a file that ends in .html; a .csv file is written beside it")
+    found = comparison.compare([pathlib.Path(folder).expanduser() for folder in folders], given.measure, True)
+    print(tables.table(found))
+    csv_path = page_path.with_suffix(".csv")
+    try:
+        atomic.write(csv_path, tables.csv(found).encode())
+        page.write(page_path, found)
+    except OSError as error:
+        raise UserError(f"{page_path} can't be written: {error.strerror}; give another --out") from None
+    print(f"\nwrote {page_path} and {csv_path}")
+    return 0
+
+
 def _how(given, config):
     """How the run has itself evaluated, but for what was given."""
     asked = {name: getattr(given, name) for name in evaluation.How._fields if given[name].present}
@@ -123,8 +145,8 @@ def _stored_config(given, folder, stored):
     return trained.stored_config(folder)
 
 
-def parse(argv: Sequence[str]) -> flags.FlagValues:
-    """The flags of a command line; a UserError in one line where they make no sense."""
+def parse(argv: Sequence[str]) -> tuple[flags.FlagValues, list[str]]:
+    """(flags, folders to compare) of a command line; a UserError in one line where they make no sense."""
     given = flags.FlagValues()
     try:
         define_flags(given, argv)
@@ -133,10 +155,14 @@ def parse(argv: Sequence[str]) -> flags.FlagValues:
         raise
     except Exception as error:  # whatever may go wrong in an experiment's file
         raise UserError(_in_one_line(error)) from None
+    if given.mode == "compare":
+        if not stray:
+            raise UserError("--mode=compare needs folders: give those of runs or sweeps, or one with runs in it")
+        return given, stray
     if stray:
         raise UserError(f"{stray[0]!r} is not a flag: write --NAME=VALUE; --help lists them")
     _check_config(given)
-    return given
+    return given, []
 
 
 def _check_config(given):
@@ -162,6 +188,8 @@ def define_flags(values: flags.FlagValues, argv: Sequence[str]) -> None:
     flags.DEFINE_enum(
         "way", "auto", ("auto", *population.WAYS), "train --sweep: how members train together; auto: measured", values
     )
+    flags.DEFINE_string("measure", None, "compare: a number of evaluation.jsonl; else the one checkpoints have", values)
+    flags.DEFINE_string("out", None, "compare: the page to write; else comparison.html in the first folder", values)
     flags.DEFINE_integer("num", None, "evaluate, sample: how many samples", 2, 10**6, flag_values=values)
     flags.DEFINE_integer("reals", 0, "evaluate: at most so many reals; 0: as many as samples", 0, flag_values=values)
     flags.DEFINE_string("split", "train", "evaluate: which split of the data the reals are from", values)

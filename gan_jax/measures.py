@@ -42,6 +42,7 @@ LARGER_IS_BETTER = (
     "density",
     "coverage",
     "modes_covered",
+    "share_within_3_sigma",
 )
 SCORING = ("fid", "frechet", "wasserstein_1", "kid", "kernel", "sliced")  # the metrics that give them
 

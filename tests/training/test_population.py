@@ -1,7 +1,9 @@
 """Members that train together are the runs that they would be by themselves."""
 
+import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -127,6 +129,17 @@ def test_as_many_train_together_as_memory_holds(monkeypatch):
     for free, members in ((needed * 3 / 0.7 * 1.01, 3), (needed * 3 / 0.7 * 0.99, 2), (0, 1)):
         monkeypatch.setattr(population, "_free_bytes", lambda free=free: free)
         assert population.at_once(program, carry) == members
+
+
+def test_the_readmes_program_trains_three_penalty_weights_at_once(capsys):
+    readme = (pathlib.Path(__file__).parents[2] / "README.md").read_text()
+    (program,) = re.findall(r"```python\n([^`]*compile_program.*?)```", readme, re.DOTALL)
+    names: dict = {}
+    exec(program, names)
+    penalties = json.loads(capsys.readouterr().out)
+    assert [int(state.step) for state, _ in names["carries"]] == [100] * 3
+    assert penalties == sorted(penalties, reverse=True)
+    assert len({*penalties}) == 3
 
 
 SHARDED = """
