@@ -454,7 +454,7 @@ def test_a_click_on_a_header_sorts_and_a_key_turns_the_order(opened, table, titl
     comparison["settings"][3] |= {"last": statistic([]), "best": statistic([])}
     names = {
         "runs": lambda run: [as_number(run["name"])],
-        "settings": lambda setting: list(setting["fields"].values()),
+        "settings": lambda setting: [setting["fields"]["loss"], float(f"{setting['fields']['rate']:.4g}")],
         "systems": lambda system: [system["name"]],
         "comparisons": lambda row: [row["a"]],
     }[table]
