@@ -290,10 +290,12 @@ def _build_ours(jax, config, name):
     _change(jax, name)
     members, way = population_of(name)
     carries = loop.fresh_carries(_members(config, members), source)
-    advance = population.make_advance(population.compile_program(config, source, carries[0]), way)
+    advance = None
 
     def run(steps):
-        nonlocal carries
+        nonlocal carries, advance
+        if not advance:  # the first step is timed with its compilation
+            advance = population.make_advance(population.compile_program(config, source, carries[0]), way)
         carries, done = advance(carries, steps)
         jax.block_until_ready(done)
 
