@@ -22,7 +22,7 @@ def test_help_names_every_flag_and_field(capsys):
     assert main.main(["gan_jax", "--help"]) == 0
     text = capsys.readouterr().out
     flags = ["config", "workdir", "mode", "num", "reals", "split", "metrics", "features", "resizer", "weights"]
-    flags += ["checkpoint", "interpolate", "seed"]
+    flags += ["checkpoint", "interpolate", "seed", "sweep", "way", "measure", "out"]
     assert all(f"--{name}=" in text for name in flags)
     assert all(f"--config.{name}=" in text for name in FIELDS)
 
@@ -424,3 +424,42 @@ def test_tensorflow_is_never_imported(tmp_path):
         "sys.exit(code or 'tensorflow' in sys.modules or 'torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=120).returncode == 0
+
+
+def compare(*arguments, code=0):
+    assert main.main(["gan_jax", "--mode=compare", *arguments]) == code
+
+
+def test_compare_prints_tables_and_writes_a_page_and_a_csv_file(command, capsys):
+    for seed in (0, 1):
+        command("wgan.py:ring", f"--workdir=runs/{seed}", steps=20, eval_every=20, seed=seed)
+    capsys.readouterr()
+    compare("runs")
+    out = capsys.readouterr().out
+    assert "2 runs of 1 setting" in out
+    values = [json.loads(pathlib.Path(f"runs/{i}/evaluation.jsonl").read_text())["wasserstein_1"] for i in (0, 1)]
+    assert f"{np.mean(values):.4g} +- {np.std(values, ddof=1):.2g} (2)" in out
+    assert pathlib.Path("runs/comparison.html").read_text().startswith("<!doctype html>")
+    lines = pathlib.Path("runs/comparison.csv").read_text().splitlines()
+    assert [line.split(",")[0] for line in lines] == ["run", "0", "1"]
+    compare("runs/0", "runs/1", "--out=elsewhere/page.html", "--measure=wasserstein_1")
+    assert pathlib.Path("elsewhere/page.csv").read_text().splitlines()[1:] == lines[1:]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "needs folders"),
+        (["nowhere"], "nowhere is not there"),
+        (["."], "holds no run"),
+        (["runs", "--out=page.pdf"], "ends in .html"),
+        (["runs", "--out=/proc/page.html"], "another --out"),
+        (["runs", "--measure=fidd"], "fidd"),
+    ],
+)
+def test_what_cannot_be_compared_is_said_in_a_line(command, capsys, arguments, words):
+    command("wgan.py:ring", "--workdir=runs/0", steps=10, eval_every=10)
+    pathlib.Path("empty").mkdir()
+    capsys.readouterr()
+    compare(*(["empty"] if arguments == ["."] else arguments), code=2)
+    assert words in only_line(capsys)
