@@ -59,8 +59,8 @@ def row(experiment: str, members: int, rounds: int) -> str:
     start = time.perf_counter()
     program = population.compile_program(configs[0], source, carries[0])
     compiled = time.perf_counter() - start
-    seconds = _seconds(program, carries, rounds)
     chosen = population.choose(program, population.ways(source), carries)
+    seconds = _seconds(program, carries, rounds)  # donates them
     first, second = (statistics.median(seconds[way]) for way in WAYS)
     return (
         f"| {experiment} | {1e3 * first:.1f} | {1e3 * second:.1f} | {first / second:.2f} | {compiled:.1f} | {chosen} |"
