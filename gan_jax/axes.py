@@ -55,9 +55,10 @@ def draws(num: int, ranges: dict[str, Range], seed: int = 0) -> Members:
 
 def product(*parts: Members) -> Members:
     """Every member of the first part with every one of the second, ...; the last part varies fastest."""
-    if any(not part for part in parts):
-        raise UserError("a part of the product has no members: give at least one")
-    names = [name for part in parts for name in part[0]]
+    for part in parts:
+        if not isinstance(part, list) or not part or not all(isinstance(fields, dict) for fields in part):
+            raise UserError("a part of the product has no members: give lists of dicts, such as grid and draws make")
+    names = [name for part in parts for name in {name: None for fields in part for name in fields}]
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise UserError(f"{twice} is in two parts of the product: give it in one")
     return [{name: v for part in row for name, v in part.items()} for row in itertools.product(*parts)]

@@ -117,7 +117,7 @@ def train(config: ml_collections.ConfigDict, name: str, folder: pathlib.Path, st
 def compare(given: flags.FlagValues, folders: Sequence[str]) -> int:
     """Prints tables of the runs in the folders, and writes them as a page and as a .csv file."""
     page_path = pathlib.Path(given.out or f"{folders[0]}/comparison.html").expanduser()
-    if page_path.suffix != ".html":
+    if page_path.suffix != ".html" or page_path.is_dir():
         raise UserError(f"--out={given.out}: give a file that ends in .html; a .csv file is written beside it")
     found = comparison.compare([pathlib.Path(folder).expanduser() for folder in folders], given.measure, True)
     print(tables.table(found))
@@ -221,8 +221,8 @@ def usage() -> str:
 def _name(given):
     """experiments/wgan_gp.py:ring -> wgan_gp_ring; with experiments/sweeps/lr_seed.py, wgan_gp_ring_lr_seed."""
     files = [config_flags.get_config_filename(given["config"]), *([given.sweep] if given.sweep else [])]
-    parts = [part for file in files for path, _, argument in [file.partition(":")] for part in (path, argument) if part]
-    return "_".join(pathlib.Path(part).stem for part in parts)
+    parts = [(pathlib.Path(path).stem, argument) for path, _, argument in (file.partition(":") for file in files)]
+    return "_".join(part.replace("/", "_") for pair in parts for part in pair if part)
 
 
 def _in_one_line(error):

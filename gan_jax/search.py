@@ -31,7 +31,8 @@ from gan_jax.training import checkpoint, loop
 class Study(NamedTuple):
     """study: an optuna.Study that minimises. ranges: of the fields that it chooses. num: members in all.
 
-    at_once: members of a round; the study learns from a round before the next.
+    at_once: members of a round; the study learns from a round before the next. A setting that is proposed twice, as may
+    be where all ranges are choices, is trained twice.
     """
 
     study: Any
@@ -58,12 +59,20 @@ def train(config: ml_collections.ConfigDict, asked: Study, folder: pathlib.Path,
 def _check(config, asked):
     if not isinstance(asked, Study):
         raise UserError("--sweep: get_study() returns no gan_jax.search.Study; make one of an optuna.Study")
-    if asked.study.direction.name != "MINIMIZE":
-        raise UserError(f"--sweep: the study's direction is {asked.study.direction.name}: give minimize")
-    if asked.num < 1 or asked.at_once < 1:
-        raise UserError(f"--sweep: num={asked.num}, at_once={asked.at_once}: give at least 1 of each")
+    directions = [direction.name.lower() for direction in getattr(asked.study, "directions", [])]
+    if directions != ["minimize"]:
+        raise UserError(f"--sweep: directions of the study: {directions}; give an optuna.Study with one, minimize")
+    for name, count in (("num", asked.num), ("at_once", asked.at_once)):
+        if not isinstance(count, int) or count < 1:
+            raise UserError(f"--sweep: {name}={count!r}: give a whole number, at least 1")
     if not config.eval_every:
         raise UserError("--sweep: a study learns from evaluations, and config.eval_every is 0: give the steps between")
+
+    for name, given in asked.ranges.items():
+        if not isinstance(given, Range):
+            raise UserError(f"--sweep: {name} is searched in {given!r}: give uniform, log_uniform or choice")
+        for value in given.limits if given.kind == "choice" else map(float, given.limits):
+            sweep.member_config(config, {name: value})
 
 
 def _distributions(asked):
@@ -94,8 +103,9 @@ def _train_round(configs, found, trials, study, folder, name, way):
     for trial, place in zip(trials, configs, strict=True):
         for record in scalars.read(folder / place / loop.EVALUATIONS):
             if record["step"] <= workdir.latest_step(folder / place):
-                trial.report(checkpoint.score(record), record["step"])
-    judges = {place: functools.partial(_judge, trial) for trial, place in zip(trials, configs, strict=True)}
+                _report(trial, record)
+    steps = next(iter(configs.values())).steps
+    judges = {place: functools.partial(_judge, trial, steps) for trial, place in zip(trials, configs, strict=True)}
     if received := sweep.train_members(configs, found, folder, name, way, judges):
         return received
     for trial, place in zip(trials, configs, strict=True):
@@ -103,9 +113,16 @@ def _train_round(configs, found, trials, study, folder, name, way):
     return 0
 
 
-def _judge(trial, record):
-    trial.report(checkpoint.score(record), record["step"])
-    return f"the study pruned it at step {record['step']}" if trial.should_prune() else ""
+def _judge(trial, steps, record):
+    _report(trial, record)
+    if record["step"] < steps and trial.should_prune():
+        return f"the study pruned it at step {record['step']}"
+    return ""
+
+
+def _report(trial, record):
+    if (score := checkpoint.score(record)) is not None:  # a number that is not finite, as the file holds it
+        trial.report(score, record["step"])
 
 
 def _tell(study, trial, place):
@@ -116,7 +133,8 @@ def _tell(study, trial, place):
         study.tell(trial, state=states[loop.frozen(place)["state"]])
     else:
         last = max(scalars.read(place / loop.EVALUATIONS), key=lambda record: record["step"])
-        study.tell(trial, checkpoint.score(last))
+        score = checkpoint.score(last)
+        study.tell(trial, score, state=TrialState.FAIL if score is None else TrialState.COMPLETE)
 
 
 def _summary(config, found, study, folder):
@@ -124,5 +142,6 @@ def _summary(config, found, study, folder):
     code = sweep.summary(configs, folder)
     if any(trial.state.name == "COMPLETE" for trial in study.trials):
         best = study.best_trial
-        print(f"best of {len(configs)}: {best.value:.4g} with {sweep.words(best.params)} ({folder}/{best.number:03})")
+        place = list(configs)[found.members.index(best.params)]
+        print(f"best of {len(configs)}: {best.value:.4g} with {sweep.words(best.params)} ({folder}/{place})")
     return code

@@ -14,6 +14,7 @@ import runpy
 from typing import Any, NamedTuple
 
 import ml_collections
+import numpy as np
 
 from gan_jax import evaluation, workdir
 from gan_jax.axes import Members
@@ -45,6 +46,7 @@ def train(config: ml_collections.ConfigDict, members: Members, folder: pathlib.P
     """
     sweep = extended(stored(folder), members, folder)
     configs = member_configs(config, sweep.members)
+    _check_alike(configs)
     check(configs, folder, way)
     with workdir.claimed(folder):
         received = train_members(configs, sweep, folder, name, way)
@@ -78,7 +80,10 @@ def stored(folder: pathlib.Path) -> Sweep:
     """The sweep that the folder holds; one without members for a new folder."""
     path = folder / "sweep.json"
     try:
-        return Sweep(**json.loads(path.read_text()))
+        found = Sweep(**json.loads(path.read_text()))
+        if _are_members(found.members) and isinstance(found.ways, dict):
+            return found
+        raise ValueError
     except (FileNotFoundError, NotADirectoryError):
         return Sweep([], {})
     except (OSError, ValueError, TypeError):
@@ -105,15 +110,24 @@ def extended(sweep: Sweep, members: Members, folder: pathlib.Path) -> Sweep:
 
 
 def _check_members(members):
-    if not isinstance(members, list) or not all(isinstance(fields, dict) for fields in members):
+    if not _are_members(members):
         raise UserError("--sweep: get_sweep() returns no list of members: make it with grid, zipped, draws or product")
     if not 1 <= len(members) <= MOST:
         raise UserError(f"--sweep: {len(members):,} members: give 1 to {MOST:,}")
-    seen = set()
-    for fields in members:
-        if (key := repr(sorted(fields.items()))) in seen:
-            raise UserError(f"--sweep: two members are alike ({words(fields)}): give each once")
-        seen.add(key)
+
+
+def _are_members(members):
+    are_dicts = isinstance(members, list) and all(isinstance(fields, dict) for fields in members)
+    return are_dicts and all(isinstance(name, str) for fields in members for name in fields)
+
+
+def _check_alike(configs):
+    """Two members with one configuration would count as a repeat, and are none."""
+    seen: dict[Any, str] = {}
+    for name, config in configs.items():
+        other = seen.setdefault(tuple(flat(config).items()), name)
+        if other != name:
+            raise UserError(f"--sweep: members {int(other)} and {int(name)} are alike in all fields: give each once")
 
 
 def words(fields: dict[str, Any]) -> str:
@@ -130,6 +144,7 @@ def member_config(config: ml_collections.ConfigDict, fields: dict[str, Any]) -> 
     """The configuration with these fields changed; a UserError where one does not fit."""
     changed = config.copy_and_resolve_references()
     for name, value in fields.items():
+        value = value.item() if isinstance(value, np.generic) else value
         if name not in FIELDS:
             close = difflib.get_close_matches(name, FIELDS, 1)
             hint = f"did you mean {close[0]}? " if close else ""
@@ -164,6 +179,8 @@ def check(configs: Configs, folder: pathlib.Path, way: str) -> None:
             workdir.check_same(folder / name, given, flat(config))
         for file in loop.RECORDS:
             scalars.read(folder / name / file)
+        if (folder / name / loop.FROZEN).exists():
+            loop.frozen(folder / name)
 
 
 # ------------------------------------------------------------------------------------------ training, in groups
@@ -197,8 +214,12 @@ def train_members(configs: Configs, sweep: Sweep, folder: pathlib.Path, name: st
     with Progress(sum(c.steps for c in configs.values()), sum(_done(folder, configs).values())) as bar:
         for group in groups(configs):
             pending = {member: config for member, config in group.items() if not is_over(folder / member, config)}
-            if pending and (received := _train_group(pending, sweep, folder, name, way, bar, judges or {})):
+            choose_way = functools.partial(_choose_way, folder, sweep, next(iter(group)), way)
+            if pending and (received := _train_group(pending, folder, name, choose_way, bar, judges or {})):
                 return received
+            for member in group:  # a kill may have come before they were drawn
+                if not (folder / member / "curves.png").exists():
+                    loop.draw_curves(folder / member, f"{name}/{member}")
             if (done := sum(_done(folder, configs).values())) > bar.done:  # what frozen members did not make
                 bar.update(done, {})
     return 0
@@ -217,19 +238,17 @@ def _done(folder, configs):
     }
 
 
-def _train_group(group, sweep, folder, name, way, bar, judges):
+def _choose_way(folder, sweep, group, given, program, source, carries):
+    """What is given, or else what was used when the group was begun: another way may give other roundings."""
+    found = sweep.ways.get(group) if given == "auto" else given
+    sweep.ways[group] = found or population.choose(program, population.ways(source), carries)
+    store(folder, sweep)
+    return sweep.ways[group]
+
+
+def _train_group(group, folder, name, choose_way, bar, judges):
     with contextlib.ExitStack() as stack:
         runs = [_opened(stack, folder / member, config, name, judges) for member, config in group.items()]
-        first = next(iter(group))
-
-        def choose_way(program, carries):
-            """What was given, or chosen when this group was begun: other ways may give other roundings."""
-            found = way if way != "auto" else sweep.ways.get(first)
-            if found is None:
-                found = sweep.ways[first] = population.choose(program, population.ways(runs[0].source), carries)
-            store(folder, sweep)
-            return found
-
         _, received = loop.train_together(runs, choose_way, bar)
         for run in runs:
             loop.close_run(run)
@@ -255,5 +274,6 @@ def summary(configs: Configs, folder: pathlib.Path) -> int:
         print(f"  {name} ({record['state']}): {record['reason']}")
     if len(frozen) > 5:
         print(f"  ... {folder}/*/{loop.FROZEN} say why")
-    print(f"compare them: python -m gan_jax.main --mode=compare {folder}")
+    if len({config.data.name for config in configs.values()}) == 1:  # numbers of different sets do not compare
+        print(f"compare them: python -m gan_jax.main --mode=compare {folder}")
     return 1 if states.count("diverged") == len(configs) else 0

@@ -79,6 +79,8 @@ def test_more_draws_begin_with_the_same_ones_and_another_seed_has_others():
         (lambda: choice([]), "choice has no values"),
         (lambda: product(grid({"seed": [1]}), grid({"seed": [2]})), "seed is in two parts"),
         (lambda: product(grid({"seed": [1]}), []), "no members"),
+        (lambda: product(grid({"seed": [1]}), {"seed": 1}), "no members"),
+        (lambda: product([{"a": 1}, {"a": 2, "b": 3}], [{"b": 1}]), "b is in two parts"),
     ],
 )
 def test_what_makes_no_sense_is_refused_in_a_line(make, words):

@@ -100,6 +100,11 @@ def test_pruned_members_stop_and_the_others_go_on(study_of, capsys):
         assert pathlib.Path(f"s/00{index}/checkpoints/20").is_dir()
 
 
+def test_a_member_that_has_made_all_its_steps_is_not_pruned(study_of, capsys):
+    study_of(num=2, pruner="ThresholdPruner(upper=-1.0)", eval_every=40)
+    assert "2 of 2 members" in capsys.readouterr().out
+
+
 def test_a_member_that_diverges_fails_and_the_search_goes_on(study_of, capsys):
     """Gradient descent at 1e30, on a Wasserstein critic that nothing bounds."""
     fields = {"optimizer__name": "sgd", "penalty__name": "none"}
@@ -111,8 +116,14 @@ def test_a_member_that_diverges_fails_and_the_search_goes_on(study_of, capsys):
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ({"arguments": "direction='maximize'"}, "give minimize"),
+        ({"arguments": "direction='maximize'"}, "one, minimize"),
         ({"num": 0}, "num=0"),
+        ({"num": "'4'"}, "num='4'"),
+        ({"arguments": "directions=['minimize', 'minimize']"}, "one, minimize"),
+        ({"limits": "1e-5, 1e-2), 'n_critic': log_uniform(1, 5"}, "n_critic=1.0: give a value of type int"),
+        ({"limits": "1e-5, 1e-2), 'optimizer.critc_lr': log_uniform(1, 5"}, "did you mean optimizer.critic_lr?"),
+        ({"limits": "1e-5, 1e-2), 'loss': __import__('gan_jax').axes.choice(['hinge', 'hing']"}, "config.loss='hing'"),
+        ({"limits": "1e-5, 1e-2), 'loss': (['hinge']"}, "loss is searched in ['hinge']"),
         ({"eval_every": 0}, "config.eval_every is 0"),
         ({"limits": "1e-2, 1e-5"}, "log_uniform(0.01, 1e-05)"),
         ({"eval_metrics": "prdc"}, "which checkpoint is the best"),

@@ -172,6 +172,9 @@ WRONG = [
     ('{"seed": [1, 2]}', "no list of members"),
     ('[{"seed": 1}, 3]', "no list of members"),
     ("[]", "0 members"),
+    ("[{1: 2}]", "no list of members"),
+    ('[{"seed": 0}, {}]', "members 0 and 1 are alike"),
+    ('[{"optimizer.critic_lr": 1}, {"optimizer.critic_lr": 1.0}]', "members 0 and 1 are alike"),
     ('grid({"seed": range(10_001)})', "10,001 members"),
     ('grid({"seed": range(0, 0)})', "seed has no values"),
     ('grid({"data.name": ["ring", "rung"]})', "rung"),
@@ -226,6 +229,48 @@ def test_an_argument_is_given_to_get_sweep(command):
     flags = [f"--config={EXPERIMENTS / 'ns_gan.py:ring'}", "--sweep=s.py:2", "--config.steps=1"]
     assert main.main(["gan_jax", *flags]) == 0
     assert checkpoint_steps("runs/ns_gan_ring_s_2/001") == [1]
+
+
+@pytest.mark.parametrize("content", ["hello", "[]", '{"state": "diverged"}', "[1]", '{"members": 3, "ways": {}}'])
+@pytest.mark.parametrize("file", ["sweep.json", "001/frozen.json"])
+def test_a_damaged_record_of_a_sweep_is_named_and_nothing_is_trained(sweep_of, capsys, file, content):
+    folder = pathlib.Path("s")
+    (folder / "001").mkdir(parents=True)
+    (folder / file).write_text(content)
+    before = snapshot(folder)
+    sweep_of('grid({"seed": [4, 5]})', code=2)
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1
+    assert file in lines[0]
+    assert snapshot(folder) == before
+
+
+def test_numpys_numbers_are_numbers(sweep_of):
+    sweep_of('[{"optimizer.critic_lr": __import__("numpy").float64(1e-3)}]', steps=10, eval_every=0)
+    stored = json.loads(pathlib.Path("s/000/config.json").read_text())
+    assert stored["optimizer.critic_lr"] == 1e-3
+
+
+def test_a_group_keeps_its_way(sweep_of):
+    def ways():
+        return json.loads(pathlib.Path("s/sweep.json").read_text())["ways"]
+
+    sweep_of('grid({"seed": [4, 5]})', "--way=vmap", steps=20)
+    assert ways() == {"000": "vmap"}
+    sweep_of('grid({"seed": [4, 5, 6]})', steps=30)
+    assert ways() == {"000": "vmap"}
+
+
+def test_the_members_memory_is_given_back(sweep_of, monkeypatch):
+    monkeypatch.setattr(population, "at_once", lambda program, carry: 2)
+    trained = []
+    train_together = loop.train_together
+    monkeypatch.setattr(loop, "train_together", lambda *given: trained.append(train_together(*given)) or trained[-1])
+    sweep_of('grid({"seed": range(5)})', steps=10, eval_every=0)
+    ((members, received),) = trained
+    assert (len(members), received) == (5, 0)
+    assert all(member.carry is None for member in members)
+    assert [checkpoint_steps(f"s/00{i}") for i in range(5)] == [[10]] * 5
 
 
 def checkpoint_steps(folder):

@@ -56,7 +56,7 @@ def start_wandb(
     except wandb.Error as error:
         reason = one_line(error)
         raise UserError(f"wandb.mode is {mode} and wandb says: {reason}; or set wandb.mode=offline") from error
-    atomic.write(id_file, run_id.encode())
+    atomic.write(id_file, run.id.encode())  # under an agent of wandb's, which gives ids, not ours
     return run
 
 

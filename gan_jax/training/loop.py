@@ -28,7 +28,7 @@ from flax import linen as nn
 
 from gan_jax import evaluation
 from gan_jax.data import batches, sources
-from gan_jax.errors import DivergedError
+from gan_jax.errors import DivergedError, UserError
 from gan_jax.reports import atomic, pictures, scalars, tracking
 from gan_jax.reports.progress import Progress
 from gan_jax.training import checkpoint, population, sampling
@@ -77,7 +77,7 @@ def train(config: ml_collections.ConfigDict, source: sources.Source, workdir: pa
             return _finished(config, workdir, name, manager)
         run = open_run(config, source, workdir, name, manager)
         with Progress(config.steps, step) as bar:
-            (member,), received = train_together([run], lambda program, carries: "one_after_another", bar)
+            (member,), received = train_together([run], lambda program, source, carries: "one_after_another", bar)
         if member.frozen:
             raise DivergedError(f"{member.frozen}; {checkpoint.last_good(manager)}")
     close_run(run)
@@ -121,8 +121,8 @@ def close_run(run: Run) -> None:
 def train_together(runs: Sequence[Run], choose_way: Callable[..., str], bar: Progress) -> tuple[list[Member], int]:
     """Trains runs of one structure, each from its last checkpoint; returns them, and the signal that ended it or 0.
 
-    choose_way: (program, carries) -> how they make their steps together. A run with a number that isn't finite is
-    frozen, as its folder then says, and the others go on. Those that are behind the others, after a kill, catch up.
+    choose_way: (program, source, carries) -> how they make their steps together. A run with a number that isn't finite
+    is frozen, as its folder then says, and the others go on. Those that are behind the others, after a kill, catch up.
     """
     config, source = runs[0].config, runs[0].source
     program = population.compile_program(config, source, shapes_of_carry(config, source))
@@ -132,13 +132,16 @@ def train_together(runs: Sequence[Run], choose_way: Callable[..., str], bar: Pro
         some = _begin(runs[len(members) : len(members) + size])
         members += some
         received = _train(some, program, choose_way, bar)
+        for member in some:  # gives their memory back to those that follow
+            member.carry = None
     return members, received
 
 
 def _train(members, program, choose_way, bar):
     """Runs all members to their last step or to a signal, whose number is returned (0: none)."""
     config = members[0].run.config
-    advance = population.make_advance(program, choose_way(program, [member.carry for member in members]))
+    way = choose_way(program, members[0].run.source, [member.carry for member in members])
+    advance = population.make_advance(program, way)
     with _Signals() as signals:
         while not signals.received and (going := [member for member in _going(members) if member.step < config.steps]):
             first, *later = sorted({member.step for member in going})
@@ -243,8 +246,12 @@ def freeze(member: Member, step: int, state: str, reason: str) -> None:
 
 
 def frozen(workdir: pathlib.Path) -> dict[str, Any]:
-    """What the folder of a run that was frozen says of it: {"step", "state", "reason"}."""
-    return json.loads((workdir / FROZEN).read_text())
+    """What the folder of a frozen run says of it: {"step", "state", "reason"}; a UserError where that is damaged."""
+    try:
+        record = json.loads((workdir / FROZEN).read_text())
+        return {"step": int(record["step"]), "state": str(record["state"]), "reason": str(record["reason"])}
+    except (OSError, ValueError, TypeError, KeyError):
+        raise UserError(f"{workdir / FROZEN} is damaged: remove it, and the run goes on from its checkpoint") from None
 
 
 def _is_due(config, step, every):

@@ -25,7 +25,7 @@ import jax
 import jax.numpy as jnp
 import ml_collections
 import psutil
-from jax.sharding import AxisType, PartitionSpec
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from gan_jax import compiler
 from gan_jax.data import batches, sources
@@ -35,6 +35,7 @@ from gan_jax.training.step import make_train_step
 # one_after_another; side_by_side: as many at once as there are cores; vmap: all in one program; shard_map: that on
 # every device, with its share of the members.
 WAYS = ("one_after_another", "side_by_side", "vmap", "shard_map")
+MAPPED = WAYS[2:]
 MEASURED_SECONDS = 0.3  # of each way, in each of its rounds
 MEMORY_SHARE = 0.7  # of what is free, to be taken by the members that train together
 
@@ -43,31 +44,32 @@ class Program(NamedTuple):
     """The compiled steps of one member.
 
     block: (carry, stream, steps) -> (carry, a scalar that is there when the steps are done); the carry is donated.
-    temporary: bytes that it needs beside the carry. pure: (carry, arrays, steps) -> carry, to be mapped; None where
-    the batches are streamed. arrays: the data on the device. options: of the compiler.
+    temporary: bytes that it needs beside the carry. mapped: of `vmap` and `shard_map`, (carries, steps) -> (carries,
+    such a scalar), compiled for the number of carries on the first call; none where the batches are streamed.
     """
 
     block: Callable[..., Any]
     temporary: int
-    pure: Callable[..., Any] | None
-    arrays: Any
-    options: dict[str, str] | None
+    mapped: dict[str, Callable[..., Any]]
 
 
 def compile_program(config: ml_collections.ConfigDict, source: sources.Source, carry) -> Program:
     """The program of every run with the structure of this configuration, for carries like this one."""
-    step_and_sum, options = _step_and_sum(config, source.shape), compiler.options(config)
-    jit = functools.partial(jax.jit, donate_argnums=0, compiler_options=options)
+    step_and_sum = _step_and_sum(config, source.shape)
+    jit = functools.partial(jax.jit, donate_argnums=0, compiler_options=compiler.options(config))
     if source.stream:
         step = _with_done(lambda carry, batch: step_and_sum(carry, batch._replace(image=batches.to_unit(batch.image))))
         compiled = jit(step).lower(carry, _streamed_batch(config, source.shape)).compile()
-        return Program(_streamed_block(compiled), _temporary(compiled), None, None, options)
+        return Program(_streamed_block(compiled), _temporary(compiled), {})
     arrays = jax.device_put(source.arrays)
     pure = _drawing_block(config, source, step_and_sum)
     compiled = jit(_with_done(pure)).lower(carry, arrays, 1).compile()
-    return Program(
-        lambda carry, stream, steps: compiled(carry, arrays, steps), _temporary(compiled), pure, arrays, options
-    )
+    mapped = {way: _with_arrays(jit(functools.partial(_map_block, pure, way)), arrays) for way in MAPPED}
+    return Program(lambda carry, stream, steps: compiled(carry, arrays, steps), _temporary(compiled), mapped)
+
+
+def _with_arrays(program, arrays):
+    return lambda carries, steps: program(carries, arrays, steps)
 
 
 def _step_and_sum(config, shape):
@@ -130,8 +132,8 @@ def make_advance(program: Program, way: str) -> Callable[..., Any]:
     carries: a list, whose members are donated. streams: of each member, where the batches are streamed; the mapped ways
     take none. A mapped program is compiled on the first call, and again when fewer than half of the members are left.
     """
-    if way in ("vmap", "shard_map"):
-        return _mapped(program, way)
+    if way in MAPPED:
+        return _mapped(program.mapped[way], way)
     return _side_by_side(program.block) if way == "side_by_side" else _one_after_another(program.block)
 
 
@@ -165,9 +167,6 @@ def _unzip(pairs):
 
 def _mapped(program, way):
     """Fills up with copies, where members have left or do not divide among the devices, and drops these again."""
-    compiled = jax.jit(
-        functools.partial(_map_block, program.pure, way), donate_argnums=0, compiler_options=program.options
-    )
     size = 0
 
     def advance(carries, steps, streams=None):
@@ -176,7 +175,10 @@ def _mapped(program, way):
         if not size // 2 < len(carries) <= size:
             size = -(-len(carries) // share) * share
         copies = [jax.tree.map(jnp.copy, carries[0]) for _ in range(size - len(carries))]
-        filled, done = compiled([*carries, *copies], program.arrays, steps)
+        filled = [*carries, *copies]
+        if way == "shard_map":  # fresh ones, or those of a checkpoint, lie on the first device alone
+            filled = jax.device_put(filled, NamedSharding(_mesh(), PartitionSpec()))
+        filled, done = program(filled, steps)
         return filled[: len(carries)], done
 
     return advance
@@ -187,14 +189,17 @@ def _map_block(block, way, carries, arrays, steps):
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *carries)
     mapped = jax.vmap(block, (0, None, None))
     if way == "shard_map":  # every device maps over its share; `jit` alone would gather all of it, again and again
-        mesh = jax.make_mesh((jax.device_count(),), ("member",), axis_types=(AxisType.Auto,))
         member, replicated = PartitionSpec("member"), PartitionSpec()
         mapped = jax.shard_map(
-            mapped, mesh=mesh, in_specs=(member, replicated, replicated), out_specs=member, check_vma=False
+            mapped, mesh=_mesh(), in_specs=(member, replicated, replicated), out_specs=member, check_vma=False
         )
     stacked = mapped(stacked, arrays, steps)
     carries = [jax.tree.map(lambda leaf, i=i: leaf[i], stacked) for i in range(len(carries))]
     return carries, carries[0][0].step + 0
+
+
+def _mesh():
+    return jax.make_mesh((jax.device_count(),), ("member",), axis_types=(AxisType.Auto,))
 
 
 def ways(source: sources.Source) -> tuple[str, ...]:
@@ -210,7 +215,7 @@ def choose(program: Program, candidates: Sequence[str], carries: Sequence[Any]) 
     """The fastest of these ways, by a few steps of copies of the carries."""
     if len(carries) == 1 or len(candidates) == 1:
         return candidates[0]
-    if not {"vmap", "shard_map"} & {*candidates}:  # members beyond these would only repeat the measurement
+    if not {*MAPPED} & {*candidates}:  # members beyond these would only repeat the measurement
         carries = carries[: 2 * (os.cpu_count() or 1)]
     advances = {way: make_advance(program, way) for way in candidates}
 
@@ -234,7 +239,7 @@ def at_once(program: Program, carry) -> int:
     """How many members may train together: as many as free memory has room for, and at least one.
 
     A member takes its carry four times (as it is stacked and taken apart, and as its checkpoint is written), and what
-    its program needs beside.
+    its program needs beside. Of several devices, the first counts: there the carries are made.
     """
     size = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(carry))
     return max(1, int(MEMORY_SHARE * _free_bytes() / (4 * size + program.temporary)))
@@ -245,4 +250,4 @@ def _free_bytes():
     if device.platform == "cpu":
         return psutil.virtual_memory().available
     stats = device.memory_stats()
-    return jax.device_count() * (stats["bytes_limit"] - stats["bytes_in_use"])
+    return stats["bytes_limit"] - stats["bytes_in_use"]

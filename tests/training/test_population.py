@@ -147,11 +147,20 @@ import jax, numpy as np, sys
 jax.config.update("jax_num_cpu_devices", 2)
 sys.path.insert(0, sys.argv[1])
 import test_population as t
+from gan_jax.training import loop, population
 configs, source = t.configured("mlp")
 members, alone = (t.trained(configs, source, way, 10) for way in ("shard_map", "one_after_another"))
 for a, b in zip(members, alone, strict=True):
     for x, y in zip(t.numbers(a[0]), t.numbers(b[0]), strict=True):
         np.testing.assert_allclose(x, y, atol=2e-4)
+program = population.compile_program(configs[0], source, loop.shapes_of_carry(configs[0], source))
+advance = population.make_advance(program, "shard_map")
+restored = [jax.device_put(carry, jax.devices()[0]) for carry in loop.fresh_carries(configs, source)]  # as orbax does
+three, _ = advance(restored[:3], 4)
+mixed = [three[0], jax.device_put(loop.fresh_carries(configs, source)[1], jax.devices()[0])]
+two, _ = population.make_advance(program, "shard_map")(mixed, 6)
+for x, y in zip(t.numbers(two[0][0]), t.numbers(alone[0][0]), strict=True):
+    np.testing.assert_allclose(x, y, atol=2e-4)
 print("devices", jax.device_count(), "members", len(configs))
 """
 
