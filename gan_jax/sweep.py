@@ -72,7 +72,8 @@ def read(file: str) -> tuple[str, Any]:
     except UserError as error:
         raise UserError(f"--sweep={file}: {error}") from None
     except Exception as error:  # whatever may go wrong in a user's file
-        raise UserError(f"--sweep={file} can't be read: {type(error).__name__}: {one_line(error)}") from None
+        hint = "; pip install '.[search]' has it" if getattr(error, "name", "") == "optuna" else ""
+        raise UserError(f"--sweep={file} can't be read: {type(error).__name__}: {one_line(error)}{hint}") from None
     raise UserError(f"--sweep={file} has neither get_sweep() nor get_study()")
 
 
