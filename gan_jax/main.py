@@ -27,9 +27,8 @@ from gan_jax.config import FIELDS, flat, validate
 from gan_jax.data import sources
 from gan_jax.errors import DivergedError, UserError, one_line
 from gan_jax.features import resize
-from gan_jax.reports import atomic, page, scalars, tracking
+from gan_jax.reports import atomic, page
 from gan_jax.training import loop, population
-from gan_jax.training.state import build_networks
 
 # How ml_collections says that a field is unknown: the representation of its name, and perhaps of a second line.
 _UNKNOWN_FIELD = re.compile(r"""['"\\]+(\w+)['"\\]+(?:n?(Did you mean .*\?))?['"]?""")
@@ -102,12 +101,7 @@ def train(config: ml_collections.ConfigDict, name: str, folder: pathlib.Path, st
         workdir.check_same(folder, stored, flat(config))
     data = config.data
     source = sources.load(data.name, data.dir, data.image_size, data.memory_mb)
-    build_networks(config, source.shape)
-    if config.eval_every:
-        evaluation.check(config, source.shape)
-    tracking.check_login(config.wandb.mode)
-    for file in loop.RECORDS:
-        scalars.read(folder / file)
+    loop.check(config, source, [folder])
     with workdir.claimed(folder):
         if stored != flat(config):
             workdir.store(folder, flat(config))

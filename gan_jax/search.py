@@ -67,7 +67,6 @@ def _check(config, asked):
             raise UserError(f"--sweep: {name}={count!r}: give a whole number, at least 1")
     if not config.eval_every:
         raise UserError("--sweep: a study learns from evaluations, and config.eval_every is 0: give the steps between")
-
     for name, given in asked.ranges.items():
         if not isinstance(given, Range):
             raise UserError(f"--sweep: {name} is searched in {given!r}: give uniform, log_uniform or choice")
@@ -101,8 +100,9 @@ def _with_proposed(found, start, members, folder):
 def _train_round(configs, found, trials, study, folder, name, way):
     """Trains the members of these trials, tells the study of them, and returns the signal that ended it, or 0."""
     for trial, place in zip(trials, configs, strict=True):
+        step = workdir.latest_step(folder / place)
         for record in scalars.read(folder / place / loop.EVALUATIONS):
-            if record["step"] <= workdir.latest_step(folder / place):
+            if record["step"] <= step:
                 _report(trial, record)
     steps = next(iter(configs.values())).steps
     judges = {place: functools.partial(_judge, trial, steps) for trial, place in zip(trials, configs, strict=True)}
@@ -129,8 +129,8 @@ def _tell(study, trial, place):
     from optuna.trial import TrialState
 
     states = {"pruned": TrialState.PRUNED, "diverged": TrialState.FAIL}
-    if (place / loop.FROZEN).exists():
-        study.tell(trial, state=states[loop.frozen(place)["state"]])
+    if ended := loop.frozen(place):
+        study.tell(trial, state=states[ended["state"]])
     else:
         last = max(scalars.read(place / loop.EVALUATIONS), key=lambda record: record["step"])
         score = checkpoint.score(last)

@@ -16,15 +16,15 @@ from typing import Any, NamedTuple
 import ml_collections
 import numpy as np
 
-from gan_jax import evaluation, workdir
+from gan_jax import workdir
 from gan_jax.axes import Members
 from gan_jax.config import FIELDS, flat, validate
 from gan_jax.data import sources
 from gan_jax.errors import UserError, one_line
-from gan_jax.reports import atomic, scalars, tracking
+from gan_jax.reports import atomic
 from gan_jax.reports.progress import Progress
 from gan_jax.training import checkpoint, loop, population
-from gan_jax.training.state import build_networks, structure
+from gan_jax.training.state import structure
 
 MOST = 10_000  # members of a sweep
 OPEN = 256  # members of a group that are open at the same time
@@ -169,19 +169,13 @@ def check(configs: Configs, folder: pathlib.Path, way: str) -> None:
     for group in groups(configs):
         config = next(iter(group.values()))
         source = _source(config)
-        build_networks(config, source.shape)
-        if config.eval_every:
-            evaluation.check(config, source.shape)
-        tracking.check_login(config.wandb.mode)
+        loop.check(config, source, [folder / name for name in group])
         if source.stream and way not in ("auto", *population.ways(source)):
             raise UserError(f"--way={way} with a set that is streamed: give auto, or a larger config.data.memory_mb")
     for name, config in configs.items():
         if given := workdir.stored_fields(folder / name):
             workdir.check_same(folder / name, given, flat(config))
-        for file in loop.RECORDS:
-            scalars.read(folder / name / file)
-        if (folder / name / loop.FROZEN).exists():
-            loop.frozen(folder / name)
+        loop.frozen(folder / name)
 
 
 # ------------------------------------------------------------------------------------------ training, in groups
@@ -228,7 +222,7 @@ def train_members(configs: Configs, sweep: Sweep, folder: pathlib.Path, name: st
 
 def is_over(place: pathlib.Path, config: ml_collections.ConfigDict) -> bool:
     """Whether a member is at its last step, or was frozen."""
-    return (place / loop.FROZEN).exists() or workdir.latest_step(place) >= config.steps
+    return loop.frozen(place) is not None or workdir.latest_step(place) >= config.steps
 
 
 def _done(folder, configs):
@@ -267,7 +261,7 @@ def _opened(stack, place, config, name, judges):
 
 def summary(configs: Configs, folder: pathlib.Path) -> int:
     """Says how the members ended, and returns the exit code."""
-    frozen = {name: loop.frozen(folder / name) for name in configs if (folder / name / loop.FROZEN).exists()}
+    frozen = {name: record for name in configs if (record := loop.frozen(folder / name))}
     states = [record["state"] for record in frozen.values()]
     counts = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
     print(f"finished: {folder}, {len(configs) - len(frozen)} of {len(configs)} members" + f"; {counts}" * bool(frozen))

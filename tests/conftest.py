@@ -1,5 +1,6 @@
 """What the whole-program tests share: the command, run in this process on networks that compile in a moment."""
 
+import contextlib
 import json
 import math
 import pathlib
@@ -11,6 +12,7 @@ import pytest
 
 from gan_jax import cache, evaluation, main, trained
 from gan_jax.features import classifier
+from gan_jax.training import checkpoint
 
 EXPERIMENTS = pathlib.Path(__file__).parents[1] / "experiments"
 TINY = {"steps": 60, "batch_size": 8, "n_critic": 2, "network.width": 8, "network.latent_dim": 4, "log_every": 10,
@@ -87,6 +89,29 @@ def command(tmp_path, monkeypatch, compiled_quickly, classified_quickly):
 def records():
     """The objects of a .jsonl file."""
     return lambda path: [json.loads(line) for line in pathlib.Path(path).read_text().splitlines()]
+
+
+@pytest.fixture
+def killed_as_it_saves(monkeypatch):
+    """with killed_as_it_saves(step, member): what runs within must die as the checkpoint of that step is due."""
+
+    class Killed(BaseException):
+        pass
+
+    @contextlib.contextmanager
+    def killed(step, member):
+        def save_or_die(manager, carry, *rest):
+            if carry[0].step == step and member in str(manager.directory):
+                raise Killed
+            save(manager, carry, *rest)
+
+        save = checkpoint.save
+        with monkeypatch.context() as patch:
+            patch.setattr(checkpoint, "save", save_or_die)
+            with pytest.raises(Killed):
+                yield
+
+    return killed
 
 
 @pytest.fixture

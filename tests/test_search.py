@@ -8,7 +8,7 @@ import pytest
 from gan_jax import search
 from gan_jax.axes import choice, log_uniform, uniform
 from gan_jax.reports import scalars
-from gan_jax.training import checkpoint, loop
+from gan_jax.training import loop
 
 optuna = pytest.importorskip("optuna")
 FIELDS = {"eval_every": 20, "eval_metrics": "frechet", "steps": 40}
@@ -61,7 +61,7 @@ def test_members_are_what_an_optuna_told_of_their_last_evaluations_proposes(stud
     assert f"best of 4: {min(values):.4g}" in capsys.readouterr().out
 
 
-def test_a_search_goes_on_from_where_it_was_stopped(study_of, monkeypatch):
+def test_a_search_goes_on_from_where_it_was_stopped(study_of, killed_as_it_saves):
     study_of(num=6)
     whole = proposed(), evaluations()
     pathlib.Path("s").rename("whole")
@@ -69,20 +69,9 @@ def test_a_search_goes_on_from_where_it_was_stopped(study_of, monkeypatch):
     study_of(num=6)
     assert (proposed()[:3], evaluations()[:3]) == (whole[0][:3], whole[1][:3])
 
-    class Killed(BaseException):
-        pass
-
-    def save_or_die(manager, carry, *rest):
-        if carry[0].step == 40 and "003" in str(manager.directory):
-            raise Killed
-        save(manager, carry, *rest)
-
-    save = checkpoint.save
     pathlib.Path("s").rename("shorter")
-    with monkeypatch.context() as patch:
-        patch.setattr(checkpoint, "save", save_or_die)
-        with pytest.raises(Killed):
-            study_of(num=6)
+    with killed_as_it_saves(40, "003"):
+        study_of(num=6)
     study_of(num=6)
     assert (proposed(), evaluations()) == whole
 

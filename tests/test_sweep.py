@@ -7,7 +7,7 @@ import signal
 import pytest
 
 from gan_jax import main, sweep
-from gan_jax.training import checkpoint, loop, population
+from gan_jax.training import loop, population
 
 EXPERIMENTS = pathlib.Path(__file__).parents[1] / "experiments"
 FIELDS = {"eval_every": 30, "eval_metrics": "frechet"}
@@ -87,23 +87,12 @@ def test_a_lone_run_that_diverges_leaves_the_files_of_the_member(command, sweep_
 
 
 @pytest.mark.parametrize("way", ["one_after_another", "side_by_side"])
-def test_a_sweep_killed_as_it_saves_resumes_bit_for_bit(command, sweep_of, same_run, monkeypatch, way):
+def test_a_sweep_killed_as_it_saves_resumes_bit_for_bit(command, sweep_of, same_run, killed_as_it_saves, way):
     """The first member has the checkpoint of step 40 and the second has not: it catches up."""
 
-    class Killed(BaseException):
-        pass
-
-    def save_or_die(manager, carry, *rest):
-        if carry[0].step == 40 and "001" in str(manager.directory):
-            raise Killed
-        save(manager, carry, *rest)
-
-    save = checkpoint.save
     seeds = 'grid({"seed": [5, 6, 7]})'
-    with monkeypatch.context() as patch:
-        patch.setattr(checkpoint, "save", save_or_die)
-        with pytest.raises(Killed):
-            sweep_of(seeds, f"--way={way}")
+    with killed_as_it_saves(40, "001"):
+        sweep_of(seeds, f"--way={way}")
     assert [checkpoint_steps(f"s/00{i}")[-1] for i in range(3)] == [40, 30, 30]
     sweep_of(seeds, f"--way={way}")
     for index in range(3):

@@ -65,6 +65,17 @@ class Member:
     frozen: str = ""
 
 
+def check(config: ml_collections.ConfigDict, source: sources.Source, workdirs: Sequence[pathlib.Path]) -> None:
+    """A UserError where the network, the evaluations or wandb would fail, or a record in a folder is damaged."""
+    build_networks(config, source.shape)
+    if config.eval_every:
+        evaluation.check(config, source.shape)
+    tracking.check_login(config.wandb.mode)
+    for workdir in workdirs:
+        for file in RECORDS:
+            scalars.read(workdir / file)
+
+
 def train(config: ml_collections.ConfigDict, source: sources.Source, workdir: pathlib.Path, name: str) -> int:
     """Trains up to `config.steps`, from the last checkpoint in the folder where there is one; returns the exit code.
 
@@ -125,9 +136,10 @@ def train_together(runs: Sequence[Run], choose_way: Callable[..., str], bar: Pro
     is frozen, as its folder then says, and the others go on. Those that are behind the others, after a kill, catch up.
     """
     config, source = runs[0].config, runs[0].source
-    program = population.compile_program(config, source, shapes_of_carry(config, source))
+    shapes = shapes_of_carry(config, source)
+    program = population.compile_program(config, source, shapes)
     members: list[Member] = []
-    size, received = population.at_once(program, shapes_of_carry(config, source)), 0
+    size, received = population.at_once(program, shapes), 0
     while len(members) < len(runs) and not received:
         some = _begin(runs[len(members) : len(members) + size])
         members += some
@@ -245,8 +257,13 @@ def freeze(member: Member, step: int, state: str, reason: str) -> None:
     atomic.write(member.run.workdir / FROZEN, json.dumps(record).encode() + b"\n")
 
 
-def frozen(workdir: pathlib.Path) -> dict[str, Any]:
-    """What the folder of a frozen run says of it: {"step", "state", "reason"}; a UserError where that is damaged."""
+def frozen(workdir: pathlib.Path) -> dict[str, Any] | None:
+    """What the folder of a frozen run says of it, {"step", "state", "reason"}; None of a run that was not frozen.
+
+    Raises UserError where that is damaged.
+    """
+    if not (workdir / FROZEN).exists():
+        return None
     try:
         record = json.loads((workdir / FROZEN).read_text())
         return {"step": int(record["step"]), "state": str(record["state"]), "reason": str(record["reason"])}
