@@ -155,6 +155,9 @@ FIELDS = {
     "network.critic_norm": Field(
         "none", _one_of("none", "batch", "layer"), "normalisation in the critic; batch: in two passes"
     ),
+    "network.dtype": Field(
+        "float32", _one_of("float32", "bfloat16"), "what the networks compute in; parameters are float32 in either case"
+    ),
     "network.spectral_norm": Field(False, (lambda value: True, "true or false"), "spectral norm of all critic kernels"),
     "optimizer.name": Field(
         "adam",

@@ -10,6 +10,7 @@ configuration that the workdir holds. Exit codes: 0 done; 2 something given is w
 SIGTERM, and saved; 1 the run diverged (of a sweep: every one), its last good checkpoint is kept.
 """
 
+import contextlib
 import os
 import pathlib
 import re
@@ -28,7 +29,7 @@ from gan_jax.data import sources
 from gan_jax.errors import DivergedError, UserError, one_line
 from gan_jax.features import resize
 from gan_jax.reports import atomic, page
-from gan_jax.training import loop, population
+from gan_jax.training import loop, parallel, population
 
 # How ml_collections says that a field is unknown: the representation of its name, and perhaps of a second line.
 _UNKNOWN_FIELD = re.compile(r"""['"\\]+(\w+)['"\\]+(?:n?(Did you mean .*\?))?['"]?""")
@@ -42,12 +43,15 @@ def main(argv: Sequence[str]) -> int:
             print(usage())
             return 0
         given, folders = parse(argv)
+        _join(given)
         return compare(given, folders) if given.mode == "compare" else run(given)
     except UserError as error:
-        print(f"gan_jax: {error}", file=sys.stderr)
+        if parallel.is_lead():
+            print(f"gan_jax: {error}", file=sys.stderr)
         return 2
     except DivergedError as error:
-        print(f"gan_jax: diverged: {error}", file=sys.stderr)
+        if parallel.is_lead():
+            print(f"gan_jax: diverged: {error}", file=sys.stderr)
         return 1
     except jax.errors.JaxRuntimeError as error:
         if "RESOURCE_EXHAUSTED" not in str(error):
@@ -78,10 +82,9 @@ def run(given: flags.FlagValues) -> int:
         raise UserError(
             f"{folder} holds a sweep: give --workdir={folder}/000 or another member, or --sweep to train it"
         )
-    stored = workdir.stored_fields(folder)
     if given.mode == "train":
-        return train(given.config, name, folder, stored)
-    config = _stored_config(given, folder, stored)
+        return train(given.config, name, folder)
+    config = _stored_config(given, folder, workdir.stored_fields(folder))
     with workdir.claimed(folder):
         if given.mode == "evaluate":
             trained.evaluate(config, folder, given.checkpoint, _how(given, config))
@@ -94,18 +97,28 @@ def run(given: flags.FlagValues) -> int:
     return 0
 
 
-def train(config: ml_collections.ConfigDict, name: str, folder: pathlib.Path, stored: dict | None) -> int:
+def train(config: ml_collections.ConfigDict, name: str, folder: pathlib.Path) -> int:
     """Checks all that was given, and only then makes the folder and trains."""
+    source = parallel.together(lambda: _checked_source(config, folder))
+    with contextlib.ExitStack() as claim:
+        parallel.together(lambda: _claim(claim, config, folder) if parallel.is_lead() else None)
+        return loop.train(config, source, folder, name)
+
+
+def _checked_source(config, folder):
     validate(config)
-    if stored:
+    if stored := workdir.stored_fields(folder):
         workdir.check_same(folder, stored, flat(config))
     data = config.data
     source = sources.load(data.name, data.dir, data.image_size, data.memory_mb)
     loop.check(config, source, [folder])
-    with workdir.claimed(folder):
-        if stored != flat(config):
-            workdir.store(folder, flat(config))
-        return loop.train(config, source, folder, name)
+    return source
+
+
+def _claim(claim, config, folder):
+    claim.enter_context(workdir.claimed(folder))
+    if workdir.stored_fields(folder) != flat(config):
+        workdir.store(folder, flat(config))
 
 
 def compare(given: flags.FlagValues, folders: Sequence[str]) -> int:
@@ -123,6 +136,19 @@ def compare(given: flags.FlagValues, folders: Sequence[str]) -> int:
         raise UserError(f"{page_path} can't be written: {error.strerror}; give another --out") from None
     print(f"\nwrote {page_path} and {csv_path}")
     return 0
+
+
+def _join(given):
+    """Makes this process one of several, where the flags say so."""
+    if not given.coordinator:
+        for name in ("num_processes", "process_id"):
+            if given[name].present:
+                raise UserError(f"--{name}={given[name].value} without --coordinator: give HOST:PORT of process 0")
+        return
+    if given.mode != "train" or given.sweep:
+        what = "--sweep" if given.sweep else f"--mode={given.mode}"
+        raise UserError(f"--coordinator with {what}: several processes only train one run; leave it out")
+    parallel.join(given.coordinator, given.num_processes, given.process_id)
 
 
 def _how(given, config):
@@ -194,6 +220,11 @@ def define_flags(values: flags.FlagValues, argv: Sequence[str]) -> None:
     flags.DEFINE_enum("resizer", "tf1", resize.NAMES, "evaluate: for inception", values)
     flags.DEFINE_string("weights", "", "evaluate: file of inception's weights; empty: the one used before", values)
     flags.DEFINE_string("checkpoint", "last", "evaluate, sample, export: last, best or a step", values)
+    flags.DEFINE_string(
+        "coordinator", "", "train: HOST:PORT of process 0 of several; auto: on SLURM, a TPU pod", values
+    )
+    flags.DEFINE_integer("num_processes", None, "train: how many processes there are", 1, flag_values=values)
+    flags.DEFINE_integer("process_id", None, "train: which of them this is, from 0", 0, flag_values=values)
     flags.DEFINE_boolean("interpolate", False, "sample: draw rows that lead from latent to latent", values)
     flags.DEFINE_integer("seed", 0, "sample: of the latents", 0, 2**32 - 1, flag_values=values)
 

@@ -52,6 +52,7 @@ RANGES = {
     "network.depth": POSITIVE_INT,
     "network.generator_norm": ("layer", [*NO_NAMES, "spectral"]),
     "network.critic_norm": ("layer", [*NO_NAMES, "spectral"]),
+    "network.dtype": ("bfloat16", [*NO_NAMES, "float16", "float64"]),
     "network.spectral_norm": (True, []),
     "optimizer.name": ("rmsprop", [*NO_NAMES, "optax"]),
     "optimizer.generator_lr": POSITIVE,

@@ -23,7 +23,7 @@ class Source(NamedTuple):
     shape: (h, w, c), or (2,) for points. num_classes: classes or components of a mixture; 0 where there are none.
     arrays: pytree of NumPy arrays to be put on the device; {"image": uint8 [n, h, w, c], "label": int32 [n]}, or {}.
     draw: pure (arrays, key, step, n_critic, batch_size) -> Batch, the last two static; None for a stream.
-    stream: (seed, n_critic, batch_size) -> BatchStream, whose batches are uint8; None otherwise.
+    stream: (seed, n_critic, batch_size, share=(0, 1)) -> BatchStream, whose batches are uint8; None otherwise.
     """
 
     name: str
@@ -31,7 +31,7 @@ class Source(NamedTuple):
     num_classes: int
     arrays: Any
     draw: Callable[..., Batch] | None
-    stream: Callable[[int, int, int], BatchStream] | None
+    stream: Callable[..., BatchStream] | None
 
 
 def is_points(name: str) -> bool:

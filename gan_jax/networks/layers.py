@@ -1,6 +1,7 @@
 """Layers that the architectures share."""
 
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -15,18 +16,20 @@ class Norm(nn.Module):
         is one mean and deviation for each sample, over all its positions and channels, as in WGAN-GP's critic.
       train: whether `batch` uses the minibatch's statistics, or the running ones.
       momentum: share of the old running statistics that an update keeps; 0 keeps the last minibatch's alone.
+      dtype: of what comes out, None for the input's. Means and variances are computed and kept in float32.
     """
 
     kind: str
     train: bool
     momentum: float = 0.9
+    dtype: Any = None
 
     @nn.compact
     def __call__(self, x):
         if self.kind == "batch":
-            return nn.BatchNorm(not self.train, momentum=self.momentum, epsilon=1e-5)(x)
+            return nn.BatchNorm(not self.train, momentum=self.momentum, epsilon=1e-5, dtype=self.dtype)(x)
         if self.kind == "layer":
-            return nn.GroupNorm(num_groups=1, epsilon=1e-5)(x)
+            return nn.GroupNorm(num_groups=1, epsilon=1e-5, dtype=self.dtype)(x)
         return x
 
 

@@ -1,6 +1,10 @@
-"""Multi-layer perceptrons, for points and for small images; the toy networks of Gulrajani et al. 2017 for width 512."""
+"""Multi-layer perceptrons, for points and for small images; the toy networks of Gulrajani et al. 2017 for width 512.
+
+`dtype` is that of the computation, such as bfloat16, None for the inputs'; what comes out has the inputs' in any case.
+"""
 
 import math
+from typing import Any
 
 import jax.numpy as jnp
 from flax import linen as nn
@@ -21,13 +25,15 @@ class Generator(nn.Module):
     depth: int
     norm: str
     momentum: float = 0.9
+    dtype: Any = None
 
     @nn.compact
     def __call__(self, latents, train: bool):
         x = latents
         for _ in range(self.depth):
-            x = nn.relu(Norm(self.norm, train, self.momentum)(_dense(self.width, self.norm != "batch")(x)))
-        x = _dense(math.prod(self.shape))(x).reshape(-1, *self.shape)
+            x = _dense(self.width, self.dtype, self.norm != "batch")(x)
+            x = nn.relu(Norm(self.norm, train, self.momentum, self.dtype)(x))
+        x = _dense(math.prod(self.shape), self.dtype)(x).reshape(-1, *self.shape).astype(latents.dtype)
         return jnp.tanh(x) if len(self.shape) == 3 else x
 
 
@@ -37,15 +43,17 @@ class Critic(nn.Module):
     width: int
     depth: int
     norm: str
+    dtype: Any = None
 
     @nn.compact
     def __call__(self, samples, train: bool):
         x = samples.reshape(samples.shape[0], -1)
         for layer in range(self.depth):
             norm = self.norm if layer else "none"
-            x = nn.leaky_relu(Norm(norm, train)(_dense(self.width, norm != "batch")(x)), 0.2)
-        return _dense(1)(x)[:, 0]
+            x = _dense(self.width, self.dtype, norm != "batch")(x)
+            x = nn.leaky_relu(Norm(norm, train, dtype=self.dtype)(x), 0.2)
+        return _dense(1, self.dtype)(x)[:, 0].astype(samples.dtype)
 
 
-def _dense(features, use_bias=True):
-    return nn.Dense(features, use_bias=use_bias, kernel_init=nn.initializers.he_normal())
+def _dense(features, dtype, use_bias=True):
+    return nn.Dense(features, use_bias, dtype, kernel_init=nn.initializers.he_normal())

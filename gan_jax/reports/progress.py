@@ -19,19 +19,23 @@ class Progress:
     Args:
       total: the step at which the run ends.
       initial: the step at which this process starts (above 0 where it resumes).
+      is_shown: whether anything is shown at all.
 
     """
 
-    def __init__(self, total: int, initial: int = 0):
+    def __init__(self, total: int, initial: int = 0, is_shown: bool = True):
         self._total, self._initial, self._start = total, initial, time.monotonic()
-        self.done = initial
+        self.done, self._is_shown = initial, is_shown
         self._waiting, self._last_print = "", self._start
         # In a log file every redraw of a bar would stay: there, lines are printed instead.
-        self._bar = _bar(total, initial) if sys.stderr is not None and sys.stderr.isatty() else None
+        is_terminal = sys.stderr is not None and sys.stderr.isatty()
+        self._bar = _bar(total, initial) if is_shown and is_terminal else None
 
     def update(self, step: int, losses: dict[str, float]) -> None:
         """Show that `step` steps are done (counted from the run's beginning), with the losses at that step."""
         self.done = step
+        if not self._is_shown:
+            return
         postfix = ", ".join(f"{name} {value:.4g}" for name, value in losses.items())
         if self._bar is not None:
             self._bar.set_postfix_str(postfix, refresh=False)

@@ -1,4 +1,4 @@
-"""Checkpoints: the whole training state and the data stream's position, written by orbax in one atomic rename.
+"""Checkpoints: the whole training state, written by orbax in one atomic rename. The data follow from its step.
 
 The last three are kept, and the one whose evaluation was best.
 """

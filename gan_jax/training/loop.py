@@ -31,7 +31,7 @@ from gan_jax.data import batches, sources
 from gan_jax.errors import DivergedError, UserError
 from gan_jax.reports import atomic, pictures, scalars, tracking
 from gan_jax.reports.progress import Progress
-from gan_jax.training import checkpoint, population, sampling
+from gan_jax.training import checkpoint, parallel, population, sampling
 from gan_jax.training.state import build_networks, create_states
 from gan_jax.training.step import make_train_step
 
@@ -68,6 +68,7 @@ class Member:
 def check(config: ml_collections.ConfigDict, source: sources.Source, workdirs: Sequence[pathlib.Path]) -> None:
     """A UserError where the network, the evaluations or wandb would fail, or a record in a folder is damaged."""
     build_networks(config, source.shape)
+    parallel.check(config)
     if config.eval_every:
         evaluation.check(config, source.shape)
     tracking.check_login(config.wandb.mode)
@@ -87,20 +88,25 @@ def train(config: ml_collections.ConfigDict, source: sources.Source, workdir: pa
         if step >= config.steps:
             return _finished(config, workdir, name, manager)
         run = open_run(config, source, workdir, name, manager)
-        with Progress(config.steps, step) as bar:
+        with Progress(config.steps, step, parallel.is_lead()) as bar:
             (member,), received = train_together([run], lambda program, source, carries: "one_after_another", bar)
         if member.frozen:
             raise DivergedError(f"{member.frozen}; {checkpoint.last_good(manager)}")
     close_run(run)
     if received:
         return stopped(received)
-    print(f"finished: {workdir} is at step {config.steps}; look at {sample_path(workdir, config.steps)}")
+    _say(f"finished: {workdir} is at step {config.steps}; look at {sample_path(workdir, config.steps)}")
     return 0
+
+
+def _say(words):
+    if parallel.is_lead():
+        print(words)
 
 
 def stopped(received: int) -> int:
     """Says that a signal ended the training, and returns the exit code."""
-    print(f"stopped by {signal.Signals(received).name}; all steps are saved, and the same command resumes")
+    _say(f"stopped by {signal.Signals(received).name}; all steps are saved, and the same command resumes")
     return 128 + received
 
 
@@ -108,23 +114,26 @@ def _finished(config, workdir, name, manager):
     """Nothing is left to do, but for the curves of a run that was killed before it drew them."""
     step = manager.latest_step()
     checkpoint.about(manager, step)  # a UserError where the last checkpoint is damaged
-    if not (workdir / "curves.png").exists():
+    if parallel.is_lead() and not (workdir / "curves.png").exists():
         draw_curves(workdir, name)
-    print(f"finished: {workdir} is at step {step} of {config.steps}; samples are in its samples/")
+    _say(f"finished: {workdir} is at step {step} of {config.steps}; samples are in its samples/")
     return 0
 
 
 def open_run(config, source, workdir, name, manager, group: str | None = None) -> Run:
     """The run of a folder whose checkpoints are open; `group`: what wandb puts it under."""
-    stream = source.stream(config.seed, config.n_critic, config.batch_size) if source.stream else None
-    wandb = tracking.start_wandb(config.wandb.mode, workdir, name, config.to_dict(), group)
+    share = jax.process_index(), jax.process_count()
+    stream = source.stream(config.seed, config.n_critic, config.batch_size, share) if source.stream else None
+    mode = config.wandb.mode if parallel.is_lead() else "disabled"
+    wandb = tracking.start_wandb(mode, workdir, name, config.to_dict(), group)
     generator, _ = build_networks(config, source.shape)
     return Run(config, source, workdir, name, manager, stream, generator, wandb)
 
 
 def close_run(run: Run) -> None:
     """Draws the run's curves, and ends its record in wandb."""
-    draw_curves(run.workdir, run.name)
+    if parallel.is_lead():
+        draw_curves(run.workdir, run.name)
     if run.wandb:
         run.wandb.finish()
 
@@ -153,13 +162,13 @@ def _train(members, program, choose_way, bar):
     """Runs all members to their last step or to a signal, whose number is returned (0: none)."""
     config = members[0].run.config
     way = choose_way(program, members[0].run.source, [member.carry for member in members])
-    advance = population.make_advance(program, way)
+    advance, received = population.make_advance(program, way), 0
     with _Signals() as signals:
-        while not signals.received and (going := [member for member in _going(members) if member.step < config.steps]):
+        while not received and (going := [member for member in _going(members) if member.step < config.steps]):
             first, *later = sorted({member.step for member in going})
             behind = [member for member in going if member.step == first]
-            _run_steps(behind, advance, later[0] if later else config.steps, bar, signals)
-    return signals.received
+            received = _run_steps(behind, advance, later[0] if later else config.steps, bar, signals)
+        return received or parallel.agreed(0, signals.received)[1]
 
 
 def _begin(runs):
@@ -173,12 +182,12 @@ def _restored(run, carry):
     if step is not None:
         items = zip(("state", "sums"), carry, strict=True)
         carry = tuple(checkpoint.restore(run.manager, step, *item) for item in items)
-        about = checkpoint.about(run.manager, step)
-        if run.stream:
-            run.stream.set_state(about["position"])
-    for file in RECORDS:
-        scalars.truncate_after(run.workdir / file, step or 0)
-    (run.workdir / FROZEN).unlink(missing_ok=True)
+    if run.stream:
+        run.stream.seek(step or 0)
+    if parallel.is_lead():
+        for file in RECORDS:
+            scalars.truncate_after(run.workdir / file, step or 0)
+        (run.workdir / FROZEN).unlink(missing_ok=True)
     return Member(run, carry, step or 0)
 
 
@@ -187,11 +196,14 @@ def _going(members):
 
 
 def _run_steps(members, advance, until, bar, signals):
-    """Runs members that are at one step to `until` or to a signal, and saves them."""
-    config, step, block_size = members[0].run.config, members[0].step, _BlockSize()
+    """Runs members at one step to `until` or to a signal, whose number is returned (0: none), and saves them."""
+    config, step, block_size, received = members[0].run.config, members[0].step, _BlockSize(), 0
     finished: list[Callable[[], None]] = []
-    while step < until and not signals.received and (going := _going(members)):
+    while step < until and (going := _going(members)):
         steps = min(block_size.steps, _until_due(config, step), until - step)
+        steps, received = parallel.agreed(steps, signals.received)
+        if received:
+            break
         carries, done = advance([member.carry for member in going], steps, [member.run.stream for member in going])
         _call_all(finished)
         for member in members:
@@ -212,6 +224,7 @@ def _run_steps(members, advance, until, bar, signals):
     _call_all(finished)
     for member in _going(members):
         _save(member)
+    return received
 
 
 def _report(member, step):
@@ -253,6 +266,8 @@ def _write(member):
 def freeze(member: Member, step: int, state: str, reason: str) -> None:
     """Ends a member before its last step; its folder then says why."""
     member.frozen = reason
+    if not parallel.is_lead():
+        return
     record = {"step": step, "state": state, "reason": reason}
     atomic.write(member.run.workdir / FROZEN, json.dumps(record).encode() + b"\n")
 
@@ -295,14 +310,19 @@ def fresh_carries(configs: Sequence[ml_collections.ConfigDict], source: sources.
 
     They have one structure, and are made in one compilation.
     """
-    states = create_states(configs, source.shape)
+    everywhere = parallel.replicated(parallel.mesh(configs[0]))
+    states = create_states(configs, source.shape, everywhere)
     metrics = _metrics_of_a_step(configs[0], source.shape, states[0])
-    return [(state, jax.tree.map(lambda metric: jnp.zeros(metric.shape, metric.dtype), metrics)) for state in states]
+    zeros = jax.jit(
+        lambda: jax.tree.map(lambda metric: jnp.zeros(metric.shape, metric.dtype), metrics), out_shardings=everywhere
+    )
+    return [(state, zeros()) for state in states]
 
 
 def shapes_of_carry(config: ml_collections.ConfigDict, source: sources.Source) -> Any:
     """Shapes and types of such a pair; nothing is computed."""
-    return jax.eval_shape(lambda: fresh_carries([config], source)[0])
+    state = jax.eval_shape(lambda: create_states([config], source.shape)[0])
+    return state, _metrics_of_a_step(config, source.shape, state)
 
 
 def _metrics_of_a_step(config, shape, state):
@@ -324,7 +344,8 @@ def _take_means(carry, steps):
 
 def _log(run, step, means):
     record = {name: float(value) for name, value in means.items()}
-    scalars.append(run.workdir / METRICS, {"step": step} | record)
+    if parallel.is_lead():
+        scalars.append(run.workdir / METRICS, {"step": step} | record)
     if run.wandb:
         run.wandb.log(record, step=step)
     for name, value in record.items():
@@ -342,7 +363,9 @@ def _show(bar, steps, means):
 
 def _sample(run, state, step):
     """Dispatches the samples of the same latents as ever; the picture is drawn when the returned function is called."""
-    num = 1000 if sources.is_points(run.source.name) else 64
+    if not parallel.is_lead():
+        return lambda: None
+    num, state = 1000 if sources.is_points(run.source.name) else 64, parallel.local(state)
     latents = sampling.latents(state, num, run.config.network.latent_dim)
     variables = sampling.averaged_variables(run.generator, state, latents.shape[1])
     samples = sampling.generate(run.generator, variables, latents)
@@ -356,9 +379,13 @@ def sample_path(workdir: pathlib.Path, step: int) -> pathlib.Path:
 
 
 def evaluate(run: Run, state) -> dict[str, Any]:
-    """Evaluates the averaged generator, and writes a line of evaluation.jsonl."""
-    record = evaluation.evaluate(run.config, run.generator, state, evaluation.how(run.config)).record
-    scalars.append(run.workdir / EVALUATIONS, record)
+    """Evaluates the averaged generator, and writes a line of evaluation.jsonl.
+
+    Of several processes, each does so for itself, since all must know which checkpoint is the best.
+    """
+    record = evaluation.evaluate(run.config, run.generator, parallel.local(state), evaluation.how(run.config)).record
+    if parallel.is_lead():
+        scalars.append(run.workdir / EVALUATIONS, record)
     if run.wandb:
         numbers = {name: value for name, value in record.items() if isinstance(value, int | float)}
         run.wandb.log(numbers, step=record["step"])
@@ -373,8 +400,8 @@ def draw_curves(workdir: pathlib.Path, name: str) -> None:
 
 
 def _about(run):
-    """Beside the state, a checkpoint holds where the stream is, and a sample's shape, for those who lack the data."""
-    return {"shape": list(run.source.shape), "position": run.stream.get_state() if run.stream else None}
+    """Beside the state, a checkpoint holds a sample's shape, for those who lack the data."""
+    return {"shape": list(run.source.shape)}
 
 
 class _BlockSize:

@@ -9,6 +9,8 @@ one. A carry is what `loop.fresh_carries` gives: (state, sums of the step's metr
 side, the program is that of a run alone, so that every member gets the bits which it would get alone. A mapped program
 gives the same up to rounding, for XLA adds in another order.
 
+Of several devices, a run alone takes all (see `parallel`), and so do members that go one after another.
+
 On two CPU cores, small networks gain most side by side: a program of small products keeps to one core. Large ones,
 whose products take all cores, gain nothing. So `choose` measures.
 """
@@ -29,6 +31,7 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from gan_jax import compiler
 from gan_jax.data import batches, sources
+from gan_jax.training import parallel
 from gan_jax.training.state import DATA
 from gan_jax.training.step import make_train_step
 
@@ -44,40 +47,48 @@ class Program(NamedTuple):
     """The compiled steps of one member.
 
     block: (carry, stream, steps) -> (carry, a scalar that is there when the steps are done); the carry is donated.
-    temporary: bytes that it needs beside the carry. mapped: of `vmap` and `shard_map`, (carries, steps) -> (carries,
-    such a scalar), compiled for the number of carries on the first call; none where the batches are streamed.
+    compiled: what it runs, to be asked for its text and its costs.
+    mapped: of `vmap` and `shard_map`, (carries, steps) -> (carries, such a scalar), compiled for the number of carries
+    on the first call; none where the batches are streamed.
     """
 
     block: Callable[..., Any]
-    temporary: int
+    compiled: jax.stages.Compiled
     mapped: dict[str, Callable[..., Any]]
 
 
 def compile_program(config: ml_collections.ConfigDict, source: sources.Source, carry) -> Program:
     """The program of every run with the structure of this configuration, for carries like this one."""
+    mesh = parallel.mesh(config)
+    whole, cut = parallel.replicated(mesh), parallel.sharded(mesh)
     step_and_sum = _step_and_sum(config, source.shape)
+    on_mesh = _step_and_sum(config, source.shape, cut) if mesh.size > 1 else step_and_sum
     jit = functools.partial(jax.jit, donate_argnums=0, compiler_options=compiler.options(config))
+    on_all = functools.partial(jit, out_shardings=whole)
     if source.stream:
-        step = _with_done(lambda carry, batch: step_and_sum(carry, batch._replace(image=batches.to_unit(batch.image))))
-        compiled = jit(step).lower(carry, _streamed_batch(config, source.shape)).compile()
-        return Program(_streamed_block(compiled), _temporary(compiled), {})
-    arrays = jax.device_put(source.arrays)
-    pure = _drawing_block(config, source, step_and_sum)
-    compiled = jit(_with_done(pure)).lower(carry, arrays, 1).compile()
-    mapped = {way: _with_arrays(jit(functools.partial(_map_block, pure, way)), arrays) for way in MAPPED}
-    return Program(lambda carry, stream, steps: compiled(carry, arrays, steps), _temporary(compiled), mapped)
+        step = _with_done(lambda carry, batch: on_mesh(carry, batch._replace(image=batches.to_unit(batch.image))))
+        compiled = on_all(step, in_shardings=(whole, cut)).lower(carry, _streamed_batch(config, source.shape)).compile()
+        return Program(_streamed_block(compiled, mesh), compiled, {})
+    arrays = parallel.put(mesh, source.arrays)
+    block = _with_done(_drawing_block(config, source, on_mesh))
+    compiled = on_all(block, in_shardings=(whole, whole, whole)).lower(carry, arrays, 1).compile()
+    alone = _drawing_block(config, source, step_and_sum)
+    mapped = {way: _with_arrays(jit(functools.partial(_map_block, alone, way)), arrays) for way in MAPPED}
+    return Program(lambda carry, stream, steps: compiled(carry, arrays, steps), compiled, mapped)
 
 
 def _with_arrays(program, arrays):
     return lambda carries, steps: program(carries, arrays, steps)
 
 
-def _step_and_sum(config, shape):
-    train_step = make_train_step(config, shape)
+def _step_and_sum(config, shape, sharding=None):
+    """(carry, batch) -> carry; `sharding`, of what is [k, b, ...], for many devices."""
+    shard = (lambda x: jax.lax.with_sharding_constraint(x, sharding)) if sharding else (lambda x: x)
+    train_step = make_train_step(config, shape, shard)
 
     @functools.partial(jax.jit, inline=True)  # so that a mapped program takes the trace of a member's
     def step_and_sum(carry, batch):
-        state, metrics = train_step(carry[0], batch)
+        state, metrics = train_step(carry[0], jax.tree.map(shard, batch))
         return state, jax.tree.map(jnp.add, carry[1], metrics)
 
     return step_and_sum
@@ -112,18 +123,13 @@ def _streamed_batch(config, shape):
     return batch(jax.ShapeDtypeStruct((*rows, *shape), jnp.uint8), jax.ShapeDtypeStruct(rows, jnp.int32))
 
 
-def _streamed_block(compiled_step):
+def _streamed_block(compiled_step, mesh):
     def block(carry, stream, steps):
         for batch in itertools.islice(stream, steps):
-            carry, done = compiled_step(carry, jax.device_put(batch))
+            carry, done = compiled_step(carry, parallel.put_share(mesh, batch))
         return carry, done
 
     return block
-
-
-def _temporary(compiled):
-    analysis = compiled.memory_analysis()
-    return analysis.temp_size_in_bytes if analysis else 0
 
 
 def make_advance(program: Program, way: str) -> Callable[..., Any]:
@@ -131,10 +137,13 @@ def make_advance(program: Program, way: str) -> Callable[..., Any]:
 
     carries: a list, whose members are donated. streams: of each member, where the batches are streamed; the mapped ways
     take none. A mapped program is compiled on the first call, and again when fewer than half of the members are left.
+    Members that take several devices each go one after another where they are asked to go side by side: of two programs
+    that add up over the same devices at once, each may wait for the other.
     """
     if way in MAPPED:
         return _mapped(program.mapped[way], way)
-    return _side_by_side(program.block) if way == "side_by_side" else _one_after_another(program.block)
+    is_side_by_side = way == "side_by_side" and jax.device_count() == 1
+    return _side_by_side(program.block) if is_side_by_side else _one_after_another(program.block)
 
 
 def _one_after_another(block):
@@ -206,9 +215,10 @@ def ways(source: sources.Source) -> tuple[str, ...]:
     """The ways that come into question on this machine, for this source."""
     if source.stream:  # reading it is most of the work
         return ("one_after_another",)
-    if jax.default_backend() == "cpu":  # where both give the bits of a run alone
-        return ("one_after_another", "side_by_side")
-    return ("one_after_another", "shard_map" if jax.device_count() > 1 else "vmap")
+    if jax.device_count() > 1:
+        return ("one_after_another", "shard_map")
+    # On a CPU, both give the bits of a run alone.
+    return ("one_after_another", "side_by_side" if jax.default_backend() == "cpu" else "vmap")
 
 
 def choose(program: Program, candidates: Sequence[str], carries: Sequence[Any]) -> str:
@@ -242,7 +252,9 @@ def at_once(program: Program, carry) -> int:
     its program needs beside. Of several devices, the first counts: there the carries are made.
     """
     size = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(carry))
-    return max(1, int(MEMORY_SHARE * _free_bytes() / (4 * size + program.temporary)))
+    analysis = program.compiled.memory_analysis()
+    temporary = analysis.temp_size_in_bytes if analysis else 0
+    return max(1, int(MEMORY_SHARE * _free_bytes() / (4 * size + temporary)))
 
 
 def _free_bytes():

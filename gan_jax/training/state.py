@@ -9,6 +9,7 @@ import flax
 import jax
 import jax.numpy as jnp
 import ml_collections
+import numpy as np
 from flax import linen as nn
 
 from gan_jax import networks
@@ -68,8 +69,9 @@ def build_networks(config: ml_collections.ConfigDict, shape: tuple[int, ...]) ->
             f"config.network.name={settings.name!r} with config.data.name={config.data.name!r}: {problem}; "
             "give another network, or config.data.image_size"
         )
-    generator = network.Generator(shape, settings.width, settings.depth, settings.generator_norm)
-    critic = network.Critic(settings.width, settings.depth, settings.critic_norm)
+    dtype = None if settings.dtype == "float32" else settings.dtype  # the inputs' and the parameters' own
+    generator = network.Generator(shape, settings.width, settings.depth, settings.generator_norm, dtype=dtype)
+    critic = network.Critic(settings.width, settings.depth, settings.critic_norm, dtype=dtype)
     return generator, SpectralNorm(critic) if settings.spectral_norm else critic
 
 
@@ -124,15 +126,20 @@ def create_state(config: ml_collections.ConfigDict, shape: tuple[int, ...]) -> G
     return create_states([config], shape)[0]
 
 
-def create_states(configs: Sequence[ml_collections.ConfigDict], shape: tuple[int, ...]) -> list[GANState]:
-    """`create_state` for each of the configurations, which have one structure, in one compilation."""
-    create = jax.jit(partial(_initial_state, configs[0], shape))
-    return [create(jax.random.key(c.seed), jax.tree.map(jnp.float32, hyperparameters(c))) for c in configs]
+def create_states(
+    configs: Sequence[ml_collections.ConfigDict], shape: tuple[int, ...], sharding: jax.sharding.Sharding | None = None
+) -> list[GANState]:
+    """`create_state` for each of the configurations, which have one structure, in one compilation.
+
+    sharding: where the states are to lie; None is the first device.
+    """
+    create = jax.jit(partial(_initial_state, configs[0], shape), out_shardings=sharding)
+    return [create(np.uint32(c.seed), jax.tree.map(np.float32, hyperparameters(c))) for c in configs]
 
 
-def _initial_state(config, shape, key, hparams):
+def _initial_state(config, shape, seed, hparams):
     generator, critic = build_networks(config, shape)
-    generator_key, critic_key, run_key = jax.random.split(key, 3)
+    generator_key, critic_key, run_key = jax.random.split(jax.random.key(seed), 3)
     transforms = build_optimizers(config, hparams)
     latents = jnp.zeros((2, config.network.latent_dim))
     generator_state = _initial(generator, generator_key, latents, transforms[0])

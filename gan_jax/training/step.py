@@ -17,8 +17,11 @@ from gan_jax.objectives import penalties
 from gan_jax.training.state import NetState, at_step, build_loss, build_networks, build_optimizers, pack
 
 
-def make_train_step(config, shape):
+def make_train_step(config, shape, shard=lambda latents: latents):
     """The step for a configuration and samples of `shape`; pure, to be compiled by the caller.
+
+    shard: where the step is for many devices, how the latents [k, b, latent_dim] of k minibatches lie on them. What a
+    device computes follows from that and from where its part of the batch is; unsharded latents, all would compute.
 
     Its metrics are scalars: `critic_loss` with the weighted penalty in it, `generator_loss`, the mean `real_logits` and
     `fake_logits`, and `penalty` without its weight, a lazy one as often as it counts. For the Wasserstein loss,
@@ -33,7 +36,7 @@ def make_train_step(config, shape):
     logits_of_both = _two_passes if mixes_samples(config.network.critic_norm) else _one_pass
 
     def draw_latents(key, *leading):
-        return jax.random.normal(key, (*leading, config.batch_size, config.network.latent_dim))
+        return shard(jax.random.normal(key, (*leading, config.batch_size, config.network.latent_dim)))
 
     def as_judged(real, fake, key, hparams):
         """What a critic sees of both: with noise where there is any (Sønderby et al. 2017), and in packs."""

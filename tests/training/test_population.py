@@ -93,8 +93,8 @@ def test_the_step_is_traced_once_for_all_members(monkeypatch, way):
     traced = []
     make = population.make_train_step
 
-    def counting(config, shape):
-        step = make(config, shape)
+    def counting(config, shape, shard):
+        step = make(config, shape, shard)
         return lambda *inputs: (traced.append(None), step(*inputs))[1]
 
     monkeypatch.setattr(population, "make_train_step", counting)
@@ -125,7 +125,7 @@ def test_as_many_train_together_as_memory_holds(monkeypatch):
     program = population.compile_program(configs[0], source, carry)
     state, sums = loop.fresh_carries(configs[:1], source)[0]
     size = sum(leaf.nbytes for leaf in jax.tree.leaves((state, sums)))
-    needed = 4 * size + program.temporary
+    needed = 4 * size + program.compiled.memory_analysis().temp_size_in_bytes
     for free, members in ((needed * 3 / 0.7 * 1.01, 3), (needed * 3 / 0.7 * 0.99, 2), (0, 1)):
         monkeypatch.setattr(population, "_free_bytes", lambda free=free: free)
         assert population.at_once(program, carry) == members

@@ -1,0 +1,129 @@
+"""Many devices and many hosts: one step over all of them, with the results that one device would give.
+
+The devices form a mesh with one axis, `data`. Minibatches and latents are cut along it, and everything else (the state,
+a set kept in memory) lies whole on each device. XLA works out from that what each device computes, and adds up what
+belongs to the whole batch: gradients, losses, the statistics of batch norm. So results are those of the global batch,
+and the number of devices changes nothing but the order in which numbers are added.
+
+Of several hosts, each runs one process with the same command. They make the same program and start it at the same time.
+The first one, the lead, writes what people read; all of them write checkpoints.
+"""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import jax
+import ml_collections
+import numpy as np
+from jax.experimental import multihost_utils
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+from gan_jax.errors import UserError
+
+LONGEST = 1000  # bytes of a problem that processes tell each other of
+T = TypeVar("T")
+
+
+def join(coordinator: str, num_processes: int | None, process_id: int | None) -> None:
+    """Makes this process one of several; to be called before JAX is asked for its devices.
+
+    coordinator: HOST:PORT of process 0, with the number of processes and which of them this is; or `auto`, where SLURM,
+    Open MPI, Kubernetes or a TPU pod tells all three.
+    """
+    if coordinator == "auto":
+        return _initialize()
+    host, _, port = coordinator.rpartition(":")
+    if not host or not port.isdigit():
+        raise UserError(f"--coordinator={coordinator}: give HOST:PORT of process 0, or auto on SLURM and TPU pods")
+    if num_processes is None or process_id is None:
+        raise UserError(f"--coordinator={coordinator}: give --num_processes and --process_id too")
+    if process_id >= num_processes:
+        raise UserError(f"--process_id={process_id} of --num_processes={num_processes}: they count from 0")
+    return _initialize(coordinator, num_processes, process_id)
+
+
+def _initialize(*given):
+    try:
+        jax.distributed.initialize(*given)
+    except (ValueError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"--coordinator: {reason}; give HOST:PORT, --num_processes and --process_id") from None
+
+
+def is_lead() -> bool:
+    """Whether this is the process that writes records and pictures, and speaks to people."""
+    return not jax.distributed.is_initialized() or jax.process_index() == 0
+
+
+def mesh(config: ml_collections.ConfigDict) -> Mesh:
+    """The devices of a run along the axis `data`: as many as get equal shares of a minibatch, in processes' order."""
+    devices = sorted(jax.devices(), key=lambda device: (device.process_index, device.id))
+    return Mesh(np.array(devices[: _used(config)]), ("data",), axis_types=(AxisType.Auto,))
+
+
+def _used(config):
+    judged = config.batch_size // config.packing
+    return max(number for number in range(1, jax.device_count() + 1) if judged % number == 0)
+
+
+def check(config: ml_collections.ConfigDict) -> None:
+    """A UserError where a process would have no part in a minibatch; a word where a device of a single one has none."""
+    used, there = _used(config), jax.device_count()
+    if used == there:
+        return
+    words = f"config.batch_size={config.batch_size} gives equal shares to {used} of {there} devices"
+    if jax.process_count() > 1:
+        raise UserError(f"{words}, and all of several processes must have one: give a multiple of {there}")
+    print(f"{words}: the others have nothing to do")
+
+
+def replicated(mesh: Mesh) -> NamedSharding:
+    """Whole on every device."""
+    return NamedSharding(mesh, PartitionSpec())
+
+
+def sharded(mesh: Mesh) -> NamedSharding:
+    """[k, b, ...], of k minibatches each cut along its samples."""
+    return NamedSharding(mesh, PartitionSpec(None, "data"))
+
+
+def put(mesh: Mesh, arrays: Any) -> Any:
+    """NumPy arrays that every process has, whole on every device."""
+    everywhere = replicated(mesh)
+    return jax.tree.map(lambda a: jax.make_array_from_callback(a.shape, everywhere, lambda _: a), arrays)
+
+
+def put_share(mesh: Mesh, arrays: Any) -> Any:
+    """[k, b, ...] from each process's samples, [k, b / processes, ...] in NumPy."""
+    return jax.tree.map(lambda a: jax.make_array_from_process_local_data(sharded(mesh), a), arrays)
+
+
+def local(tree: Any) -> Any:
+    """The same arrays for this process alone, which lie whole on its devices: so that it may compute by itself."""
+    if jax.process_count() == 1:
+        return tree
+    return jax.tree.map(lambda leaf: leaf.addressable_data(0), tree)
+
+
+def agreed(steps: int, received: int) -> tuple[int, int]:
+    """(the lead's number of steps, the greatest number of a signal): what all processes do next, at the same time."""
+    if jax.process_count() == 1:
+        return steps, received
+    everybodys = multihost_utils.process_allgather(np.array([steps, received]))
+    return int(everybodys[0, 0]), int(everybodys[:, 1].max())
+
+
+def together(function: Callable[[], T]) -> T:
+    """What function() returns. Where it raises UserError in one process, all raise it; to be called by all."""
+    if jax.process_count() == 1:
+        return function()
+    problem = b""
+    try:
+        result = function()
+    except UserError as error:
+        problem = str(error).encode()[:LONGEST]
+    gathered = multihost_utils.process_allgather(np.frombuffer(problem.ljust(LONGEST, b"\0"), np.uint8))
+    for process, row in enumerate(gathered):
+        if words := bytes(row).rstrip(b"\0"):
+            raise UserError(f"process {process}: " * (process > 0) + words.decode(errors="replace"))
+    return result
