@@ -1,4 +1,4 @@
-"""The two ways in which a run ends badly on purpose; `gan_jax.main` turns each into one line and an exit code."""
+"""The ways in which a run ends badly on purpose; `gan_jax.main` turns each into one line and an exit code."""
 
 
 class UserError(Exception):
@@ -6,7 +6,11 @@ class UserError(Exception):
 
 
 class DivergedError(Exception):
-    """A loss or a parameter is no longer finite. The text names the last good checkpoint. Exit code 1."""
+    """A loss or a parameter is no longer finite. The text names the last good checkpoint. Exit code 3."""
+
+
+class MachineError(Exception):
+    """The machine could not do its part, as a full disk. The text says what to do. Exit code 1."""
 
 
 def one_line(text: object) -> str:

@@ -7,10 +7,12 @@
 The same command again resumes, or says that the run is finished; --config.steps may be raised to go on. A sweep trains
 many runs, each in a folder of its own; compare shows runs and sweeps beside one another. The other modes take the
 configuration that the workdir holds. Exit codes: 0 done; 2 something given is wrong; 130 or 143 stopped by SIGINT or
-SIGTERM, and saved; 1 the run diverged (of a sweep: every one), its last good checkpoint is kept.
+SIGTERM, and saved; 3 the run diverged (of a sweep: every one), its last good checkpoint is kept; 1 the machine failed,
+as with a full disk or too little memory: once that is mended, the same command goes on.
 """
 
 import contextlib
+import errno
 import os
 import pathlib
 import re
@@ -26,13 +28,14 @@ from gan_jax import comparison, evaluation, measures, search, sweep, trained, wo
 from gan_jax.comparing import tables
 from gan_jax.config import FIELDS, flat, validate
 from gan_jax.data import sources
-from gan_jax.errors import DivergedError, UserError, one_line
+from gan_jax.errors import DivergedError, MachineError, UserError, one_line
 from gan_jax.features import resize
 from gan_jax.reports import atomic, page
 from gan_jax.training import loop, parallel, population
 
 # How ml_collections says that a field is unknown: the representation of its name, and perhaps of a second line.
 _UNKNOWN_FIELD = re.compile(r"""['"\\]+(\w+)['"\\]+(?:n?(Did you mean .*\?))?['"]?""")
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 MODES = ("train", "evaluate", "sample", "export", "compare")
 
 
@@ -52,6 +55,9 @@ def main(argv: Sequence[str]) -> int:
     except DivergedError as error:
         if parallel.is_lead():
             print(f"gan_jax: diverged: {error}", file=sys.stderr)
+        return 3
+    except MachineError as error:
+        print(f"gan_jax: {error}", file=sys.stderr)
         return 1
     except jax.errors.JaxRuntimeError as error:
         if "RESOURCE_EXHAUSTED" not in str(error):
@@ -60,6 +66,11 @@ def main(argv: Sequence[str]) -> int:
         return 1
     except BrokenPipeError:  # whoever read the output has left, and flushing the rest would fail again
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 1
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        print(f"gan_jax: {error.filename}: {error.strerror}: make room, and give the same command", file=sys.stderr)
         return 1
     except KeyboardInterrupt:  # before or after the steps themselves, which save first
         print("gan_jax: stopped", file=sys.stderr)
@@ -85,15 +96,15 @@ def run(given: flags.FlagValues) -> int:
     if given.mode == "train":
         return train(given.config, name, folder)
     config = _stored_config(given, folder, workdir.stored_fields(folder))
-    with workdir.claimed(folder):
-        if given.mode == "evaluate":
+    if given.mode == "evaluate":
+        with workdir.claimed(folder):  # its line goes to a file that a run at work writes, too
             trained.evaluate(config, folder, given.checkpoint, _how(given, config))
-        elif given.mode == "export":
-            trained.export(config, folder, given.checkpoint)
-        elif given.interpolate:
-            trained.interpolate(config, folder, given.checkpoint, given.seed)
-        else:
-            trained.sample(config, folder, given.checkpoint, given.num or 64, given.seed)
+    elif given.mode == "export":
+        trained.export(config, folder, given.checkpoint)
+    elif given.interpolate:
+        trained.interpolate(config, folder, given.checkpoint, given.seed)
+    else:
+        trained.sample(config, folder, given.checkpoint, given.num or 64, given.seed)
     return 0
 
 

@@ -41,7 +41,7 @@ class Sweep(NamedTuple):
 def train(config: ml_collections.ConfigDict, members: Members, folder: pathlib.Path, name: str, way: str) -> int:
     """Trains all members, each from where it is, and returns the exit code.
 
-    That is 0, 1 where every member has diverged, or 128 + its number where a signal ended it. Nothing is written before
+    That is 0, 3 where every member has diverged, or 128 + its number where a signal ended it. Nothing is written before
     all that was given is checked. way: one of `population.WAYS`, or auto.
     """
     sweep = extended(stored(folder), members, folder)
@@ -271,4 +271,4 @@ def summary(configs: Configs, folder: pathlib.Path) -> int:
         print(f"  ... {folder}/*/{loop.FROZEN} say why")
     if len({config.data.name for config in configs.values()}) == 1:  # numbers of different sets do not compare
         print(f"compare them: python -m gan_jax.main --mode=compare {folder}")
-    return 1 if states.count("diverged") == len(configs) else 0
+    return 3 if states.count("diverged") == len(configs) else 0

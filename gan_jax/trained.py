@@ -14,6 +14,7 @@ from gan_jax.data import sources
 from gan_jax.errors import UserError, one_line
 from gan_jax.reports import atomic, pictures, scalars
 from gan_jax.training import checkpoint, sampling
+from gan_jax.training.integrity import DamagedError
 from gan_jax.training.state import GANState, build_networks, create_state
 
 PLATFORMS = ("cpu", "cuda", "tpu")
@@ -37,9 +38,14 @@ def load(config: ml_collections.ConfigDict, folder: pathlib.Path, wanted: str) -
     """(generator, state) of the checkpoint `last`, `best` or a step; a UserError where there is none."""
     with checkpoint.open_checkpoints(folder, is_read_only=True) as manager:
         step = checkpoint.find_step(manager, wanted)
-        shape = tuple(checkpoint.about(manager, step)["shape"])
-        template = jax.eval_shape(lambda: create_state(config, shape))
-        return build_networks(config, shape)[0], checkpoint.restore(manager, step, "state", template)
+        try:
+            shape = tuple(checkpoint.about(manager, step)["shape"])
+            template = jax.eval_shape(lambda: create_state(config, shape))
+            return build_networks(config, shape)[0], checkpoint.restore(manager, step, state=template)["state"]
+        except DamagedError as error:
+            others = [str(other) for other in sorted(manager.all_steps()) if other != step]
+            hint = f"give --checkpoint={others[-1]}" if others else "there is no other"
+            raise UserError(f"{error}; {hint}, and --mode=train sets it aside") from None
 
 
 def evaluate(config: ml_collections.ConfigDict, folder: pathlib.Path, wanted: str, how: evaluation.How) -> None:

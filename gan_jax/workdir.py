@@ -57,7 +57,10 @@ def store(workdir: pathlib.Path, fields: dict[str, Any]) -> None:
 
 @contextlib.contextmanager
 def claimed(workdir: pathlib.Path) -> Iterator[None]:
-    """Makes the folder and keeps other processes from writing to it until the end of the block."""
+    """Makes the folder and keeps other processes from writing to it until the end of the block.
+
+    The claim is the process's: it ends with it, however that ends. What a killed one left of a write is removed.
+    """
     try:
         workdir.mkdir(parents=True, exist_ok=True)
         lock = open(workdir / ".lock", "a")  # noqa: SIM115 - closed below
@@ -68,4 +71,6 @@ def claimed(workdir: pathlib.Path) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise UserError(f"{workdir} is in use by another run; wait for it, or give another --workdir") from None
+        for part in (workdir, workdir / "samples"):
+            atomic.remove_leftovers(part)
         yield

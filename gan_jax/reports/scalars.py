@@ -1,5 +1,6 @@
 """Numbers over time, as one JSON object a line: `metrics.jsonl` and `evaluation.jsonl`."""
 
+import errno
 import json
 import math
 import os
@@ -32,9 +33,19 @@ def append(path: str | os.PathLike[str], record: dict[str, Any]) -> None:
     try:
         _cut_half_line(file)
         if os.write(file, line) < len(line):
-            raise OSError(f"{path}: no room for another line")
+            raise OSError(errno.ENOSPC, "no room for another line")
+    except OSError as error:
+        error.filename = str(path)  # that of a full disk names none
+        raise
     finally:
         os.close(file)
+
+
+def sync(path: str | os.PathLike[str]) -> None:
+    """Waits until the file, where there is one, and its lines are on the disk."""
+    if Path(path).exists():
+        atomic.sync(path)
+        atomic.sync(Path(path).parent)
 
 
 def read(path: str | os.PathLike[str]) -> list[dict[str, Any]]:

@@ -37,7 +37,7 @@ from gan_jax.evaluation import EVALUATION_SEED
 from gan_jax.metrics.modes import mode_statistics
 from gan_jax.reports import pictures
 from gan_jax.studies import command
-from gan_jax.training import checkpoint, loop, population, sampling
+from gan_jax.training import finite, loop, population, sampling
 from gan_jax.training.state import build_networks
 
 
@@ -169,7 +169,7 @@ def judged(config, state) -> dict | None:
     generator, _ = build_networks(config, (2,))
     latents = sampling.latents(state, SAMPLES, config.network.latent_dim, EVALUATION_SEED)
     try:
-        checkpoint.check_finite((state, {}))
+        finite.check_state(state)
         points = sampling.samples(generator, state, latents)
     except DivergedError:
         return None

@@ -1,9 +1,14 @@
 """Checkpoints: the whole training state, written by orbax in one atomic rename. The data follow from its step.
 
-The last three are kept, and the one whose evaluation was best.
+The last three are kept, and the one whose evaluation was best. One that isn't as it was saved is never used: a run sets
+it aside, in DIR/damaged, and goes on from the one before.
 """
 
+import contextlib
+import json
 import pathlib
+import sys
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -12,16 +17,33 @@ import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers
 
 from gan_jax import measures, quiet
-from gan_jax.errors import DivergedError, UserError, one_line
+from gan_jax.errors import MachineError, UserError, one_line
+from gan_jax.reports import atomic
+from gan_jax.training import integrity
+from gan_jax.training.integrity import DamagedError
 
 KEPT = 3
 
 
-def open_checkpoints(workdir: pathlib.Path, is_read_only: bool = False) -> ocp.CheckpointManager:
-    """The manager of DIR/checkpoints. A folder that a killed run left unfinished is not among its steps.
+@contextlib.contextmanager
+def open_checkpoints(workdir: pathlib.Path, is_read_only: bool = False) -> Iterator[ocp.CheckpointManager]:
+    """The manager of DIR/checkpoints; what it writes is finished at the end of the block.
 
-    It is removed, unless the manager is read-only: it may be what a run at work is about to finish.
+    A folder that a killed run left unfinished is not among its steps. It is removed, unless the manager is read-only:
+    it may be what a run at work is about to finish.
     """
+    directory = workdir.absolute() / "checkpoints"
+    if not is_read_only:
+        _set_aside_without_score(directory)
+    manager = _manager(directory, is_read_only)
+    try:
+        yield manager
+    finally:
+        with _written(manager):
+            manager.close()
+
+
+def _manager(directory, is_read_only):
     policies = [
         checkpoint_managers.LatestN(KEPT),
         checkpoint_managers.BestN(get_metric_fn=score, reverse=True, n=1, keep_checkpoints_without_metrics=False),
@@ -32,8 +54,10 @@ def open_checkpoints(workdir: pathlib.Path, is_read_only: bool = False) -> ocp.C
         best_mode="min",
         cleanup_tmp_directories=not is_read_only,
         read_only=is_read_only,
+        lightweight_initialize=is_read_only,  # else it reads all evaluations, and fails at a damaged one
     )
-    return ocp.CheckpointManager(workdir.absolute() / "checkpoints", options=options)
+    with _written(None, directory):
+        return ocp.CheckpointManager(directory, options=options)
 
 
 def score(evaluation: dict[str, Any]) -> float:
@@ -48,40 +72,161 @@ def save(manager: ocp.CheckpointManager, carry, about: dict[str, Any], evaluatio
         return
     # The next train step overwrites the state in place, and on a CPU the writer would read that very memory.
     state, sums = jax.tree.map(jnp.copy, carry)
+    about = integrity.seal(about, {"state": state, "sums": sums}, evaluation)
     items = {
         "state": ocp.args.StandardSave(state),
         "sums": ocp.args.StandardSave(sums),
         "about": ocp.args.JsonSave(about),
     }
-    with quiet.absl_errors_only():  # orbax warns of every checkpoint that has no evaluation
+    with _written(manager):
         manager.save(step, args=ocp.args.Composite(**items), metrics=evaluation)
 
 
-def check_finite(carry) -> None:
-    """Raises DivergedError where a number of (state, metric sums) isn't finite."""
-    if not bool(_all_finite(carry)):
-        raise DivergedError(f"the state is no longer finite at step {int(carry[0].step)}")
+def wait(manager: ocp.CheckpointManager) -> None:
+    """Waits until all that was saved is written; a MachineError where it could not be."""
+    with _written(manager):
+        manager.wait_until_finished()
+
+
+@contextlib.contextmanager
+def _written(manager, directory=None):
+    """What orbax raises within the block, of this save or the one before, as a MachineError in one line."""
+    try:
+        with quiet.absl_silent():  # orbax warns of every checkpoint without an evaluation, and logs what it raises
+            yield
+    except Exception as error:  # orbax and its threads raise many kinds
+        reason = one_line(error)[:200]
+        raise MachineError(
+            f"{directory or manager.directory} can't be written ({reason}): make room, or mend what is wrong "
+            "there, and give the same command; it goes on from the last checkpoint"
+        ) from error
+
+
+# ------------------------------------------------------------------------------------------ reading what was saved
 
 
 def about(manager: ocp.CheckpointManager, step: int) -> dict[str, Any]:
-    """What was saved as `about` at a step."""
-    return _read(manager, step, "about", ocp.args.JsonRestore())
+    """What was saved as `about` at a step; a DamagedError where it is no longer so."""
+    with _blamed(manager, step):
+        found = _read(manager, step, about=ocp.args.JsonRestore())["about"]
+        if integrity.is_sealed(found):
+            integrity.check_seal(found)
+        return found
 
 
-def restore(manager: ocp.CheckpointManager, step: int, item: str, template) -> Any:
-    """The item `state`, or the metrics' `sums`, of a step; `template` gives shapes and types."""
-    shapes = jax.tree.map(ocp.utils.to_shape_dtype_struct, template)
-    return _read(manager, step, item, ocp.args.StandardRestore(shapes))
+def restore(manager: ocp.CheckpointManager, step: int, **templates) -> dict[str, Any]:
+    """The items `state` and `sums`, or one of them, of a step; `templates` give shapes and types.
+
+    Raises DamagedError where they are not what was saved, and another UserError where nothing is wrong with them but
+    the templates are another configuration's.
+    """
+    shapes = jax.tree.map(ocp.utils.to_shape_dtype_struct, templates)
+    record = about(manager, step)
+    with _blamed(manager, step):
+        if integrity.is_sealed(record):
+            integrity.check_structure(record, templates)
+        items = {name: ocp.args.StandardRestore(shape) for name, shape in shapes.items()}
+        found = dict(_read(manager, step, **items).items())
+        if integrity.is_sealed(record):
+            integrity.check_arrays(record, found)
+    _evaluation(manager, step, record)
+    return found
 
 
-def _read(manager, step, item, how):
+def restore_newest(manager: ocp.CheckpointManager, carry) -> tuple[int, Any, dict[str, Any]] | None:
+    """(step, carry, about) of the last checkpoint that is as it was saved; None where there never was one.
+
+    Those after it are set aside, which is said on standard error. Where none is left, a UserError: a run never begins
+    anew by itself.
+    """
+    damaged: list[DamagedError] = []
+    steps = sorted(manager.all_steps(), reverse=True)
+    for step in steps:
+        try:
+            found = restore(manager, step, state=carry[0], sums=carry[1])
+            record = about(manager, step)
+        except DamagedError as error:
+            damaged.append(error)
+            continue
+        for broken, why in zip(steps, damaged, strict=False):
+            _set_aside(pathlib.Path(manager.directory), broken, f"{why}; the run goes on from step {step}")
+        if damaged:
+            manager.reload()
+        return step, (found["state"], found["sums"]), record
+    if damaged:
+        raise _nothing_left(manager.directory, damaged[0])
+    return None
+
+
+def _nothing_left(directory, error):
+    return UserError(f"{error}, and no other checkpoint is left to go on from: remove {directory} to begin at step 0")
+
+
+def _set_aside(directory, step, why):
+    """Moves a checkpoint to DIR/damaged, under a name that is free, and says so."""
+    place = directory.parent / "damaged"
+    place.mkdir(exist_ok=True)
+    names = (f"{step}{suffix}" for suffix in ("", *(f"_{i}" for i in range(1, 10**6))))
+    target = next(place / name for name in names if not (place / name).exists())
+    (directory / str(step)).rename(target)
+    atomic.sync(directory)
+    print(f"gan_jax: warning: {why}; it was moved to {target}", file=sys.stderr)
+
+
+def _set_aside_without_score(directory):
+    """Orbax reads all evaluations as it opens a folder, and could not go on after a damaged one."""
+    steps = sorted(int(path.name) for path in directory.glob("[0-9]*") if path.name.isdigit())
+    for step in steps:
+        try:
+            _check_score(directory / str(step))
+        except DamagedError as error:
+            if len(steps) == 1:
+                raise _nothing_left(directory, error) from None
+            _set_aside(directory, step, str(error))
+
+
+def _check_score(folder):
+    file = folder / "metrics" / "metrics"
     try:
-        with quiet.absl_errors_only():
-            return manager.restore(step, args=ocp.args.Composite(**{item: how}))[item]
+        number = score(json.loads(file.read_bytes())) if file.exists() else None
+        if number is None or isinstance(number, int | float):
+            return
+    except (OSError, ValueError, TypeError, StopIteration):
+        pass
+    raise DamagedError(f"{folder} is damaged (its evaluation can't be read)")
+
+
+def _read(manager, step, **items):
+    with quiet.absl_silent():
+        return manager.restore(step, args=ocp.args.Composite(**items))
+
+
+def _evaluation(manager, step, record):
+    """The one that was saved with a step, whose `about` is the record, or None."""
+    with _blamed(manager, step), quiet.absl_silent():
+        evaluation = manager.metrics(step)
+        if integrity.is_sealed(record):
+            integrity.check_evaluation(record, evaluation)
+        return evaluation
+
+
+@contextlib.contextmanager
+def _blamed(manager, step):
+    """Whatever goes wrong within the block, as an error in one line that names the checkpoint."""
+    folder = manager.directory / str(step)
+    try:
+        yield
+    except DamagedError as error:
+        raise DamagedError(f"{folder} is damaged ({error})") from error
+    except UserError as error:
+        raise UserError(f"{folder} does not fit: {error}") from error
+    except (jax.errors.JaxRuntimeError, MemoryError):  # no room on the device, or none on the host
+        raise
     except Exception as error:  # orbax raises as many kinds as there are ways to damage a folder
         reason = one_line(error)[:100]
-        folder = manager.directory / str(step)
-        raise UserError(f"{folder} can't be read ({reason}): remove it to go on from the checkpoint before") from error
+        if isinstance(error, PermissionError) or "PERMISSION_DENIED" in str(error):
+            raise MachineError(f"{folder} can't be read ({reason})") from error
+        raise DamagedError(f"{folder} is damaged (it can't be read: {reason})") from error
 
 
 def find_step(manager: ocp.CheckpointManager, wanted: str) -> int:
@@ -100,7 +245,7 @@ def find_step(manager: ocp.CheckpointManager, wanted: str) -> int:
 
 def last_good(manager: ocp.CheckpointManager) -> str:
     """Where the last checkpoint lies, in words, for the message of a diverged run."""
-    manager.wait_until_finished()
+    wait(manager)
     step = manager.latest_step()
     return (
         f"the last good checkpoint is {manager.directory / str(step)}"
@@ -110,13 +255,7 @@ def last_good(manager: ocp.CheckpointManager) -> str:
 
 
 def _best(manager, steps):
-    scores = {step: score(metrics) for step in steps if (metrics := manager.metrics(step))}
+    scores = {step: score(metrics) for step in steps if (metrics := _evaluation(manager, step, about(manager, step)))}
     if not scores:
         raise UserError("--checkpoint=best: no checkpoint was evaluated; train with --config.eval_every, or give last")
     return min(scores, key=lambda step: scores[step])
-
-
-@jax.jit
-def _all_finite(tree):
-    numbers = [leaf for leaf in jax.tree.leaves(tree) if jnp.issubdtype(leaf.dtype, jnp.floating)]
-    return jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in numbers]))

@@ -31,7 +31,7 @@ from gan_jax.data import batches, sources
 from gan_jax.errors import DivergedError, UserError
 from gan_jax.reports import atomic, pictures, scalars, tracking
 from gan_jax.reports.progress import Progress
-from gan_jax.training import checkpoint, parallel, population, sampling
+from gan_jax.training import checkpoint, finite, parallel, population, sampling
 from gan_jax.training.state import build_networks, create_states
 from gan_jax.training.step import make_train_step
 
@@ -81,17 +81,18 @@ def train(config: ml_collections.ConfigDict, source: sources.Source, workdir: pa
     """Trains up to `config.steps`, from the last checkpoint in the folder where there is one; returns the exit code.
 
     That is 0, or 128 + the number of the signal that ended it (SIGINT 130, SIGTERM 143), in which case the state was
-    saved first. Raises DivergedError where a loss or a parameter isn't finite.
+    saved first. Raises DivergedError where a loss or a parameter isn't finite, or an earlier command found that.
     """
     with checkpoint.open_checkpoints(workdir) as manager:
+        _check_not_diverged(config, workdir, manager)
         step = manager.latest_step() or 0
-        if step >= config.steps:
-            return _finished(config, workdir, name, manager)
+        if step >= config.steps and (step := _last_good_step(config, source, manager)) >= config.steps:
+            return _finished(config, workdir, name, step)
         run = open_run(config, source, workdir, name, manager)
         with Progress(config.steps, step, parallel.is_lead()) as bar:
             (member,), received = train_together([run], lambda program, source, carries: "one_after_another", bar)
         if member.frozen:
-            raise DivergedError(f"{member.frozen}; {checkpoint.last_good(manager)}")
+            raise _diverged(config, member.frozen, manager)
     close_run(run)
     if received:
         return stopped(received)
@@ -110,10 +111,28 @@ def stopped(received: int) -> int:
     return 128 + received
 
 
-def _finished(config, workdir, name, manager):
+def _diverged(config, reason, manager):
+    return DivergedError(f"{reason}; {finite.remedies(config)}; {checkpoint.last_good(manager)}")
+
+
+def _check_not_diverged(config, workdir, manager):
+    """A run that has diverged would do so again, for the same command computes the same bits."""
+    record = frozen(workdir)
+    if record and record["state"] == "diverged":
+        again = (
+            f"as an earlier command found (remove {workdir / FROZEN} to go on from the last checkpoint all the same)"
+        )
+        raise _diverged(config, f"{record['reason']}, {again}", manager)
+
+
+def _last_good_step(config, source, manager):
+    """The last step whose checkpoint is as it was saved; later ones are set aside."""
+    found = checkpoint.restore_newest(manager, shapes_of_carry(config, source))
+    return found[0] if found else 0
+
+
+def _finished(config, workdir, name, step):
     """Nothing is left to do, but for the curves of a run that was killed before it drew them."""
-    step = manager.latest_step()
-    checkpoint.about(manager, step)  # a UserError where the last checkpoint is damaged
     if parallel.is_lead() and not (workdir / "curves.png").exists():
         draw_curves(workdir, name)
     _say(f"finished: {workdir} is at step {step} of {config.steps}; samples are in its samples/")
@@ -178,17 +197,16 @@ def _begin(runs):
 
 
 def _restored(run, carry):
-    step = run.manager.latest_step()
-    if step is not None:
-        items = zip(("state", "sums"), carry, strict=True)
-        carry = tuple(checkpoint.restore(run.manager, step, *item) for item in items)
+    step = 0
+    if found := checkpoint.restore_newest(run.manager, carry):
+        step, carry, _ = found
     if run.stream:
-        run.stream.seek(step or 0)
+        run.stream.seek(step)
     if parallel.is_lead():
         for file in RECORDS:
-            scalars.truncate_after(run.workdir / file, step or 0)
+            scalars.truncate_after(run.workdir / file, step)
         (run.workdir / FROZEN).unlink(missing_ok=True)
-    return Member(run, carry, step or 0)
+    return Member(run, carry, step)
 
 
 def _going(members):
@@ -214,6 +232,7 @@ def _run_steps(members, advance, until, bar, signals):
         means = [_report(member, step) for member in _going(members)]
         finished = [
             functools.partial(block_size.finished, done, steps),
+            functools.partial(_freeze_broken, going, done),
             functools.partial(_show, bar, steps * len(going), means),
         ]
         if _is_saved(config, step):
@@ -246,8 +265,10 @@ def _save(member, is_evaluated=False):
 
 def _checkpoint(member, is_evaluated):
     run = member.run
-    checkpoint.check_finite(member.carry)
+    finite.check_state(member.carry[0])
     record = evaluate(run, member.carry[0]) if is_evaluated else None
+    for file in RECORDS:  # a power cut must not take lines that the checkpoint counts as written
+        scalars.sync(run.workdir / file)
     checkpoint.save(run.manager, member.carry, _about(run), record)
     if record and run.judge and (reason := run.judge(record)):
         freeze(member, member.step, "pruned", reason)
@@ -261,6 +282,14 @@ def _write(member):
             function()
         except DivergedError as error:
             freeze(member, step, "diverged", str(error))
+
+
+def _freeze_broken(members, done):
+    """Ends those of which a metric was not finite in the last block; what is due after that step is never written."""
+    for member, broken in zip(members, jax.device_get(done), strict=True):
+        step, reason = finite.first_broken(broken)
+        if step and not member.frozen:
+            freeze(member, step, "diverged", reason)
 
 
 def freeze(member: Member, step: int, state: str, reason: str) -> None:
@@ -306,17 +335,15 @@ def _call_all(functions):
 
 
 def fresh_carries(configs: Sequence[ml_collections.ConfigDict], source: sources.Source) -> list:
-    """For each configuration: (state before the first step, sums of the step's metrics, one float32 zero for each).
+    """For each configuration: (state before the first step, sums of the metrics of no step, as `finite` keeps them).
 
     They have one structure, and are made in one compilation.
     """
     everywhere = parallel.replicated(parallel.mesh(configs[0]))
     states = create_states(configs, source.shape, everywhere)
     metrics = _metrics_of_a_step(configs[0], source.shape, states[0])
-    zeros = jax.jit(
-        lambda: jax.tree.map(lambda metric: jnp.zeros(metric.shape, metric.dtype), metrics), out_shardings=everywhere
-    )
-    return [(state, zeros()) for state in states]
+    fresh_sums = jax.jit(lambda: finite.fresh_sums(metrics), out_shardings=everywhere)
+    return [(state, fresh_sums()) for state in states]
 
 
 def shapes_of_carry(config: ml_collections.ConfigDict, source: sources.Source) -> Any:
@@ -339,7 +366,8 @@ def _metrics_of_a_step(config, shape, state):
 @functools.partial(jax.jit, donate_argnums=0, static_argnums=1)
 def _take_means(carry, steps):
     state, sums = carry
-    return (state, jax.tree.map(jnp.zeros_like, sums)), jax.tree.map(lambda total: total / steps, sums)
+    means = jax.tree.map(lambda total: total / steps, sums["totals"])
+    return (state, sums | {"totals": jax.tree.map(jnp.zeros_like, means)}), means
 
 
 def _log(run, step, means):
@@ -348,16 +376,13 @@ def _log(run, step, means):
         scalars.append(run.workdir / METRICS, {"step": step} | record)
     if run.wandb:
         run.wandb.log(record, step=step)
-    for name, value in record.items():
-        if not math.isfinite(value):
-            raise DivergedError(f"{name} is {value} at step {step}")
 
 
 def _show(bar, steps, means):
     """So many steps more; of several members, the medians of those that are finite."""
     means = [mean for mean in means if mean]
-    finite = {name: [float(m[name]) for m in means if math.isfinite(m[name])] for name in (means[0] if means else {})}
-    shown = {name: statistics.median(values) for name, values in finite.items() if values}
+    values = {name: [float(m[name]) for m in means if math.isfinite(m[name])] for name in (means[0] if means else {})}
+    shown = {name: statistics.median(numbers) for name, numbers in values.items() if numbers}
     bar.update(bar.done + steps, ({"members": len(means)} if len(means) > 1 else {}) | shown)
 
 

@@ -5,9 +5,9 @@
     carries, done = advance(carries, steps)
 
 The members of a population differ in seeds and in the numbers of `hparams` alone; a run by itself is a population of
-one. A carry is what `loop.fresh_carries` gives: (state, sums of the step's metrics). One after another and side by
-side, the program is that of a run alone, so that every member gets the bits which it would get alone. A mapped program
-gives the same up to rounding, for XLA adds in another order.
+one. A carry is what `loop.fresh_carries` gives: (state, sums of the step's metrics, as `finite` keeps them). One after
+another and side by side, the program is that of a run alone, so that every member gets the bits which it would get
+alone. A mapped program gives the same up to rounding, for XLA adds in another order.
 
 Of several devices, a run alone takes all (see `parallel`), and so do members that go one after another.
 
@@ -31,7 +31,7 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from gan_jax import compiler
 from gan_jax.data import batches, sources
-from gan_jax.training import parallel
+from gan_jax.training import finite, parallel
 from gan_jax.training.state import DATA
 from gan_jax.training.step import make_train_step
 
@@ -46,9 +46,10 @@ MEMORY_SHARE = 0.7  # of what is free, to be taken by the members that train tog
 class Program(NamedTuple):
     """The compiled steps of one member.
 
-    block: (carry, stream, steps) -> (carry, a scalar that is there when the steps are done); the carry is donated.
+    block: (carry, stream, steps) -> (carry, done); the carry is donated. done: what `finite` knows of each metric, the
+    step at which it was not finite, or 0; it is there when the steps are done.
     compiled: what it runs, to be asked for its text and its costs.
-    mapped: of `vmap` and `shard_map`, (carries, steps) -> (carries, such a scalar), compiled for the number of carries
+    mapped: of `vmap` and `shard_map`, (carries, steps) -> (carries, done of each), compiled for the number of carries
     on the first call; none where the batches are streamed.
     """
 
@@ -89,7 +90,7 @@ def _step_and_sum(config, shape, sharding=None):
     @functools.partial(jax.jit, inline=True)  # so that a mapped program takes the trace of a member's
     def step_and_sum(carry, batch):
         state, metrics = train_step(carry[0], jax.tree.map(shard, batch))
-        return state, jax.tree.map(jnp.add, carry[1], metrics)
+        return state, finite.added(carry[1], metrics, state.step)
 
     return step_and_sum
 
@@ -108,13 +109,17 @@ def _drawing_block(config, source, step_and_sum):
 
 
 def _with_done(function):
-    """The carry, and beside it a scalar that is donated to nobody: it is there when the carry is."""
+    """The carry, and beside it what is donated to nobody."""
 
     def with_done(carry, *inputs):
         carry = function(carry, *inputs)
-        return carry, carry[0].step + 0
+        return carry, _done(carry)
 
     return with_done
+
+
+def _done(carry):
+    return jax.tree.map(lambda step: step + 0, carry[1]["broken"])
 
 
 def _streamed_batch(config, shape):
@@ -133,7 +138,7 @@ def _streamed_block(compiled_step, mesh):
 
 
 def make_advance(program: Program, way: str) -> Callable[..., Any]:
-    """(carries, steps, streams) -> (carries, scalars that are there when the steps are done), without waiting for it.
+    """(carries, steps, streams) -> (carries, done of each), without waiting for it; see `Program`.
 
     carries: a list, whose members are donated. streams: of each member, where the batches are streamed; the mapped ways
     take none. A mapped program is compiled on the first call, and again when fewer than half of the members are left.
@@ -188,7 +193,7 @@ def _mapped(program, way):
         if way == "shard_map":  # fresh ones, or those of a checkpoint, lie on the first device alone
             filled = jax.device_put(filled, NamedSharding(_mesh(), PartitionSpec()))
         filled, done = program(filled, steps)
-        return filled[: len(carries)], done
+        return filled[: len(carries)], done[: len(carries)]
 
     return advance
 
@@ -204,7 +209,7 @@ def _map_block(block, way, carries, arrays, steps):
         )
     stacked = mapped(stacked, arrays, steps)
     carries = [jax.tree.map(lambda leaf, i=i: leaf[i], stacked) for i in range(len(carries))]
-    return carries, carries[0][0].step + 0
+    return carries, [_done(carry) for carry in carries]
 
 
 def _mesh():

@@ -123,7 +123,7 @@ def test_a_diverged_run_names_its_last_good_checkpoint(command, capsys, experime
     """A Wasserstein critic that nothing bounds, by gradient descent at a high rate."""
     fields = {"loss": "wasserstein", "network__critic_norm": "none", "optimizer__name": "sgd"}
     fields |= {"optimizer__critic_lr": critic_lr, "checkpoint_every": 1, "eval_every": eval_every}
-    command(experiment, "--workdir=run", **fields, code=1)
+    command(experiment, "--workdir=run", **fields, code=3)
     (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("gan_jax:")]
     assert "diverged" in line
     kept = sorted(checkpoints("run"), key=int)

@@ -21,7 +21,7 @@ import pytest
 from jax.sharding import AxisType, Mesh
 
 from gan_jax.data import sources
-from gan_jax.training import loop, parallel, population
+from gan_jax.training import finite, loop, parallel, population
 from gan_jax.training.state import create_states
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -45,11 +45,11 @@ def trained_in_float64(system):
     everywhere = parallel.replicated(parallel.mesh(config))
     state = jax.jit(lambda tree: jax.tree.map(doubled, tree))(create_states([config], source.shape, everywhere)[0])
     metrics = loop._metrics_of_a_step(config, source.shape, state)
-    sums = jax.jit(lambda: {name: jnp.zeros((), jnp.float64) for name in metrics}, out_shardings=everywhere)()
+    sums = jax.jit(lambda: jax.tree.map(doubled, finite.fresh_sums(metrics)), out_shardings=everywhere)()
     carry, _ = population.compile_program(config, source, (state, sums)).block((state, sums), None, STEPS)
     state, sums = parallel.local(carry)
     numbers = [leaf for leaf in jax.tree.leaves(state) if not jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)]
-    return {name: float(total) for name, total in sums.items()}, [np.asarray(leaf) for leaf in numbers]
+    return {name: float(total) for name, total in sums["totals"].items()}, [np.asarray(leaf) for leaf in numbers]
 
 
 def doubled(x):
