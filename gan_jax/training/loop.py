@@ -349,7 +349,7 @@ def fresh_carries(configs: Sequence[ml_collections.ConfigDict], source: sources.
 def shapes_of_carry(config: ml_collections.ConfigDict, source: sources.Source) -> Any:
     """Shapes and types of such a pair; nothing is computed."""
     state = jax.eval_shape(lambda: create_states([config], source.shape)[0])
-    return state, _metrics_of_a_step(config, source.shape, state)
+    return state, jax.eval_shape(finite.fresh_sums, _metrics_of_a_step(config, source.shape, state))
 
 
 def _metrics_of_a_step(config, shape, state):
