@@ -347,9 +347,11 @@ def fresh_carries(configs: Sequence[ml_collections.ConfigDict], source: sources.
 
 
 def shapes_of_carry(config: ml_collections.ConfigDict, source: sources.Source) -> Any:
-    """Shapes and types of such a pair; nothing is computed."""
+    """Shapes and types of such a pair, and where it is to lie; nothing is computed."""
     state = jax.eval_shape(lambda: create_states([config], source.shape)[0])
-    return state, jax.eval_shape(finite.fresh_sums, _metrics_of_a_step(config, source.shape, state))
+    sums = jax.eval_shape(finite.fresh_sums, _metrics_of_a_step(config, source.shape, state))
+    everywhere = parallel.replicated(parallel.mesh(config))
+    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=everywhere), (state, sums))
 
 
 def _metrics_of_a_step(config, shape, state):

@@ -10,9 +10,12 @@ import os
 import pathlib
 import re
 import runpy
+import shutil
+import signal
 import socket
 import subprocess
 import sys
+import time
 
 import jax
 import jax.numpy as jnp
@@ -20,7 +23,10 @@ import numpy as np
 import pytest
 from jax.sharding import AxisType, Mesh
 
+from gan_jax import main, trained, workdir
+from gan_jax.config import default_config
 from gan_jax.data import sources
+from gan_jax.errors import UserError
 from gan_jax.training import finite, loop, parallel, population
 from gan_jax.training.state import create_states
 
@@ -131,6 +137,28 @@ def ended(process, code=0):
     return printed + errors
 
 
+def gan_jax(devices, folder, *flags):
+    """The command, on DCGAN in `folder`, whose minibatches are streamed: each process reads its part of them."""
+    fields = SYSTEMS["dcgan"] | {"log_every": 10, "checkpoint_every": 10, "data.memory_mb": 0.0}
+    config = f"--config={ROOT / 'experiments' / 'dcgan.py'}"
+    given = [f"--config.{name}={value}" for name, value in fields.items()]
+    return started(devices, "-m", "gan_jax.main", config, f"--workdir={folder}", *given, *flags)
+
+
+def both(folder, *flags):
+    """The command in two processes with two devices each."""
+    port = f"--coordinator=127.0.0.1:{free_port()}"
+    return [gan_jax(2, folder, port, "--num_processes=2", f"--process_id={i}", *flags) for i in range(2)]
+
+
+def finals(folder, step):
+    """The metrics of every line, and every parameter at a step."""
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    config = trained.stored_config(folder)
+    _, state = trained.load(config, folder, str(step))
+    return lines, [np.asarray(leaf) for leaf in jax.tree.leaves((state.generator, state.critic, state.ema))]
+
+
 def calls(function, *arguments):
     return "-c", f"import runpy, sys; runpy.run_path({__file__!r})[{function!r}](*sys.argv[1:])", *arguments
 
@@ -142,6 +170,96 @@ def test_a_step_is_the_same_on_any_number_of_devices_and_in_two_processes(tmp_pa
     processes = [started(2, *calls("in_two_processes", tmp_path, port, i)) for i in range(2)]
     for process in processes:
         ended(process)
+
+
+@pytest.mark.slow
+def test_a_checkpoint_of_four_devices_is_gone_on_with_by_one_and_by_two_processes(tmp_path):
+    """And no step, line or picture is there twice."""
+    ended(gan_jax(4, tmp_path / "four", "--config.steps=10"))
+    for name in ("one", "two"):
+        shutil.copytree(tmp_path / "four", tmp_path / name)
+    ended(gan_jax(4, tmp_path / "four", "--config.steps=20"))
+    ended(gan_jax(1, tmp_path / "one", "--config.steps=20"))
+    lead, other = [ended(process) for process in both(tmp_path / "two", "--config.steps=20")]
+    assert "finished" in lead
+    assert "step" not in other.replace("Gloo", "")
+    expected = finals(tmp_path / "four", 20)
+    assert [line["step"] for line in expected[0]] == [10, 20]
+    for name in ("one", "two"):
+        lines, numbers = finals(tmp_path / name, 20)
+        assert [line["step"] for line in lines] == [10, 20]
+        for line, other_line in zip(lines, expected[0], strict=True):
+            assert line == pytest.approx(other_line, abs=1e-5)
+        for a, b in zip(numbers, expected[1], strict=True):
+            np.testing.assert_allclose(a, b, atol=1e-5)
+        files = [sorted(path.name for path in (tmp_path / run / "samples").iterdir()) for run in (name, "four")]
+        assert files[0] == files[1]
+
+
+@pytest.mark.slow
+def test_a_signal_to_one_process_stops_all_and_saves(tmp_path):
+    processes = both(tmp_path, "--config.steps=100000")
+    while not (tmp_path / "metrics.jsonl").exists():
+        assert processes[0].poll() is None, processes[0].communicate()
+        time.sleep(0.2)
+    processes[1].send_signal(signal.SIGTERM)
+    assert "stopped by SIGTERM" in ended(processes[0], 143)
+    ended(processes[1], 143)
+    step = workdir.latest_step(tmp_path)
+    assert step >= 10
+    lines = [json.loads(line)["step"] for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert lines == list(range(10, step + 1, 10))
+
+
+@pytest.mark.slow
+def test_what_is_wrong_in_one_process_is_said_once_and_ends_all(tmp_path):
+    """Data that one host lacks; a folder in use."""
+    coordinator = f"--coordinator=127.0.0.1:{free_port()}"
+    processes = [
+        gan_jax(1, tmp_path / "run", coordinator, "--num_processes=2", f"--process_id={i}", *flags)
+        for i, flags in enumerate(([], ["--config.data.image_size=7"]))
+    ]
+    said = [ended(process, 2) for process in processes]
+    assert "gan_jax: process 1: config.network.name='dcgan'" in said[0]
+    assert "gan_jax:" not in said[1]
+    assert not (tmp_path / "run").exists()
+    with workdir.claimed(tmp_path / "run"):
+        said = [ended(process, 2) for process in both(tmp_path / "run")]
+    assert "in use" in said[0]
+    assert "gan_jax:" not in said[1]
+
+
+def test_as_many_devices_are_used_as_get_equal_shares(monkeypatch, capsys):
+    config = default_config()
+    monkeypatch.setattr(jax, "device_count", lambda: 6)
+    for batch_size, packing, used in ((64, 1, 4), (66, 1, 6), (66, 3, 2), (7, 1, 1), (5, 1, 5)):
+        config.batch_size, config.packing = batch_size, packing
+        assert parallel._used(config) == used
+        parallel.check(config)
+        assert (f"to {used} of 6 devices" in capsys.readouterr().out) == (used < 6)
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    with pytest.raises(UserError, match="give a multiple of 6"):
+        parallel.check(config)
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--num_processes=2"], "without --coordinator"),
+        (["--process_id=1"], "without --coordinator"),
+        (["--coordinator=host:1"], "give --num_processes and --process_id too"),
+        (["--coordinator=host", "--num_processes=2", "--process_id=0"], "give HOST:PORT"),
+        (["--coordinator=host:port", "--num_processes=2", "--process_id=0"], "give HOST:PORT"),
+        (["--coordinator=host:1", "--num_processes=2", "--process_id=2"], "they count from 0"),
+        (["--coordinator=host:1", "--num_processes=0", "--process_id=0"], "num_processes"),
+        (["--coordinator=host:1", "--mode=sample"], "only train"),
+        (["--coordinator=host:1", f"--sweep={ROOT}/experiments/sweeps/lr_seed.py"], "only train"),
+    ],
+)
+def test_wrong_flags_of_several_processes_are_one_line(capsys, flags, words):
+    assert main.main(["gan_jax", f"--config={ROOT}/experiments/wgan.py", *flags]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert words in line
 
 
 def test_devices_share_the_work_and_nothing_but_sums_travels():
