@@ -12,3 +12,15 @@ class DivergedError(Exception):
 def one_line(text: object) -> str:
     """The words of an error, a library's perhaps, in a single line."""
     return " ".join(str(text).split())
+
+
+LONGEST = 4000  # characters of a line
+
+
+def shown(error: object) -> str:
+    """The words of an error as a terminal may be sent them: in one line, control characters as Python writes them.
+
+    Names of files and of fields come from whoever made them, and may hold anything.
+    """
+    text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in str(error)[: LONGEST + 1])
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]} ..."

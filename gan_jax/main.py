@@ -25,7 +25,7 @@ from gan_jax import comparison, evaluation, measures, search, sweep, trained, wo
 from gan_jax.comparing import tables
 from gan_jax.config import FIELDS, flat, validate
 from gan_jax.data import sources
-from gan_jax.errors import DivergedError, UserError, one_line
+from gan_jax.errors import DivergedError, UserError, one_line, shown
 from gan_jax.features import resize
 from gan_jax.reports import atomic, page
 from gan_jax.training import loop, population
@@ -44,13 +44,13 @@ def main(argv: Sequence[str]) -> int:
         given, folders = parse(argv)
         return compare(given, folders) if given.mode == "compare" else run(given)
     except UserError as error:
-        print(f"gan_jax: {error}", file=sys.stderr)
+        print(f"gan_jax: {shown(error)}", file=sys.stderr)
         return 2
     except DivergedError as error:
-        print(f"gan_jax: diverged: {error}", file=sys.stderr)
+        print(f"gan_jax: diverged: {shown(error)}", file=sys.stderr)
         return 1
-    except jax.errors.JaxRuntimeError as error:
-        if "RESOURCE_EXHAUSTED" not in str(error):
+    except (jax.errors.JaxRuntimeError, MemoryError) as error:
+        if isinstance(error, jax.errors.JaxRuntimeError) and "RESOURCE_EXHAUSTED" not in str(error):
             raise
         print("gan_jax: out of memory: lower config.batch_size, n_critic, network.width or --num", file=sys.stderr)
         return 1

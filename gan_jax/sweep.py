@@ -81,7 +81,7 @@ def stored(folder: pathlib.Path) -> Sweep:
     """The sweep that the folder holds; one without members for a new folder."""
     path = folder / "sweep.json"
     try:
-        found = Sweep(**json.loads(path.read_text()))
+        found = Sweep(**atomic.read_json(path))
         if _are_members(found.members) and isinstance(found.ways, dict):
             return found
         raise ValueError

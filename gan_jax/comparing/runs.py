@@ -1,6 +1,5 @@
 """Runs as they lie in their folders: found at any depth, read, and told how they ended. Nothing is written."""
 
-import json
 import os
 import re
 from collections.abc import Iterable, Iterator
@@ -11,7 +10,7 @@ from tqdm import tqdm
 
 from gan_jax import workdir
 from gan_jax.errors import UserError
-from gan_jax.reports import scalars
+from gan_jax.reports import atomic, scalars
 
 FROZEN = ("diverged", "pruned")  # what frozen.json says of a run that was ended before its last step
 
@@ -101,7 +100,7 @@ def _folders(folder):
 
 def _natural(name):
     """An order in which 999 comes before 1000."""
-    return [int(part) if part.isdigit() else part for part in re.split(r"([0-9]+)", name)]
+    return [int(part) if index % 2 else part for index, part in enumerate(re.split(r"([0-9]+)", name))]
 
 
 def _members(folder: Path) -> dict[str, dict[str, Any]]:
@@ -172,6 +171,6 @@ def _records(path):
 def _json(path: Path) -> Any:
     """What the file holds; None where that can't be read."""
     try:
-        return json.loads(path.read_bytes())
+        return atomic.read_json(path)
     except (OSError, ValueError):
         return None

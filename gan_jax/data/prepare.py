@@ -26,7 +26,7 @@ from tensorflow_datasets.core.download import downloader
 from tensorflow_datasets.image_classification import cifar, mnist
 
 from gan_jax import quiet
-from gan_jax.errors import UserError
+from gan_jax.errors import UserError, shown
 
 Read = Callable[[str], bytes]  # name of an original file -> its content
 
@@ -243,7 +243,7 @@ def main(argv: list[str] | None = None) -> int:
         args = _parser().parse_args(argv)
         print(prepare(args.name, args.originals, args.dir))
     except UserError as error:
-        print(error, file=sys.stderr)
+        print(shown(error), file=sys.stderr)
         return 2
     return 0
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from gan_jax import evaluation, measures, trained
 from gan_jax.data import sources
-from gan_jax.errors import DivergedError, UserError, one_line
+from gan_jax.errors import DivergedError, UserError, one_line, shown
 from gan_jax.evaluation import How, Samples
 from gan_jax.features import resize
 from gan_jax.reports import atomic, scalars
@@ -40,7 +40,7 @@ def main(argv: list[str] | None = None) -> int:
         print(json.dumps(scalars.plain(record), allow_nan=False), flush=True)
     except (UserError, DivergedError) as error:
         # What data sets say of a configuration's fields is here said of flags.
-        words = str(error).replace("data.image_size", "--image-size").replace("data.dir=", "")
+        words = shown(error).replace("data.image_size", "--image-size").replace("data.dir=", "")
         print(f"gan_jax: {words.replace('data.name=', '')}", file=sys.stderr)
         return 2
     except BrokenPipeError:  # whoever read the output has left, and flushing the rest would fail again

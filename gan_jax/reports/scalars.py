@@ -86,8 +86,8 @@ def _lines(path: str | os.PathLike[str]) -> list[bytes]:
 
 def _parse(line: bytes, place: str) -> dict[str, Any]:
     try:
-        record = json.loads(line)
-        if isinstance(record["step"], int):
+        record = atomic.parse_json(line)
+        if type(record["step"]) is int and record["step"] >= 0:
             return record
     except (ValueError, TypeError, KeyError):
         pass

@@ -265,9 +265,9 @@ def frozen(workdir: pathlib.Path) -> dict[str, Any] | None:
     if not (workdir / FROZEN).exists():
         return None
     try:
-        record = json.loads((workdir / FROZEN).read_text())
+        record = atomic.read_json(workdir / FROZEN)
         return {"step": int(record["step"]), "state": str(record["state"]), "reason": str(record["reason"])}
-    except (OSError, ValueError, TypeError, KeyError):
+    except (OSError, ValueError, TypeError, KeyError, OverflowError):
         raise UserError(f"{workdir / FROZEN} is damaged: remove it, and the run goes on from its checkpoint") from None
 
 
