@@ -151,7 +151,9 @@ FIELDS = {
     "noise.steps": Field(0, _NO_OR_STEPS, "steps over which this noise falls linearly to 0; 0: it stays"),
     "data.name": Field("digits", (bool, "a name"), "an embedded set, a 2-D mixture, a TFDS image set, or folder"),
     "data.dir": Field("", _PATH, "the TFDS folder (empty: TFDS's own), or the image folder"),
-    "data.image_size": Field(0, _from_to(0, LARGEST), "pixels to crop and resize images to; 0: their own (28 is padded to 32)"),
+    "data.image_size": Field(
+        0, _from_to(0, LARGEST), "pixels to crop and resize images to; 0: their own (28 is padded to 32)"
+    ),
     "data.memory_mb": Field(
         2048.0, _at_least(0), "MB up to which a set is kept on the device; a larger one is streamed"
     ),
@@ -182,7 +184,9 @@ FIELDS = {
     "eval_every": Field(
         0, _NO_OR_STEPS, "steps between evaluations, of which the best is kept; 0: none while training"
     ),
-    "eval_samples": Field(10_000, _from_to(2, _SAMPLES), "samples on either side of an evaluation, if the set has as many"),
+    "eval_samples": Field(
+        10_000, _from_to(2, _SAMPLES), "samples on either side of an evaluation, if the set has as many"
+    ),
     "eval_reals": Field(0, _from_to(0, _SAMPLES), "reals of an evaluation, if other than as many as samples"),
     "eval_split": Field("train", (bool, "a name"), "split of the data that an evaluation compares with"),
     "eval_metrics": Field(

@@ -9,6 +9,11 @@ class DivergedError(Exception):
     """A loss or a parameter is no longer finite. The text names the last good checkpoint. Exit code 1."""
 
 
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether Python, or XLA in one of its ways to say so, has found no memory."""
+    return isinstance(error, MemoryError) or any(w in str(error) for w in ("RESOURCE_EXHAUSTED", "Out of memory"))
+
+
 def one_line(text: object) -> str:
     """The words of an error, a library's perhaps, in a single line."""
     return " ".join(str(text).split())

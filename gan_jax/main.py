@@ -25,7 +25,7 @@ from gan_jax import comparison, evaluation, measures, search, sweep, trained, wo
 from gan_jax.comparing import tables
 from gan_jax.config import FIELDS, flat, validate
 from gan_jax.data import sources
-from gan_jax.errors import DivergedError, UserError, one_line, shown
+from gan_jax.errors import DivergedError, UserError, is_out_of_memory, one_line, shown
 from gan_jax.features import resize
 from gan_jax.reports import atomic, page
 from gan_jax.training import loop, population
@@ -50,7 +50,7 @@ def main(argv: Sequence[str]) -> int:
         print(f"gan_jax: diverged: {shown(error)}", file=sys.stderr)
         return 1
     except (jax.errors.JaxRuntimeError, MemoryError) as error:
-        if isinstance(error, jax.errors.JaxRuntimeError) and "RESOURCE_EXHAUSTED" not in str(error):
+        if not is_out_of_memory(error):
             raise
         print("gan_jax: out of memory: lower config.batch_size, n_critic, network.width or --num", file=sys.stderr)
         return 1
@@ -111,7 +111,7 @@ def train(config: ml_collections.ConfigDict, name: str, folder: pathlib.Path, st
 def compare(given: flags.FlagValues, folders: Sequence[str]) -> int:
     """Prints tables of the runs in the folders, and writes them as a page and as a .csv file."""
     page_path = pathlib.Path(given.out or f"{folders[0]}/comparison.html").expanduser()
-    if page_path.suffix != ".html" or page_path.is_dir():
+    if page_path.suffix != ".html" or os.path.isdir(page_path):
         raise UserError(f"--out={given.out}: give a file that ends in .html; a .csv file is written beside it")
     found = comparison.compare([pathlib.Path(folder).expanduser() for folder in folders], given.measure, True)
     print(tables.table(found))
@@ -163,7 +163,7 @@ def _check_config(given):
     if not given["config"].present:
         raise UserError("--config is missing: give --config=experiments/wgan.py, or another file there")
     file = config_flags.get_config_filename(given["config"])
-    if not pathlib.Path(file.partition(":")[0]).is_file():
+    if not os.path.isfile(file.partition(":")[0]):
         raise UserError(f"--config={file}: there is no such file")
     if not isinstance(given.config, ml_collections.ConfigDict):
         raise UserError(

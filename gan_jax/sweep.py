@@ -9,6 +9,7 @@ import contextlib
 import difflib
 import functools
 import json
+import os
 import pathlib
 import runpy
 from typing import Any, NamedTuple
@@ -62,7 +63,7 @@ def read(file: str) -> tuple[str, Any]:
     It is called with ARGUMENT where the file is given as FILE.py:ARGUMENT.
     """
     path, _, argument = file.partition(":")
-    if not pathlib.Path(path).is_file():
+    if not os.path.isfile(path):
         raise UserError(f"--sweep={file}: there is no such file")
     try:
         functions = runpy.run_path(path)

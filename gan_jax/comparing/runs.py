@@ -67,8 +67,8 @@ def _base(given, places):
 
 
 def _places_in(folder: Path) -> list[Place]:
-    if not folder.is_dir():
-        raise UserError(f"{folder} is {'a file' if folder.exists() else 'not there'}: give the folder of runs")
+    if not os.path.isdir(folder):
+        raise UserError(f"{folder} is {'a file' if os.path.exists(folder) else 'not there'}: give the folder of runs")
     places = list(_walk(folder, set()))
     if not places:
         raise UserError(f"{folder} holds no run, which has a config.json: give a run's folder, or one with runs in it")

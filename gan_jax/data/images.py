@@ -195,7 +195,11 @@ def _check_metadata(name: str, data_dir: str) -> None:
 
     root = pathlib.Path(data_dir or tfds.core.constants.DATA_DIR).expanduser() / re.split("[/:]", name)[0]
     for path in sorted(root.rglob("*.json")):
-        for key, value in _texts(atomic.read_json(path)):
+        try:
+            content = atomic.read_json(path)
+        except ValueError as error:
+            raise UserError(f"{path} is damaged ({error}): fetch it anew") from error
+        for key, value in _texts([content]):
             is_foreign = key == "pythonClassName" and not value.startswith("tensorflow_datasets.")
             if is_foreign or (key == "filepathTemplate" and pathlib.Path(value).name != value):
                 raise UserError(f"{path} has {key} {value[:100]!r}, which no set of TFDS's own needs: fetch it anew")
@@ -203,12 +207,11 @@ def _check_metadata(name: str, data_dir: str) -> None:
 
 def _texts(node: Any) -> Iterator[tuple[str, str]]:
     """(key, text) of every text in a tree of JSON."""
-    children = node.items() if isinstance(node, dict) else ((0, child) for child in node)
-    for key, child in children:
+    for key, child in node.items() if isinstance(node, dict) else enumerate(node):
         if isinstance(child, dict | list):
             yield from _texts(child)
         elif isinstance(child, str):
-            yield key, child
+            yield str(key), child
 
 
 def _prepared(name: str, data_dir: str) -> Any:
