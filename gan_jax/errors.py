@@ -19,7 +19,7 @@ def one_line(text: object) -> str:
     return " ".join(str(text).split())
 
 
-LONGEST = 4000  # characters of a line
+LONGEST = 3000  # characters of a line; of a longer one, its ends
 
 
 def shown(error: object) -> str:
@@ -27,5 +27,7 @@ def shown(error: object) -> str:
 
     Names of files and of fields come from whoever made them, and may hold anything.
     """
-    text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in str(error)[: LONGEST + 1])
-    return text if len(text) <= LONGEST else f"{text[:LONGEST]} ..."
+    text = str(error)
+    if len(text) > LONGEST:
+        text = f"{text[: LONGEST // 2]} ... {text[-LONGEST // 2 :]}"
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)

@@ -102,6 +102,8 @@ def train(config: ml_collections.ConfigDict, name: str, folder: pathlib.Path, st
     data = config.data
     source = sources.load(data.name, data.dir, data.image_size, data.memory_mb)
     loop.check(config, source, [folder])
+    if stored and stored != flat(config) and workdir.latest_step(folder):
+        trained.load(config, folder, "last")  # a UserError where it can't go on, before the folder says that it does
     with workdir.claimed(folder):
         if stored != flat(config):
             workdir.store(folder, flat(config))

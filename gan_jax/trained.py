@@ -48,7 +48,7 @@ def _shape(about, config, place):
     match sources.is_points(config.data.name), about:
         case True, {"shape": [2]}:
             return (2,)
-        case False, {"shape": [int(h), int(w), 1 | 3 as c]} if 0 < min(h, w) and max(h, w) <= LARGEST:
+        case False, {"shape": [int(h), int(w), 1 | 3 as c]} if min(h, w) > 0 and max(h, w) <= LARGEST:
             return h, w, c
     raise UserError(f"{place} is of samples of another shape than those of {config.data.name}: give another run")
 

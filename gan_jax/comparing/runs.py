@@ -134,7 +134,7 @@ def _read(place: Place, name: str) -> Run:
         return Run(name, folder, place.config, "not begun")
     config, step = _config(folder), workdir.latest_step(folder)
     status, words = _frozen(folder) or ("finished" if step >= config["steps"] else "unfinished", "")
-    records = (tuple(_records(folder / file)) for file in ("metrics.jsonl", "evaluation.jsonl"))
+    records = (tuple(scalars.read(folder / file)) for file in ("metrics.jsonl", "evaluation.jsonl"))
     return Run(name, folder, config, status, words, step, *records)
 
 
@@ -159,13 +159,6 @@ def _frozen(folder) -> tuple[str, str] | None:
     if not isinstance(record, dict) or record.get("state") not in FROZEN:
         raise UserError(f"{path} does not say how its run ended ({' or '.join(FROZEN)}): move that folder away")
     return record["state"], str(record.get("reason", ""))
-
-
-def _records(path):
-    try:
-        return scalars.read(path)
-    except OSError as error:
-        raise UserError(f"{path} can't be read: {error.strerror}; move its folder away, or give others") from None
 
 
 def _json(path: Path) -> Any:

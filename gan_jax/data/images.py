@@ -17,7 +17,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from gan_jax import quiet
-from gan_jax.data.fitting import ImageSet, decodable, fitted, named_errors, opened
+from gan_jax.data.fitting import ImageSet, decodable, fitted, opened
 from gan_jax.data.mixtures import MIXTURES
 from gan_jax.errors import UserError
 from gan_jax.reports import atomic
@@ -143,7 +143,7 @@ def _tfds(name: str, data_dir: str, image_size: int, split: str) -> ImageSet:
     import tensorflow_datasets as tfds  # here, so that the other sets do without it
 
     _check_name(name)
-    with quiet.absl_errors_only(), _tfds_errors(name):
+    with quiet.absl_errors_only(), _tfds_errors(name, "open it"):
         _check_metadata(name, data_dir)
         builder = _prepared(name, data_dir)
         features, splits = dict(builder.info.features.items()), builder.info.splits
@@ -158,7 +158,7 @@ def _tfds(name: str, data_dir: str, image_size: int, split: str) -> ImageSet:
     classes = label.num_classes if isinstance(label, tfds.features.ClassLabel) else 0
 
     def raw(i):
-        with named_errors(f"image {i} of {name}"):
+        with _tfds_errors(name, f"read image {i}"):
             example = source[i]
         return opened(io.BytesIO(example["image"]), f"image {i} of {name}"), example["label"] if classes else 0
 
@@ -178,15 +178,15 @@ def _check_name(name: str) -> None:
 
 
 @contextlib.contextmanager
-def _tfds_errors(name: str) -> Iterator[None]:
-    """Turns what TFDS raises within, which is many kinds, into a UserError that names the set."""
+def _tfds_errors(name: str, what: str) -> Iterator[None]:
+    """Turns what TFDS raises within, which is many kinds, into a UserError: it cannot do `what` with the set."""
     try:
         yield
     except UserError:
         raise
     except Exception as error:  # a configuration, a version or a file that is not there, or is damaged
         reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise UserError(f"data.name={name}: TFDS cannot open it ({reason})") from error
+        raise UserError(f"data.name={name}: TFDS cannot {what} ({reason})") from error
 
 
 def _check_metadata(name: str, data_dir: str) -> None:

@@ -1,5 +1,6 @@
 """Files that are either the old one or the new one, never half of one; and reading those that others may have made."""
 
+import errno
 import io
 import json
 import math
@@ -17,6 +18,13 @@ from gan_jax.errors import one_line
 MOST_JSON = 2**26  # bytes of a .json file
 # Of the arrays in an .npz file: 10^9 bytes, or if the file is large, so many times its own; images hardly pack better.
 MOST_UNPACKED, MOST_TIMES = 10**9, 20
+
+
+def read(path: str | os.PathLike[str], most: int = -1) -> bytes:
+    """The file's content, or its first bytes. OSError: it can't be opened, or is a folder, a pipe or a device."""
+    _check_regular(path)
+    with open(path, "rb") as file:
+        return file.read(most)
 
 
 def write(path: str | os.PathLike[str], content: bytes) -> None:
@@ -88,9 +96,7 @@ def read_json(path: str | os.PathLike[str]) -> Any:
       ValueError: it is no such file, or one that `parse_json` refuses.
 
     """
-    _check_regular(path)
-    with open(path, "rb") as file:
-        return parse_json(file.read(MOST_JSON + 1))
+    return parse_json(read(path, MOST_JSON + 1))
 
 
 def parse_json(text: bytes) -> Any:
@@ -119,4 +125,4 @@ def _no_number(name: str) -> None:
 def _check_regular(path):
     """A pipe would be waited for, and a device be read without end."""
     if not stat.S_ISREG(os.stat(path).st_mode):
-        raise ValueError(f"{path} is no file")
+        raise OSError(errno.EINVAL, "it is no file", str(path))

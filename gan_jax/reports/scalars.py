@@ -43,7 +43,7 @@ def read(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
     Numbers that were not finite come back as None.
 
     Raises:
-      UserError: a line is no JSON object with a `step`; the text names file and line.
+      UserError: the file can't be read, or a line is no JSON object with a `step`; the text names file and line.
 
     """
     return [_parse(line, f"{path}, line {number}") for number, line in enumerate(_lines(path), start=1)]
@@ -80,7 +80,12 @@ def _cut_half_line(file: int) -> None:
 
 
 def _lines(path: str | os.PathLike[str]) -> list[bytes]:
-    content = Path(path).read_bytes() if Path(path).exists() else b""
+    try:
+        content = atomic.read(path)
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise UserError(f"{path} can't be read: {error.strerror}; move it away") from None
     return [line for line in content.splitlines(keepends=True) if line.endswith(b"\n")]
 
 

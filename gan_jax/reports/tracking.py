@@ -41,7 +41,7 @@ def start_wandb(
     import wandb  # takes half a second, and writes to the home folder
 
     id_file = Path(workdir) / "wandb_id"
-    run_id = _read_id(id_file) if id_file.exists() else uuid.uuid4().hex[:8]
+    run_id = stored_id(workdir) or uuid.uuid4().hex[:8]
     try:
         run = wandb.init(
             project="gan_jax",
@@ -62,12 +62,17 @@ def start_wandb(
     return run
 
 
-def _read_id(file: Path) -> str:
-    """The id in the file; wandb makes folders of that name."""
-    with file.open("rb") as stream:
-        run_id = stream.read(MOST_ID + 1).decode(errors="replace")
+def stored_id(workdir: str | os.PathLike[str]) -> str:
+    """The id in `workdir/wandb_id`, "" where there is none. wandb makes folders of that name, so it is checked."""
+    path = Path(workdir) / "wandb_id"
+    try:
+        run_id = atomic.read(path, MOST_ID + 1).decode(errors="replace")
+    except FileNotFoundError:
+        return ""
+    except OSError as error:
+        raise UserError(f"{path} can't be read: {error.strerror}; move it away") from None
     if not re.fullmatch(r"[\w-][\w.-]*", run_id, re.ASCII) or len(run_id) > MOST_ID:
-        raise UserError(f"{file} holds no id of a run: remove it, and the run goes on under a new one")
+        raise UserError(f"{path} holds no id of a run: remove it, and the run goes on under a new one")
     return run_id
 
 

@@ -22,6 +22,8 @@ def open_checkpoints(workdir: pathlib.Path, is_read_only: bool = False) -> ocp.C
 
     It is removed, unless the manager is read-only: it may be what a run at work is about to finish.
     """
+    if (workdir / "checkpoints").is_file():
+        raise UserError(f"{workdir}/checkpoints is a file, and no folder: move it away")
     policies = [
         checkpoint_managers.LatestN(KEPT),
         checkpoint_managers.BestN(get_metric_fn=score, reverse=True, n=1, keep_checkpoints_without_metrics=False),

@@ -72,6 +72,7 @@ def check(config: ml_collections.ConfigDict, source: sources.Source, workdirs: S
         evaluation.check(config, source.shape)
     tracking.check_login(config.wandb.mode)
     for workdir in workdirs:
+        tracking.stored_id(workdir)
         for file in RECORDS:
             scalars.read(workdir / file)
 
