@@ -153,7 +153,7 @@ def member_config(config: ml_collections.ConfigDict, fields: dict[str, Any]) -> 
             raise UserError(f"--sweep: config has no field {name!r}; {hint}--help lists them")
         try:
             changed.update_from_flattened_dict({name: value})
-        except TypeError:
+        except (TypeError, OverflowError):
             kind = type(FIELDS[name].default).__name__
             raise UserError(f"--sweep: config.{name}={value!r}: give a value of type {kind}") from None
     try:

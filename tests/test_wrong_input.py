@@ -676,6 +676,7 @@ MEMBERS = [
     ('grid({"n_critic": [1.5]})', "of type int"),
     ('grid({"optimizer.critic_lr": [float("nan")]})', "above 0"),
     ('grid({"batch_size": [10**30]})', "from 1 to"),
+    ('grid({"penalty.weight": [10**400]})', "config.penalty.weight=1000"),
     ('grid({"loss": ["hinge", "hing"]})', "config.loss='hing'"),
     ('grid({"loss": [3]})', "of type str"),
     ('grid({"loss": [None]})', "loss"),
