@@ -511,6 +511,7 @@ WORKDIRS = {
     "a step without end": (text(f'{{"step": {10**400}}}\n', "metrics.jsonl"), [TRAIN], "line 1"),
     "metrics that are a folder": (emptied("metrics.jsonl"), [TRAIN], "metrics.jsonl"),
     "garbage in the evaluations": (text("garbage\n", "evaluation.jsonl"), [TRAIN, EVALUATE], "line 1"),
+    "evaluations elsewhere": (link("config.json", "evaluation.jsonl"), [EVALUATE], "evaluation.jsonl"),
     "a wandb_id elsewhere": (text("../../x", "wandb_id"), [[*TRAIN, "--config.wandb.mode=offline"]], "wandb_id"),
     "a wandb_id in binary": (data(b"\xff\0", "wandb_id"), [[*TRAIN, "--config.wandb.mode=offline"]], "wandb_id"),
 }  # fmt: skip

@@ -22,11 +22,14 @@ def append(path: str | os.PathLike[str], record: dict[str, Any]) -> None:
 
     Raises:
       ValueError: no `step` in the record.
+      UserError: the file is a link: the line would be added to what it leads to.
       OSError: the line did not fit on the disk.
 
     """
     if "step" not in record:
         raise ValueError(f"a record needs a step, got {sorted(record)}")
+    if os.path.islink(path):
+        raise UserError(f"{path} is a link, and lines are added to files alone: put the file in its place")
     line = json.dumps(plain(record), allow_nan=False).encode() + b"\n"
     file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
     try:
