@@ -22,12 +22,12 @@ def one_line(text: object) -> str:
 LONGEST = 3000  # characters of a line; of a longer one, its ends
 
 
-def shown(error: object) -> str:
-    """The words of an error as a terminal may be sent them: in one line, control characters as Python writes them.
+def shown(words: object) -> str:
+    """The words, of an error mostly, in one line that a terminal may be sent: control characters as Python writes them.
 
     Names of files and of fields come from whoever made them, and may hold anything.
     """
-    text = str(error)
+    text = str(words)
     if len(text) > LONGEST:
         text = f"{text[: LONGEST // 2]} ... {text[-LONGEST // 2 :]}"
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)

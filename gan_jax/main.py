@@ -116,7 +116,7 @@ def compare(given: flags.FlagValues, folders: Sequence[str]) -> int:
     if page_path.suffix != ".html" or os.path.isdir(page_path):
         raise UserError(f"--out={given.out}: give a file that ends in .html; a .csv file is written beside it")
     found = comparison.compare([pathlib.Path(folder).expanduser() for folder in folders], given.measure, True)
-    print(tables.table(found))
+    print("\n".join(map(shown, tables.table(found).splitlines())))  # names of folders may hold anything
     csv_path = page_path.with_suffix(".csv")
     try:
         atomic.write(csv_path, tables.csv(found).encode())

@@ -13,6 +13,7 @@ import sys
 import zipfile
 import zlib
 
+import jax
 import numpy as np
 import pytest
 from PIL import Image
@@ -218,6 +219,25 @@ EVALUATIONS = [
 @pytest.mark.parametrize(("fields", "words"), EVALUATIONS)
 def test_an_evaluation_that_would_fail_is_refused_before_the_first_step(refused, fields, words):
     refused(words, lambda: command("wgan.py", "--workdir=run", eval_every=10, **fields))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 256000000000 bytes."),
+        jax.errors.JaxRuntimeError("INTERNAL: Error dispatching computation: Out of memory allocating 4 bytes."),
+        MemoryError(),
+    ],
+    ids=["XLA", "XLA on a CPU", "Python"],
+)
+def test_what_is_too_large_for_the_memory(refused, monkeypatch, error):
+    def fail(*given):
+        raise error
+
+    monkeypatch.setattr("gan_jax.data.sources.load", fail)
+    monkeypatch.setattr("gan_jax.evaluation.real_samples", fail)
+    refused("out of memory: lower config.batch_size", command, "wgan.py", "--workdir=run", code=1)
+    refused("out of memory: lower --num", measure, ["digits", "digits"], code=1)
 
 
 # ----------------------------------------------------------------------------------------------- folders of images
@@ -525,6 +545,24 @@ def test_folders_of_runs(refused, run, kind, mode):
     flags = modes[mode]
     is_training = not any(flag.startswith("--mode") for flag in flags)
     refused(words, command if is_training else stored_command, "wgan.py", "--workdir=digits", *flags)
+
+
+def test_records_that_say_less_than_ours_are_left_out_of_the_curve(run, capfd):
+    numbers = [("x", {}), (True, {}), (None, {}), (0.0, []), (0.0, None)]
+    others = [{"step": 5, "frechet_distance": number, "protocol": protocol} for number, protocol in numbers]
+    (run / "evaluation.jsonl").write_text("".join(json.dumps(record) + "\n" for record in others))
+    assert stored_command("wgan.py", "--workdir=digits", *EVALUATE) == 0
+    printed = capfd.readouterr().out
+    assert "at step 20, last " in printed
+    assert len((run / "evaluation.jsonl").read_text().splitlines()) == 6  # with the one that was added
+
+
+def test_a_name_with_control_characters_is_shown_escaped_by_a_comparison(run, capfd):
+    run.rename("red\x1b[31m")
+    assert main.main(["gan_jax", "--mode=compare", "again", "red\x1b[31m", "--out=page.html"]) == 0
+    printed = capfd.readouterr().out
+    assert "\x1b" not in printed
+    assert r"red\x1b[31m" in printed
 
 
 def test_a_run_of_other_fields(refused, run):
