@@ -309,7 +309,9 @@ def test_a_file_that_is_written_takes_the_place_of_a_link():
     assert (pathlib.Path("elsewhere").read_text(), pathlib.Path("config.json").read_text()) == ("theirs", "ours")
 
 
-@pytest.mark.parametrize("name", ["../../x", "/etc", "huggingface:mnist", "mnist/data_dir=x", "mnist/..", "a b", ""])
+@pytest.mark.parametrize(
+    "name", ["../../x", "/etc", "huggingface:mnist", "mnist/data_dir=x", "mnist/..", "Mnist", "a b", ""]
+)
 def test_the_name_of_a_set_is_no_path_and_no_place_to_fetch_code_from(name):
     with pytest.raises(UserError, match="no name of a set"):
         open_images(name, "", 0, "train")

@@ -142,6 +142,8 @@ FLAGS = [
     ("wgan.py:huggingface:mnist", [], "no name of a set"),
     ("wgan.py:mnist/data_dir=elsewhere", [], "no name of a set"),
     ("wgan.py:mnist\nmnist", [], "no name of a set"),
+    ("wgan.py:Mnist", [], "no name of a set"),
+    ("wgan.py:mnist", ["--config.data.dir=gs://elsewhere"], "is not on this machine"),
     ("wgan.py:mnist:9.9.9", ["--config.data.dir=nowhere"], "TFDS cannot open it"),
     ("no_such_experiment.py", [], "no_such_experiment.py"),
     ("x" * 5000 + ".py", [], "there is no such file"),

@@ -142,7 +142,7 @@ def _tfds(name: str, data_dir: str, image_size: int, split: str) -> ImageSet:
     """A prepared TFDS set; needs features `image` (uint8) and, for classes, `label`. Decoded by PIL."""
     import tensorflow_datasets as tfds  # here, so that the other sets do without it
 
-    _check_name(name)
+    _check_name(name, data_dir)
     with quiet.absl_errors_only(), _tfds_errors(name, "open it"):
         _check_metadata(name, data_dir)
         builder = _prepared(name, data_dir)
@@ -168,13 +168,16 @@ def _tfds(name: str, data_dir: str, image_size: int, split: str) -> ImageSet:
 
 
 _CHOICES = f"{', '.join(NAMES)}, or any image set of TFDS"
-# The names of TFDS that are of files at hand. With a namespace, TFDS would fetch the set's code and run it.
-_TFDS_NAME = re.compile(r"\w+(/[\w+-][\w+.-]*)?(:[\d*]+\.[\d*]+\.[\d*]+)?", re.ASCII)
+# The names of TFDS that are of files at hand, and of a folder of the same name, as one of another case is not. With a
+# namespace, TFDS would fetch the set's code and run it.
+_TFDS_NAME = re.compile(r"[a-z][a-z0-9_]*(/[\w+-][\w+.-]*)?(:[\d*]+\.[\d*]+\.[\d*]+)?", re.ASCII)
 
 
-def _check_name(name: str) -> None:
+def _check_name(name: str, data_dir: str) -> None:
     if not _TFDS_NAME.fullmatch(name):
         raise UserError(f"data.name={name}: no name of a set; choose {_CHOICES}, as NAME, NAME/CONFIG or NAME:1.2.3")
+    if "://" in data_dir:
+        raise UserError(f"data.dir={data_dir} is not on this machine: give a folder")
 
 
 @contextlib.contextmanager
