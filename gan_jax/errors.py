@@ -27,7 +27,8 @@ def shown(words: object) -> str:
 
     Names of files and of fields come from whoever made them, and may hold anything.
     """
-    text = str(words)
-    if len(text) > LONGEST:
-        text = f"{text[: LONGEST // 2]} ... {text[-LONGEST // 2 :]}"
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+    return _cut("".join(c if c.isprintable() else repr(c)[1:-1] for c in _cut(str(words))))
+
+
+def _cut(text):
+    return text if len(text) <= LONGEST else f"{text[: LONGEST // 2]} ... {text[-LONGEST // 2 :]}"

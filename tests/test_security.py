@@ -279,6 +279,7 @@ def test_a_line_holds_no_control_characters_and_has_an_end():
     assert text.endswith("x end")
     assert len(text) < 4000
     assert text.isprintable()
+    assert len(shown("\x00" * 10**6)) < 4000
 
 
 @pytest.mark.parametrize("value", ["1" * 20, "-" + "1" * 20, "NaN", "Infinity", "[" * 10**5, '{"a":' * 10**5])

@@ -124,5 +124,8 @@ def _no_number(name: str) -> None:
 
 def _check_regular(path):
     """A pipe would be waited for, and a device be read without end."""
-    if not stat.S_ISREG(os.stat(path).st_mode):
+    mode = os.stat(path).st_mode
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if not stat.S_ISREG(mode):
         raise OSError(errno.EINVAL, "it is no file", str(path))
