@@ -16,6 +16,7 @@ import numpy as np
 
 from gan_jax import measures, networks
 from gan_jax.data import mixtures, sources
+from gan_jax.data.fitting import LARGEST
 from gan_jax.errors import UserError
 from gan_jax.features import resize
 from gan_jax.networks.layers import mixes_samples
@@ -34,6 +35,10 @@ class Field(NamedTuple):
 
 def _at_least(low):
     return lambda value: low <= value < math.inf, f"at least {low}"
+
+
+def _from_to(low, high):
+    return lambda value: low <= value <= high, f"from {low} to {high}"
 
 
 def _above(low):
@@ -94,21 +99,24 @@ def _are_metrics(value):
     return value == "auto" or set(value.split(",")) <= set(measures.names())
 
 
-_ANY = (lambda value: True, "any text")
+_PATH = (lambda value: "\0" not in value, "a path")
 _FRACTION = (lambda value: 0 <= value < 1, "at least 0 and below 1")
 _STEPS = (lambda value: 1 <= value < 2**31, "from 1 to 2**31 - 1")  # the state counts them in int32
 _NO_OR_STEPS = (lambda value: 0 <= value < 2**31, "from 0 to 2**31 - 1")
 _ANY_NUMBER = (math.isfinite, "a finite number")
 _SHARE = (lambda value: 0 <= value <= 1, "from 0 to 1")
+# The products of these sizes stay below 2**63, beyond which XLA ends the process.
+_BATCH, _UPDATES = _from_to(1, 2**20), _from_to(1, 10_000)
+_WIDTH, _DEPTH, _SAMPLES = _from_to(1, 2**16), _from_to(1, 1000), 10**7
 _SEED = (lambda value: 0 <= value < 2**32, "from 0 to 2**32 - 1")
 
 FIELDS = {
     "seed": Field(0, _SEED, "root of all randomness"),
     "steps": Field(20_000, _STEPS, "train steps; may be raised later to continue a finished run"),
-    "batch_size": Field(64, _at_least(1), "samples in a minibatch, of reals and of fakes"),
-    "n_critic": Field(1, _STEPS, "critic updates in each step, with fresh reals and fresh latents"),
-    "n_generator": Field(1, _STEPS, "generator updates in each step after the critic's, with fresh latents"),
-    "packing": Field(1, _at_least(1), "PacGAN: samples that the critic judges together; divides batch_size"),
+    "batch_size": Field(64, _BATCH, "samples in a minibatch, of reals and of fakes"),
+    "n_critic": Field(1, _UPDATES, "critic updates in each step, with fresh reals and fresh latents"),
+    "n_generator": Field(1, _UPDATES, "generator updates in each step after the critic's, with fresh latents"),
+    "packing": Field(1, _BATCH, "PacGAN: samples that the critic judges together; divides batch_size"),
     "loss": Field(
         "non_saturating",
         _one_of(*loss_names(), *f_gans()),
@@ -142,15 +150,17 @@ FIELDS = {
     ),
     "noise.steps": Field(0, _NO_OR_STEPS, "steps over which this noise falls linearly to 0; 0: it stays"),
     "data.name": Field("digits", (bool, "a name"), "an embedded set, a 2-D mixture, a TFDS image set, or folder"),
-    "data.dir": Field("", _ANY, "the TFDS folder (empty: TFDS's own), or the image folder"),
-    "data.image_size": Field(0, _at_least(0), "pixels to crop and resize images to; 0: their own (28 is padded to 32)"),
+    "data.dir": Field("", _PATH, "the TFDS folder (empty: TFDS's own), or the image folder"),
+    "data.image_size": Field(
+        0, _from_to(0, LARGEST), "pixels to crop and resize images to; 0: their own (28 is padded to 32)"
+    ),
     "data.memory_mb": Field(
         2048.0, _at_least(0), "MB up to which a set is kept on the device; a larger one is streamed"
     ),
     "network.name": Field("dcgan", _named_in(networks, _is_network), "a module in networks/"),
-    "network.latent_dim": Field(64, _at_least(1), "components of the latent, each drawn from N(0, 1)"),
-    "network.width": Field(64, _at_least(1), "dcgan: channels at half the image's size; mlp: units in a hidden layer"),
-    "network.depth": Field(3, _at_least(1), "mlp: hidden layers"),
+    "network.latent_dim": Field(64, _WIDTH, "components of the latent, each drawn from N(0, 1)"),
+    "network.width": Field(64, _WIDTH, "dcgan: channels at half the image's size; mlp: units in a hidden layer"),
+    "network.depth": Field(3, _DEPTH, "mlp: hidden layers"),
     "network.generator_norm": Field("batch", _one_of("none", "batch", "layer"), "normalisation in the generator"),
     "network.critic_norm": Field(
         "none", _one_of("none", "batch", "layer"), "normalisation in the critic; batch: in two passes"
@@ -171,14 +181,16 @@ FIELDS = {
     "optimizer.decay_steps": Field(0, _NO_OR_STEPS, "steps over which both rates fall linearly; 0: they stay"),
     "optimizer.final_lr": Field(0.0, _SHARE, "share of the learning rates that is left after decay_steps"),
     "ema_decay": Field(0.999, _FRACTION, "of the generator's average, for each step after the first ones; 0: none"),
-    "log_every": Field(20, _at_least(1), "steps between lines of metrics.jsonl, each the mean over these steps"),
-    "sample_every": Field(500, _at_least(0), "steps between sample grids of the same latents; 0: only at the end"),
-    "checkpoint_every": Field(500, _at_least(1), "steps between checkpoints"),
+    "log_every": Field(20, _STEPS, "steps between lines of metrics.jsonl, each the mean over these steps"),
+    "sample_every": Field(500, _NO_OR_STEPS, "steps between sample grids of the same latents; 0: only at the end"),
+    "checkpoint_every": Field(500, _STEPS, "steps between checkpoints"),
     "eval_every": Field(
-        0, _at_least(0), "steps between evaluations, of which the best is kept; 0: none while training"
+        0, _NO_OR_STEPS, "steps between evaluations, of which the best is kept; 0: none while training"
     ),
-    "eval_samples": Field(10_000, _at_least(2), "samples on either side of an evaluation, if the set has as many"),
-    "eval_reals": Field(0, _at_least(0), "reals of an evaluation, if other than as many as samples"),
+    "eval_samples": Field(
+        10_000, _from_to(2, _SAMPLES), "samples on either side of an evaluation, if the set has as many"
+    ),
+    "eval_reals": Field(0, _from_to(0, _SAMPLES), "reals of an evaluation, if other than as many as samples"),
     "eval_split": Field("train", (bool, "a name"), "split of the data that an evaluation compares with"),
     "eval_metrics": Field(
         "auto",
@@ -275,9 +287,16 @@ def _check_value(name, value, field):
     is_allowed, words = field.allowed
     # Numbers are computed with in float32, in which 1e-60 is 0 and 0.99999999999 is 1.
     with np.errstate(over="ignore", under="ignore"):
-        computed = np.float32(value) if kind is float else value
+        computed = _in_float32(value) if kind is float else value
     if not is_allowed(computed):
         raise UserError(f"config.{name}={value!r}: give {words}")
+
+
+def _in_float32(value):
+    try:
+        return np.float32(value)
+    except OverflowError:  # an integer beyond even float64
+        return np.float32(np.inf)
 
 
 def _check_combinations(config):

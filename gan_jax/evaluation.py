@@ -243,11 +243,10 @@ def check(config: ml_collections.ConfigDict, shape: tuple[int, ...]) -> None:
     """A UserError where evaluations of a run with samples of this shape would fail."""
     asked, data = how(config), config.data
     names, features = chosen(asked, shape, data.name)
-    if asked.split != "train":  # which is there, for it is trained on
-        real_samples(data.name, data.dir, data.image_size, asked.split, 2, config.seed)
+    there = sources.count(data.name, data.dir, data.image_size, asked.split)
     trained_later = extraction.Network("classifier", lambda images: (None, None), has_logits=True)
     network = trained_later if features == "classifier" else feature_network(features, asked, shape, ("", "", 0))
-    reals = asked.reals or config.eval_samples
+    reals = int(min(asked.reals or config.eval_samples, there))
     _check_counts(names, network, min(config.eval_samples, reals), reals)
 
 

@@ -28,7 +28,7 @@ from gan_jax import comparison, evaluation, measures, search, sweep, trained, wo
 from gan_jax.comparing import tables
 from gan_jax.config import FIELDS, flat, validate
 from gan_jax.data import sources
-from gan_jax.errors import DivergedError, MachineError, UserError, one_line
+from gan_jax.errors import DivergedError, MachineError, UserError, is_out_of_memory, one_line, shown
 from gan_jax.features import resize
 from gan_jax.reports import atomic, page
 from gan_jax.training import loop, parallel, population
@@ -50,17 +50,17 @@ def main(argv: Sequence[str]) -> int:
         return compare(given, folders) if given.mode == "compare" else run(given)
     except UserError as error:
         if parallel.is_lead():
-            print(f"gan_jax: {error}", file=sys.stderr)
+            print(f"gan_jax: {shown(error)}", file=sys.stderr)
         return 2
     except DivergedError as error:
         if parallel.is_lead():
-            print(f"gan_jax: diverged: {error}", file=sys.stderr)
+            print(f"gan_jax: diverged: {shown(error)}", file=sys.stderr)
         return 3
     except MachineError as error:
-        print(f"gan_jax: {error}", file=sys.stderr)
+        print(f"gan_jax: {shown(error)}", file=sys.stderr)
         return 1
-    except jax.errors.JaxRuntimeError as error:
-        if "RESOURCE_EXHAUSTED" not in str(error):
+    except (jax.errors.JaxRuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
             raise
         print("gan_jax: out of memory: lower config.batch_size, n_critic, network.width or --num", file=sys.stderr)
         return 1
@@ -112,7 +112,7 @@ def train(config: ml_collections.ConfigDict, name: str, folder: pathlib.Path) ->
     """Checks all that was given, and only then makes the folder and trains."""
     source = parallel.together(lambda: _checked_source(config, folder))
     with contextlib.ExitStack() as claim:
-        parallel.together(lambda: _claim(claim, config, folder) if parallel.is_lead() else None)
+        parallel.together(lambda: claim.enter_context(workdir.claimed(folder)) if parallel.is_lead() else None)
         return loop.train(config, source, folder, name)
 
 
@@ -126,19 +126,13 @@ def _checked_source(config, folder):
     return source
 
 
-def _claim(claim, config, folder):
-    claim.enter_context(workdir.claimed(folder))
-    if workdir.stored_fields(folder) != flat(config):
-        workdir.store(folder, flat(config))
-
-
 def compare(given: flags.FlagValues, folders: Sequence[str]) -> int:
     """Prints tables of the runs in the folders, and writes them as a page and as a .csv file."""
     page_path = pathlib.Path(given.out or f"{folders[0]}/comparison.html").expanduser()
-    if page_path.suffix != ".html" or page_path.is_dir():
+    if page_path.suffix != ".html" or os.path.isdir(page_path):
         raise UserError(f"--out={given.out}: give a file that ends in .html; a .csv file is written beside it")
     found = comparison.compare([pathlib.Path(folder).expanduser() for folder in folders], given.measure, True)
-    print(tables.table(found))
+    print("\n".join(map(shown, tables.table(found).splitlines())))  # names of folders may hold anything
     csv_path = page_path.with_suffix(".csv")
     try:
         atomic.write(csv_path, tables.csv(found).encode())
@@ -200,7 +194,7 @@ def _check_config(given):
     if not given["config"].present:
         raise UserError("--config is missing: give --config=experiments/wgan.py, or another file there")
     file = config_flags.get_config_filename(given["config"])
-    if not pathlib.Path(file.partition(":")[0]).is_file():
+    if not os.path.isfile(file.partition(":")[0]):
         raise UserError(f"--config={file}: there is no such file")
     if not isinstance(given.config, ml_collections.ConfigDict):
         raise UserError(

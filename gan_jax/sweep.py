@@ -9,6 +9,7 @@ import contextlib
 import difflib
 import functools
 import json
+import os
 import pathlib
 import runpy
 from typing import Any, NamedTuple
@@ -62,7 +63,7 @@ def read(file: str) -> tuple[str, Any]:
     It is called with ARGUMENT where the file is given as FILE.py:ARGUMENT.
     """
     path, _, argument = file.partition(":")
-    if not pathlib.Path(path).is_file():
+    if not os.path.isfile(path):
         raise UserError(f"--sweep={file}: there is no such file")
     try:
         functions = runpy.run_path(path)
@@ -81,7 +82,7 @@ def stored(folder: pathlib.Path) -> Sweep:
     """The sweep that the folder holds; one without members for a new folder."""
     path = folder / "sweep.json"
     try:
-        found = Sweep(**json.loads(path.read_text()))
+        found = Sweep(**atomic.read_json(path))
         if _are_members(found.members) and isinstance(found.ways, dict):
             return found
         raise ValueError
@@ -152,7 +153,7 @@ def member_config(config: ml_collections.ConfigDict, fields: dict[str, Any]) -> 
             raise UserError(f"--sweep: config has no field {name!r}; {hint}--help lists them")
         try:
             changed.update_from_flattened_dict({name: value})
-        except TypeError:
+        except (TypeError, OverflowError):
             kind = type(FIELDS[name].default).__name__
             raise UserError(f"--sweep: config.{name}={value!r}: give a value of type {kind}") from None
     try:
@@ -252,8 +253,6 @@ def _train_group(group, folder, name, choose_way, bar, judges):
 
 def _opened(stack, place, config, name, judges):
     stack.enter_context(workdir.claimed(place))
-    if workdir.stored_fields(place) != flat(config):
-        workdir.store(place, flat(config))
     manager = stack.enter_context(checkpoint.open_checkpoints(place))
     run = loop.open_run(config, _source(config), place, f"{name}/{place.name}", manager, group=name)
     return run._replace(judge=judges.get(place.name))

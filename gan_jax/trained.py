@@ -11,6 +11,7 @@ from jax import export as jax_export
 from gan_jax import evaluation, measures, workdir
 from gan_jax.config import FIELDS, default_config, validate
 from gan_jax.data import sources
+from gan_jax.data.fitting import LARGEST
 from gan_jax.errors import UserError, one_line
 from gan_jax.reports import atomic, pictures, scalars
 from gan_jax.training import checkpoint, sampling
@@ -39,7 +40,7 @@ def load(config: ml_collections.ConfigDict, folder: pathlib.Path, wanted: str) -
     with checkpoint.open_checkpoints(folder, is_read_only=True) as manager:
         step = checkpoint.find_step(manager, wanted)
         try:
-            shape = tuple(checkpoint.about(manager, step)["shape"])
+            shape = _shape(checkpoint.about(manager, step), config, folder / "checkpoints" / str(step))
             template = jax.eval_shape(lambda: create_state(config, shape))
             return build_networks(config, shape)[0], checkpoint.restore(manager, step, state=template)["state"]
         except DamagedError as error:
@@ -48,9 +49,20 @@ def load(config: ml_collections.ConfigDict, folder: pathlib.Path, wanted: str) -
             raise UserError(f"{error}; {hint}, and --mode=train sets it aside") from None
 
 
+def _shape(about, config, place):
+    """That of a sample, as the checkpoint says; a UserError where the configuration's set has none such."""
+    match sources.is_points(config.data.name), about:
+        case True, {"shape": [2]}:
+            return (2,)
+        case False, {"shape": [int(h), int(w), 1 | 3 as c]} if min(h, w) > 0 and max(h, w) <= LARGEST:
+            return h, w, c
+    raise UserError(f"{place} is of samples of another shape than those of {config.data.name}: give another run")
+
+
 def evaluate(config: ml_collections.ConfigDict, folder: pathlib.Path, wanted: str, how: evaluation.How) -> None:
     """Adds a line to evaluation.jsonl, prints it as a table, and draws evaluation.png."""
     generator, state = load(config, folder, wanted)
+    scalars.read(folder / "evaluation.jsonl")  # a UserError where it is damaged, before a line is added
     found = evaluation.evaluate(config, generator, state, how, is_kept=True)
     scalars.append(folder / "evaluation.jsonl", found.record)
     print(evaluation.table(found.record))
@@ -65,7 +77,7 @@ def draw_evaluation(folder: pathlib.Path, found: evaluation.Evaluation) -> None:
     numbers = [name for name, value in found.record.items() if isinstance(value, int | float) and name != "step"]
     name = next((name for name in (*measures.SCORES, *numbers) if name in numbers), "")
     records = scalars.read(folder / "evaluation.jsonl")
-    alike = [record for record in records if record.get(name) is not None and _is_alike(record, found.record)]
+    alike = [record for record in records if _is_number(record.get(name)) and _is_alike(record, found.record)]
     curve = dict(sorted((record["step"], record[name]) for record in alike))
     path = folder / "evaluation.png"
     best = (max if name in measures.LARGER_IS_BETTER else min)(curve, key=lambda step: curve[step], default=None)
@@ -78,7 +90,14 @@ def draw_evaluation(folder: pathlib.Path, found: evaluation.Evaluation) -> None:
 
 def _is_alike(record, other):
     """Whether two evaluations agree in all that both say of their protocols: one may have measured more."""
-    return all(other["protocol"].get(key, value) == value for key, value in record["protocol"].items())
+    protocol = record.get("protocol")
+    return isinstance(protocol, dict) and all(
+        other["protocol"].get(key, value) == value for key, value in protocol.items()
+    )
+
+
+def _is_number(value):
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def sample(config: ml_collections.ConfigDict, folder: pathlib.Path, wanted: str, num: int, seed: int) -> None:

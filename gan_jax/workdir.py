@@ -17,7 +17,7 @@ def stored_fields(workdir: pathlib.Path) -> dict[str, Any] | None:
     """The flat configuration that the folder was made with; None for a new folder."""
     path = workdir / "config.json"
     try:
-        fields = json.loads(path.read_text())
+        fields = atomic.read_json(path)
         fields["steps"] + 0
         return fields
     except FileNotFoundError:
@@ -33,7 +33,7 @@ def stored_fields(workdir: pathlib.Path) -> dict[str, Any] | None:
 def latest_step(workdir: pathlib.Path) -> int:
     """The step of the last checkpoint in the folder, by its name alone; 0 where there is none."""
     names = (path.name for path in (workdir / "checkpoints").glob("[0-9]*"))
-    return max((int(name) for name in names if name.isdigit()), default=0)
+    return max((int(name) for name in names if name.isdecimal()), default=0)
 
 
 def check_same(workdir: pathlib.Path, stored: dict[str, Any], given: dict[str, Any], partial: bool = False) -> None:
@@ -51,7 +51,9 @@ def check_same(workdir: pathlib.Path, stored: dict[str, Any], given: dict[str, A
 
 
 def store(workdir: pathlib.Path, fields: dict[str, Any]) -> None:
-    """Writes config.json."""
+    """Writes config.json, where it is not yet so."""
+    if fields == stored_fields(workdir):
+        return
     atomic.write(workdir / "config.json", json.dumps(fields, indent=2).encode() + b"\n")
 
 

@@ -87,97 +87,6 @@ def only_line(capsys):
     return lines[0]
 
 
-WRONG = [
-    ("wgan.py", ["--config.learning_rate=1"], "learning_rate"),
-    ("wgan.py", ["--config.network.widht=1"], "no field 'widht'. Did you mean \"width\""),
-    ("wgan.py", ["--config.steps=many"], "steps"),
-    ("wgan.py", ["--config.steps=1.5"], "steps"),
-    ("wgan.py", ["--config.steps=0"], "from 1 to"),
-    ("wgan.py", ["--config.n_critic=0"], "from 1 to"),
-    ("wgan.py", ["--config.optimizer.b1=1"], "below 1"),
-    ("wgan.py", ["--config.optimizer.critic_lr=nan"], "above 0"),
-    ("wgan.py", ["--config.loss=wassertein"], "minimax, non_saturating, log_odds, least_squares, wasserstein"),
-    ("wgan.py", ["--config.penalty.name=gp"], "none, gradient_penalty"),
-    ("wgan.py", ["--config.network.name=resnet50"], "dcgan, mlp"),
-    ("wgan.py", ["--config.optimizer.name=adamw"], "adam, rmsprop, sgd"),
-    ("wgan.py", ["--config.wandb.mode=on"], "disabled, offline, online"),
-    ("wgan_gp.py", ["--config.network.critic_norm=batch"], "none or layer"),
-    ("wgan.py:ring", ["--config.network.name=dcgan"], "8, 16, 32, 64 pixels"),
-    ("wgan.py", ["--config.data.image_size=20", "--config.network.name=dcgan"], "8, 16, 32, 64 pixels"),
-    ("wgan.py:no_such_set", [], "no_such_set"),
-    ("wgan.py:folder", [], "--config.data.dir"),
-    ("wgan.py:folder", ["--config.data.dir=nowhere"], "nowhere"),
-    ("wgan.py:mnist", ["--config.data.dir=nowhere"], "python -m gan_jax.data.prepare mnist"),
-    ("wgan.py:a:b", [], "a:b"),
-    ("no_such_experiment.py", [], "no_such_experiment.py"),
-    ("wgan.py", ["--mod=train"], "mode"),
-    ("wgan.py", ["--mode=trian"], "train"),
-    ("wgan.py", ["--workdir=/proc/nothing"], "/proc/nothing"),
-    ("wgan.py", ["stray"], "stray"),
-    ("wgan.py", ["--mode=evaluate"], "train first"),
-    ("wgan.py", ["--mode=sample"], "train first"),
-    ("wgan.py", ["--mode=export"], "train first"),
-    ("wgan.py", ["--config.eval_metrics=fidd"], "fid, kid, is, frechet"),
-    ("wgan.py", ["--config.eval_every=10", "--config.eval_metrics=prdc"], "which checkpoint is the best"),
-    (
-        "wgan.py",
-        ["--config.eval_every=10", "--config.eval_metrics=fid,prdc", "--config.eval_features=pixels"],
-        "fid",
-    ),
-    ("wgan.py:ring", ["--config.eval_every=10", "--config.eval_metrics=fid"], "fid is for images"),
-    ("wgan.py", ["--config.eval_every=10", "--config.eval_split=test"], "split"),
-    ("wgan.py", ["--config.eval_features=vgg"], "auto, pixels, classifier, inception"),
-    ("wgan.py", ["--metrics=fidd", "--mode=evaluate"], "train first"),
-    ("wgan.py", ["--resizer=pil"], "resizer"),
-    ("wgan.py", ["--features=vgg"], "features"),
-    ("wgan.py", ["--num=-3"], "num"),
-    ("wgan.py", ["--flagfile=nowhere"], "nowhere"),
-    ("wgan.py", ["--config.data.name="], "give a name"),
-    ("wgan.py", ["--config.data.dir=somewhere"], "leave it empty"),
-    ("wgan.py", ["--config.batch_size=1"], "give at least 2"),
-]
-
-
-@pytest.mark.parametrize(("experiment", "flags", "words"), WRONG, ids=[" ".join([w[0], *w[1]]) for w in WRONG])
-def test_what_is_wrong_is_said_in_one_line_and_nothing_is_written(
-    capsys, tmp_path, monkeypatch, experiment, flags, words
-):
-    monkeypatch.chdir(tmp_path)
-    assert main.main(["gan_jax", f"--config={EXPERIMENTS / experiment}", *flags]) == 2
-    assert words in only_line(capsys)
-    assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("def get_config(:", "SyntaxError"),
-        ("def get_configuration(): pass", "get_config"),
-        ("def get_config(): return 3", "broken.py"),
-        ("import ml_collections\ndef get_config(): return ml_collections.ConfigDict({'seed': 1})", "missing"),
-        ("def get_config(): raise RuntimeError('my own words')", "my own words"),
-    ],
-)
-def test_a_broken_experiment_file_is_one_line(capsys, tmp_path, monkeypatch, text, words):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delitem(sys.modules, "config_config", raising=False)  # ml_collections loads into the last one's names
-    pathlib.Path("broken.py").write_text(text)
-    assert main.main(["gan_jax", "--config=broken.py"]) == 2
-    assert words in only_line(capsys)
-    assert sorted(path.name for path in tmp_path.iterdir()) in (["broken.py"], ["__pycache__", "broken.py"])
-
-
-def test_a_missing_config_flag_says_what_to_give(capsys):
-    assert main.main(["gan_jax"]) == 2
-    assert "--config=experiments/wgan.py" in only_line(capsys)
-
-
-def test_a_workdir_below_a_file_is_refused(command, capsys):
-    pathlib.Path("file").write_text("x")
-    command("wgan.py", "--workdir=file/run", code=2)
-    assert "file/run" in only_line(capsys)
-
-
 def test_a_folder_in_use_is_refused(command, capsys):
     from gan_jax import workdir
 
@@ -218,23 +127,6 @@ def test_a_run_at_work_may_be_measured(command):
     shutil.copytree("run/checkpoints/20", unfinished)
     trained.load(trained.stored_config(pathlib.Path("run")), pathlib.Path("run"), "last")
     assert unfinished.is_dir()
-
-
-BAD_EVALUATIONS = [
-    ({"eval_metrics": "frechet,ms_ssim"}, "11 x 11"),
-    ({"eval_metrics": "wasserstein_1", "eval_features": "pixels", "eval_reals": 50, "eval_samples": 40}, "as many"),
-    ({"eval_metrics": "frechet,prdc", "eval_features": "pixels", "eval_samples": 5}, "at least 6"),
-    ({"eval_metrics": "frechet,score", "eval_features": "pixels"}, "need a classifier"),
-    ({"eval_features": "pixels", "eval_split": "test"}, "split"),
-    ({"eval_features": "pixels", "eval_reals": 1}, "at least 2"),
-]
-
-
-@pytest.mark.parametrize(("fields", "words"), BAD_EVALUATIONS)
-def test_an_evaluation_that_would_fail_is_refused_before_the_first_step(command, capsys, fields, words):
-    command("wgan.py", "--workdir=run", eval_every=10, code=2, **fields)
-    assert words in only_line(capsys)
-    assert not pathlib.Path("run").exists()
 
 
 @pytest.mark.parametrize(("metrics", "best"), [("prdc", max), ("memorised", min), ("classes", None)])
@@ -294,50 +186,6 @@ def test_two_samples_are_enough_for_an_evaluation(command, records):
     (record,) = records("run/evaluation.jsonl")
     assert record["protocol"]["samples"] == 2
     assert sum(record["class_shares"]) == pytest.approx(1)
-
-
-def damage(path, content=None):
-    if content is None:
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
-    else:
-        path.write_text(content)
-
-
-# Where a read fails, orbax leaves tasks behind in an event loop that it closes.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-@pytest.mark.parametrize(
-    ("file", "content", "words"),
-    [
-        ("config.json", None, "no config.json"),
-        ("config.json", '{"steps": null}', "config.json"),
-        ("config.json", '{"steps": 40, "foo": 3}', "foo"),
-        ("checkpoints/20/state/d", None, "checkpoints/20"),
-        ("checkpoints/20/about", None, "checkpoints/20"),
-        ("metrics.jsonl", '{"step": 10}\ngarbage\n', "line 2"),
-    ],
-)
-def test_a_damaged_folder_is_one_line_that_names_what_is_damaged(command, capsys, file, content, words):
-    command("wgan.py", "--workdir=run", steps=20)
-    damage(pathlib.Path("run", file), content)
-    before = snapshot(pathlib.Path("run"))
-    capsys.readouterr()
-    command("wgan.py", "--workdir=run", steps=40, code=2)
-    assert words in only_line(capsys)
-    if file != "checkpoints/20/state/d" and "checkpoints" not in file:
-        assert snapshot(pathlib.Path("run")) == before
-    if file != "metrics.jsonl":
-        assert main.main(["gan_jax", f"--config={EXPERIMENTS / 'wgan.py'}", "--workdir=run", "--mode=sample"]) == 2
-        only_line(capsys)
-
-
-def test_a_run_of_another_version_is_refused_and_no_checkpoint_is_blamed(command, capsys):
-    command("wgan.py", "--workdir=run", steps=20)
-    stored = json.loads(pathlib.Path("run/config.json").read_text())
-    del stored["noise.sigma"]
-    pathlib.Path("run/config.json").write_text(json.dumps(stored))
-    capsys.readouterr()
-    assert main.main(["gan_jax", f"--config={EXPERIMENTS / 'wgan.py'}", "--workdir=run", "--mode=sample"]) == 2
-    assert "does not fit this version of the program: it has no noise.sigma" in only_line(capsys)
 
 
 def test_wandb_may_be_turned_on_and_off_between_runs(command):
@@ -444,22 +292,3 @@ def test_compare_prints_tables_and_writes_a_page_and_a_csv_file(command, capsys)
     assert [line.split(",")[0] for line in lines] == ["run", "0", "1"]
     compare("runs/0", "runs/1", "--out=elsewhere/page.html", "--measure=wasserstein_1")
     assert pathlib.Path("elsewhere/page.csv").read_text().splitlines()[1:] == lines[1:]
-
-
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        ([], "needs folders"),
-        (["nowhere"], "nowhere is not there"),
-        (["."], "holds no run"),
-        (["runs", "--out=page.pdf"], "ends in .html"),
-        (["runs", "--out=/proc/page.html"], "another --out"),
-        (["runs", "--measure=fidd"], "fidd"),
-    ],
-)
-def test_what_cannot_be_compared_is_said_in_a_line(command, capsys, arguments, words):
-    command("wgan.py:ring", "--workdir=runs/0", steps=10, eval_every=10)
-    pathlib.Path("empty").mkdir()
-    capsys.readouterr()
-    compare(*(["empty"] if arguments == ["."] else arguments), code=2)
-    assert words in only_line(capsys)

@@ -146,65 +146,6 @@ def test_a_member_may_be_used_like_any_run_and_the_sweeps_folder_may_not(command
         assert "s/000" in capsys.readouterr().err
 
 
-WRONG = [
-    ('grid({"optimizer.critic_rl": [1e-3]})', "no field 'optimizer.critic_rl'; did you mean optimizer.critic_lr?"),
-    ('grid({"seed": []})', "seed has no values"),
-    ('grid({"seed": [1, 1]})', "alike"),
-    ('grid({"n_critic": [1.5]})', "of type int"),
-    ('grid({"loss": ["hinge", "hing"]})', "config.loss='hing'"),
-    ('grid({"loss": [3]})', "of type str"),
-    (
-        'grid({"penalty.name": ["gradient_penalty"], "network.critic_norm": ["batch"]})',
-        "give critic_norm none or layer",
-    ),
-    ('draws(4, {"optimizer.critic_lr": log_uniform(1e-2, 1e-4)})', "log_uniform(0.01, 0.0001): give a lower"),
-    ('{"seed": [1, 2]}', "no list of members"),
-    ('[{"seed": 1}, 3]', "no list of members"),
-    ("[]", "0 members"),
-    ("[{1: 2}]", "no list of members"),
-    ('[{"seed": 0}, {}]', "members 0 and 1 are alike"),
-    ('[{"optimizer.critic_lr": 1}, {"optimizer.critic_lr": 1.0}]', "members 0 and 1 are alike"),
-    ('grid({"seed": range(10_001)})', "10,001 members"),
-    ('grid({"seed": range(0, 0)})', "seed has no values"),
-    ('grid({"data.name": ["ring", "rung"]})', "rung"),
-    ("1 / 0", "ZeroDivisionError"),
-    ("undefined", "NameError"),
-    ("(", "SyntaxError"),
-]
-
-
-@pytest.mark.parametrize(("members", "words"), WRONG)
-def test_what_is_wrong_is_said_in_a_line_and_nothing_is_written(sweep_of, capsys, members, words):
-    sweep_of(members, code=2)
-    lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == 1
-    assert words in lines[0]
-    assert not pathlib.Path("s").exists()
-
-
-@pytest.mark.parametrize(
-    ("flags", "words"),
-    [
-        (["--sweep=nowhere.py"], "no such file"),
-        (["--sweep=empty.py"], "neither get_sweep() nor get_study()"),
-        (["--sweep=empty.py:3"], "neither get_sweep() nor get_study()"),
-        (["--sweep=s.py", "--way=fast"], "way"),
-        (["--sweep=s.py", "--mode=evaluate"], "--mode=evaluate"),
-        (["--way=vmap"], "without --sweep"),
-        (["--sweep=s.py", "--way=vmap", "--config.data.memory_mb=0"], "streamed"),
-        (["--sweep=s.py:3"], "TypeError"),
-    ],
-)
-def test_wrong_flags_of_a_sweep(command, capsys, flags, words):
-    pathlib.Path("empty.py").write_text("")
-    pathlib.Path("s.py").write_text("def get_sweep():\n    return [{'seed': 1}]\n")
-    command("wgan_gp.py", "--workdir=s", *flags, code=2)
-    lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == 1
-    assert words in lines[0]
-    assert not pathlib.Path("s").exists()
-
-
 def test_a_folder_that_holds_a_run_takes_no_sweep(command, sweep_of, capsys):
     command("wgan_gp.py:ring", "--workdir=s", steps=10)
     capsys.readouterr()
@@ -218,20 +159,6 @@ def test_an_argument_is_given_to_get_sweep(command):
     flags = [f"--config={EXPERIMENTS / 'ns_gan.py:ring'}", "--sweep=s.py:2", "--config.steps=1"]
     assert main.main(["gan_jax", *flags]) == 0
     assert checkpoint_steps("runs/ns_gan_ring_s_2/001") == [1]
-
-
-@pytest.mark.parametrize("content", ["hello", "[]", '{"state": "diverged"}', "[1]", '{"members": 3, "ways": {}}'])
-@pytest.mark.parametrize("file", ["sweep.json", "001/frozen.json"])
-def test_a_damaged_record_of_a_sweep_is_named_and_nothing_is_trained(sweep_of, capsys, file, content):
-    folder = pathlib.Path("s")
-    (folder / "001").mkdir(parents=True)
-    (folder / file).write_text(content)
-    before = snapshot(folder)
-    sweep_of('grid({"seed": [4, 5]})', code=2)
-    lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == 1
-    assert file in lines[0]
-    assert snapshot(folder) == before
 
 
 def test_numpys_numbers_are_numbers(sweep_of):

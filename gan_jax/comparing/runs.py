@@ -1,6 +1,5 @@
 """Runs as they lie in their folders: found at any depth, read, and told how they ended. Nothing is written."""
 
-import json
 import os
 import re
 from collections.abc import Iterable, Iterator
@@ -11,7 +10,7 @@ from tqdm import tqdm
 
 from gan_jax import workdir
 from gan_jax.errors import UserError
-from gan_jax.reports import scalars
+from gan_jax.reports import atomic, scalars
 
 FROZEN = ("diverged", "pruned")  # what frozen.json says of a run that was ended before its last step
 
@@ -68,8 +67,8 @@ def _base(given, places):
 
 
 def _places_in(folder: Path) -> list[Place]:
-    if not folder.is_dir():
-        raise UserError(f"{folder} is {'a file' if folder.exists() else 'not there'}: give the folder of runs")
+    if not os.path.isdir(folder):
+        raise UserError(f"{folder} is {'a file' if os.path.exists(folder) else 'not there'}: give the folder of runs")
     places = list(_walk(folder, set()))
     if not places:
         raise UserError(f"{folder} holds no run, which has a config.json: give a run's folder, or one with runs in it")
@@ -101,7 +100,7 @@ def _folders(folder):
 
 def _natural(name):
     """An order in which 999 comes before 1000."""
-    return [int(part) if part.isdigit() else part for part in re.split(r"([0-9]+)", name)]
+    return [int(part) if index % 2 else part for index, part in enumerate(re.split(r"([0-9]+)", name))]
 
 
 def _members(folder: Path) -> dict[str, dict[str, Any]]:
@@ -135,7 +134,7 @@ def _read(place: Place, name: str) -> Run:
         return Run(name, folder, place.config, "not begun")
     config, step = _config(folder), workdir.latest_step(folder)
     status, words = _frozen(folder) or ("finished" if step >= config["steps"] else "unfinished", "")
-    records = (tuple(_records(folder / file)) for file in ("metrics.jsonl", "evaluation.jsonl"))
+    records = (tuple(scalars.read(folder / file)) for file in ("metrics.jsonl", "evaluation.jsonl"))
     return Run(name, folder, config, status, words, step, *records)
 
 
@@ -162,16 +161,9 @@ def _frozen(folder) -> tuple[str, str] | None:
     return record["state"], str(record.get("reason", ""))
 
 
-def _records(path):
-    try:
-        return scalars.read(path)
-    except OSError as error:
-        raise UserError(f"{path} can't be read: {error.strerror}; move its folder away, or give others") from None
-
-
 def _json(path: Path) -> Any:
     """What the file holds; None where that can't be read."""
     try:
-        return json.loads(path.read_bytes())
+        return atomic.read_json(path)
     except (OSError, ValueError):
         return None

@@ -1,6 +1,7 @@
 """Images of any kind and size brought to one shape of uint8 arrays, one at a time."""
 
 import contextlib
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -10,6 +11,12 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from gan_jax.errors import UserError
+
+# What is decoded, whatever a file is called: of Pillow's other formats, one has another program run it (EPS).
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")
+# Pillow only warns of an image of more than Image.MAX_IMAGE_PIXELS = 89,478,485 pixels, up to twice as many.
+warnings.simplefilter("error", Image.DecompressionBombWarning)
+LARGEST = 4096  # pixels of a side of what is trained on
 
 
 @dataclass(frozen=True)
@@ -45,7 +52,10 @@ def fitted(
     num_classes: int,
     image_size: int,
 ) -> ImageSet:
-    """The set of the images raw(i) brought to one shape. size: their (h, w), None where it differs among them."""
+    """The set of the images raw(i) brought to one shape. size: their (h, w), None where it differs among them.
+
+    Raises UserError where they have no one shape, or one of more than `LARGEST` pixels on a side.
+    """
     if size is None and not image_size:
         raise UserError(f"{name} has images of different sizes: set data.image_size, e.g. data.image_size=64")
     mode = "L" if channels == 1 else "RGB"
@@ -55,9 +65,13 @@ def fitted(
         height, width = (32, 32) if pad else size
     else:
         height = width = image_size
+    if max(height, width) > LARGEST:
+        raise UserError(f"{name} has images of {width} x {height} pixels: set data.image_size, at most {LARGEST}")
 
     def read(i):
         image, label = raw(i)
+        if size not in (None, (image.height, image.width)):
+            raise UserError(f"image {i} of {name} has {image.width} x {image.height} pixels, not those of the others")
         image = _converted(image, mode)
         image = ImageOps.expand(image, 2, fill) if pad else image
         image = _centre_square(image, image_size) if image_size else image
@@ -92,9 +106,20 @@ def _centre_square(image: Image.Image, size: int) -> Image.Image:
 
 def opened(file: Any, label: Any) -> Image.Image:
     """The image in a file, wholly decoded; UserError with the label (what to call it) where that fails."""
-    with named_errors(label), Image.open(file) as image:
+    with decodable(file, label) as image:
         image.load()
     return image
+
+
+@contextlib.contextmanager
+def decodable(file: Any, label: Any) -> Iterator[Image.Image]:
+    """The image in a file, of which so far the header was read, and which is one image of a size that is decoded."""
+    with named_errors(label), Image.open(file, formats=FORMATS) as image:
+        if not image.width * image.height:
+            raise ValueError("it has no pixels")
+        if getattr(image, "is_animated", False) and image.format != "MPO":  # of a camera, which shows one of its two
+            raise ValueError("it is animated")
+        yield image
 
 
 @contextlib.contextmanager

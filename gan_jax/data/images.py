@@ -3,9 +3,12 @@
 Whatever the store, an image leaves it as a PIL image with its label, and `fitting` brings all of them to one shape.
 """
 
+import contextlib
 import io
 import os
 import pathlib
+import re
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -14,9 +17,10 @@ from PIL import Image
 from tqdm import tqdm
 
 from gan_jax import quiet
-from gan_jax.data.fitting import ImageSet, fitted, named_errors, opened
+from gan_jax.data.fitting import ImageSet, decodable, fitted, opened
 from gan_jax.data.mixtures import MIXTURES
 from gan_jax.errors import UserError
+from gan_jax.reports import atomic
 
 PREPARED_BY_US = ("mnist", "fashion_mnist", "cifar10")  # by gan_jax.data.prepare
 NAMES = ("digits", *MIXTURES, *PREPARED_BY_US, "folder")  # what data.name may be without asking TFDS
@@ -88,13 +92,13 @@ def _folder(data_dir: str, image_size: int, split: str) -> ImageSet:
     """
     _whole_set_only("folder", split)
     root = pathlib.Path(data_dir).expanduser()
-    if not data_dir or not root.is_dir():
+    if not data_dir or not os.path.isdir(root):
         raise UserError(f"data.name=folder needs data.dir to be a folder of images; got {data_dir!r}")
-    paths = [path.relative_to(root) for path in sorted(root.rglob("*")) if path.suffix.lower() in _SUFFIXES]
-    paths = [path for path in paths if not any(part.startswith(".") for part in path.parts)]
+    paths = sorted(path.relative_to(root) for path in _image_paths(root))
     if not paths:
         raise UserError(
-            f"data.dir={data_dir} holds no image ({', '.join(_SUFFIXES)}) at any depth: name another folder"
+            f"data.dir={data_dir} holds no image ({', '.join(_SUFFIXES)}) at any depth, links to folders not being "
+            "followed: name another folder"
         )
     classes = sorted({path.parts[0] for path in paths}) if all(len(path.parts) > 1 for path in paths) else []
     headers = [_header(root / path) for path in tqdm(paths, desc="looking at images", delay=1, leave=False)]
@@ -108,8 +112,23 @@ def _folder(data_dir: str, image_size: int, split: str) -> ImageSet:
     return fitted(f"folder {data_dir}", raw, len(paths), one_size, channels, len(classes), image_size)
 
 
+def _image_paths(root: pathlib.Path) -> Iterator[pathlib.Path]:
+    """What is called an image, at any depth, but for what is hidden. Links to files are followed, others are not."""
+    for folder, folders, files in os.walk(root, onerror=_refuse_folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in files:
+            if pathlib.Path(name).suffix.lower() in _SUFFIXES and not name.startswith("."):
+                yield pathlib.Path(folder, name)
+
+
+def _refuse_folder(error: OSError) -> None:
+    raise UserError(f"data.dir: {error.filename} can't be read ({error.strerror}): let it be read, or move it away")
+
+
 def _header(path: pathlib.Path) -> tuple[tuple[int, int], str]:
-    with named_errors(path), Image.open(path) as image:
+    if not os.path.isfile(path):  # a pipe would be waited for
+        raise UserError(f"{path} is no file, or a link that leads to none: replace or remove it")
+    with decodable(path, path) as image:
         size, mode = image.size, image.mode
     if mode.startswith(("I", "F")):
         raise UserError(f"{path} has {mode!r} pixels (16 bits or more); only 8-bit images are read: convert it")
@@ -123,7 +142,9 @@ def _tfds(name: str, data_dir: str, image_size: int, split: str) -> ImageSet:
     """A prepared TFDS set; needs features `image` (uint8) and, for classes, `label`. Decoded by PIL."""
     import tensorflow_datasets as tfds  # here, so that the other sets do without it
 
-    with quiet.absl_errors_only():
+    _check_name(name, data_dir)
+    with quiet.absl_errors_only(), _tfds_errors(name, "open it"):
+        _check_metadata(name, data_dir)
         builder = _prepared(name, data_dir)
         features, splits = dict(builder.info.features.items()), builder.info.splits
         image, label = features.get("image"), features.get("label")
@@ -133,15 +154,67 @@ def _tfds(name: str, data_dir: str, image_size: int, split: str) -> ImageSet:
             raise UserError(f"data.name={name} has no split {split!r}: choose from {', '.join(splits)}")
         encoded = {key: tfds.decode.SkipDecoding() for key, f in features.items() if isinstance(f, tfds.features.Image)}
         source = builder.as_data_source(split=split, decoders=encoded)
+        count = len(source)
     classes = label.num_classes if isinstance(label, tfds.features.ClassLabel) else 0
 
     def raw(i):
-        example = source[i]
+        with _tfds_errors(name, f"read image {i}"):
+            example = source[i]
         return opened(io.BytesIO(example["image"]), f"image {i} of {name}"), example["label"] if classes else 0
 
     height, width, channels = image.shape
     size = (height, width) if height and width else None
-    return fitted(name, raw, len(source), size, 1 if channels == 1 else 3, classes, image_size)
+    return fitted(name, raw, count, size, 1 if channels == 1 else 3, classes, image_size)
+
+
+_CHOICES = f"{', '.join(NAMES)}, or any image set of TFDS"
+# The names of TFDS that are of files at hand, and of a folder of the same name, as one of another case is not. With a
+# namespace, TFDS would fetch the set's code and run it.
+_TFDS_NAME = re.compile(r"[a-z][a-z0-9_]*(/[\w+-][\w+.-]*)?(:[\d*]+\.[\d*]+\.[\d*]+)?", re.ASCII)
+
+
+def _check_name(name: str, data_dir: str) -> None:
+    if not _TFDS_NAME.fullmatch(name):
+        raise UserError(f"data.name={name}: no name of a set; choose {_CHOICES}, as NAME, NAME/CONFIG or NAME:1.2.3")
+    if "://" in data_dir:
+        raise UserError(f"data.dir={data_dir} is not on this machine: give a folder")
+
+
+@contextlib.contextmanager
+def _tfds_errors(name: str, what: str) -> Iterator[None]:
+    """Turns what TFDS raises within, which is many kinds, into a UserError: it cannot do `what` with the set."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:  # a configuration, a version or a file that is not there, or is damaged
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise UserError(f"data.name={name}: TFDS cannot {what} ({reason})") from error
+
+
+def _check_metadata(name: str, data_dir: str) -> None:
+    """A UserError where the set's own files name a module that TFDS would import, or files in another folder."""
+    import tensorflow_datasets as tfds
+
+    root = pathlib.Path(data_dir or tfds.core.constants.DATA_DIR).expanduser() / re.split("[/:]", name)[0]
+    for path in sorted(root.rglob("*.json")):
+        try:
+            content = atomic.read_json(path)
+        except ValueError as error:
+            raise UserError(f"{path} is damaged ({error}): fetch it anew") from error
+        for key, value in _texts([content]):
+            is_foreign = key == "pythonClassName" and not value.startswith("tensorflow_datasets.")
+            if is_foreign or (key == "filepathTemplate" and pathlib.Path(value).name != value):
+                raise UserError(f"{path} has {key} {value[:100]!r}, which no set of TFDS's own needs: fetch it anew")
+
+
+def _texts(node: Any) -> Iterator[tuple[str, str]]:
+    """(key, text) of every text in a tree of JSON."""
+    for key, child in node.items() if isinstance(node, dict) else enumerate(node):
+        if isinstance(child, dict | list):
+            yield from _texts(child)
+        elif isinstance(child, str):
+            yield str(key), child
 
 
 def _prepared(name: str, data_dir: str) -> Any:
@@ -152,10 +225,7 @@ def _prepared(name: str, data_dir: str) -> Any:
     try:
         builder = tfds.builder(name, data_dir=folder, file_format="array_record")
     except tfds.core.DatasetNotFoundError as error:
-        raise UserError(f"data.name={name}: not known; choose {', '.join(NAMES)}, or any image set of TFDS") from error
-    except Exception as error:  # TFDS raises many kinds: a configuration or a version that is not there, ...
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise UserError(f"data.name={name}: TFDS cannot open it ({reason})") from error
+        raise UserError(f"data.name={name}: not known; choose {_CHOICES}") from error
     if not builder.is_prepared() or builder.info.file_format.value != "array_record":
         raise UserError(
             f"data.name={name} is not prepared in {builder.data_dir}; run: {_how_to_prepare(name, data_dir)}"

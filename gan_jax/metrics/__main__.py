@@ -6,11 +6,12 @@ import os
 import pathlib
 import sys
 
+import jax
 import numpy as np
 
 from gan_jax import evaluation, measures, trained
 from gan_jax.data import sources
-from gan_jax.errors import DivergedError, UserError, one_line
+from gan_jax.errors import DivergedError, UserError, is_out_of_memory, one_line, shown
 from gan_jax.evaluation import How, Samples
 from gan_jax.features import resize
 from gan_jax.reports import atomic, scalars
@@ -40,9 +41,14 @@ def main(argv: list[str] | None = None) -> int:
         print(json.dumps(scalars.plain(record), allow_nan=False), flush=True)
     except (UserError, DivergedError) as error:
         # What data sets say of a configuration's fields is here said of flags.
-        words = str(error).replace("data.image_size", "--image-size").replace("data.dir=", "")
+        words = shown(error).replace("data.image_size", "--image-size").replace("data.dir=", "")
         print(f"gan_jax: {words.replace('data.name=', '')}", file=sys.stderr)
         return 2
+    except (jax.errors.JaxRuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        print("gan_jax: out of memory: lower --num or --image-size", file=sys.stderr)
+        return 1
     except BrokenPipeError:  # whoever read the output has left, and flushing the rest would fail again
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 1
@@ -68,12 +74,12 @@ def _samples(given, args, seed) -> Samples:
     path = pathlib.Path(given).expanduser()
     if path.suffix == ".npz":
         return _of_file(path, args, seed)
-    if (path / "config.json").is_file():
+    if os.path.isfile(path / "config.json"):
         return _of_run(path, args)
-    if path.is_dir():
+    if os.path.isdir(path):
         samples = evaluation.real_samples("folder", given, args.image_size, "train", args.num, seed)
         return samples._replace(protocol=_drawn(f"folder {given}", args.num, seed))
-    if path.exists() or "/" in given:
+    if os.path.exists(path) or "/" in given:
         raise UserError(f"{given} is no folder: give a folder of images, an .npz file, a data set or a workdir")
     name, _, split = given.partition(":")
     return _of_set(name, split or "train", args, seed)

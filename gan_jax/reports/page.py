@@ -37,10 +37,10 @@ def write(path: str | os.PathLike[str], comparison: dict[str, Any]) -> None:
 def thumbnail(path: str | os.PathLike[str]) -> str:
     """A picture as a data: URL of a WebP image, at most 256 pixels wide and 1,024 high, with white where it is clear.
 
-    Returns "" where the file is no picture, damaged or absent.
+    Returns "" where the file is no PNG, damaged or absent.
     """
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=["PNG"]) as image:
             coloured = image.convert("RGBA")
         picture = Image.new("RGB", coloured.size, "white")
         picture.paste(coloured, mask=coloured)

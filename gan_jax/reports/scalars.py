@@ -23,11 +23,14 @@ def append(path: str | os.PathLike[str], record: dict[str, Any]) -> None:
 
     Raises:
       ValueError: no `step` in the record.
+      UserError: the file is a link: the line would be added to what it leads to.
       OSError: the line did not fit on the disk.
 
     """
     if "step" not in record:
         raise ValueError(f"a record needs a step, got {sorted(record)}")
+    if os.path.islink(path):
+        raise UserError(f"{path} is a link, and lines are added to files alone: put the file in its place")
     line = json.dumps(plain(record), allow_nan=False).encode() + b"\n"
     file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
     try:
@@ -54,7 +57,7 @@ def read(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
     Numbers that were not finite come back as None.
 
     Raises:
-      UserError: a line is no JSON object with a `step`; the text names file and line.
+      UserError: the file can't be read, or a line is no JSON object with a `step`; the text names file and line.
 
     """
     return [_parse(line, f"{path}, line {number}") for number, line in enumerate(_lines(path), start=1)]
@@ -91,14 +94,19 @@ def _cut_half_line(file: int) -> None:
 
 
 def _lines(path: str | os.PathLike[str]) -> list[bytes]:
-    content = Path(path).read_bytes() if Path(path).exists() else b""
+    try:
+        content = atomic.read(path)
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise UserError(f"{path} can't be read: {error.strerror}; move it away") from None
     return [line for line in content.splitlines(keepends=True) if line.endswith(b"\n")]
 
 
 def _parse(line: bytes, place: str) -> dict[str, Any]:
     try:
-        record = json.loads(line)
-        if isinstance(record["step"], int):
+        record = atomic.parse_json(line)
+        if type(record["step"]) is int and record["step"] >= 0:
             return record
     except (ValueError, TypeError, KeyError):
         pass

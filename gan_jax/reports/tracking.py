@@ -1,6 +1,7 @@
 """Weights & Biases, for those who want it. Everything it is told is in the workdir's own files as well."""
 
 import os
+import re
 import uuid
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from gan_jax.errors import UserError, one_line
 from gan_jax.reports import atomic
 
 MODES = ("disabled", "offline", "online")
+MOST_ID = 128  # characters of a run's id
 
 
 def start_wandb(
@@ -30,7 +32,7 @@ def start_wandb(
       A `wandb` run, or None where the mode is "disabled"; wandb is not even imported then.
 
     Raises:
-      UserError: an unknown mode, or "online" without an API key or (after some 90 s) a server.
+      UserError: an unknown mode, a wandb_id that is none, or "online" without an API key or (after some 90 s) a server.
 
     """
     check_login(mode)
@@ -39,7 +41,7 @@ def start_wandb(
     import wandb  # takes half a second, and writes to the home folder
 
     id_file = Path(workdir) / "wandb_id"
-    run_id = id_file.read_text() if id_file.exists() else uuid.uuid4().hex[:8]
+    run_id = stored_id(workdir) or uuid.uuid4().hex[:8]
     try:
         run = wandb.init(
             project="gan_jax",
@@ -58,6 +60,20 @@ def start_wandb(
         raise UserError(f"wandb.mode is {mode} and wandb says: {reason}; or set wandb.mode=offline") from error
     atomic.write(id_file, run.id.encode())  # under an agent of wandb's, which gives ids, not ours
     return run
+
+
+def stored_id(workdir: str | os.PathLike[str]) -> str:
+    """The id in `workdir/wandb_id`, "" where there is none. wandb makes folders of that name, so it is checked."""
+    path = Path(workdir) / "wandb_id"
+    try:
+        run_id = atomic.read(path, MOST_ID + 1).decode(errors="replace")
+    except FileNotFoundError:
+        return ""
+    except OSError as error:
+        raise UserError(f"{path} can't be read: {error.strerror}; move it away") from None
+    if not re.fullmatch(r"[\w-][\w.-]*", run_id, re.ASCII) or len(run_id) > MOST_ID:
+        raise UserError(f"{path} holds no id of a run: remove it, and the run goes on under a new one")
+    return run_id
 
 
 def check_login(mode: str) -> None:

@@ -23,7 +23,6 @@ left out.
 """
 
 import hashlib
-import json
 import sys
 from typing import Any
 
@@ -35,7 +34,7 @@ from gan_jax.data import mixtures, sources
 from gan_jax.errors import DivergedError, UserError
 from gan_jax.evaluation import EVALUATION_SEED
 from gan_jax.metrics.modes import mode_statistics
-from gan_jax.reports import pictures
+from gan_jax.reports import atomic, pictures
 from gan_jax.studies import command
 from gan_jax.training import finite, loop, population, sampling
 from gan_jax.training.state import build_networks
@@ -140,7 +139,7 @@ def _kept(folder, name, config, seeds):
     if not path.exists():
         command.write(path, train(config, seeds))
     try:
-        return json.loads(path.read_text())
+        return atomic.read_json(path)
     except ValueError as error:
         raise UserError(f"{path} is damaged ({error}): delete it, and its row is trained again") from None
 

@@ -33,6 +33,8 @@ def open_checkpoints(workdir: pathlib.Path, is_read_only: bool = False) -> Itera
     it may be what a run at work is about to finish.
     """
     directory = workdir.absolute() / "checkpoints"
+    if directory.is_file():
+        raise UserError(f"{workdir}/checkpoints is a file, and no folder: move it away")
     if not is_read_only:
         _set_aside_without_score(directory)
     manager = _manager(directory, is_read_only)

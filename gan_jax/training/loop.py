@@ -26,7 +26,8 @@ import ml_collections
 import orbax.checkpoint as ocp
 from flax import linen as nn
 
-from gan_jax import evaluation
+from gan_jax import evaluation, workdir
+from gan_jax.config import flat
 from gan_jax.data import batches, sources
 from gan_jax.errors import DivergedError, UserError
 from gan_jax.reports import atomic, pictures, scalars, tracking
@@ -73,6 +74,7 @@ def check(config: ml_collections.ConfigDict, source: sources.Source, workdirs: S
         evaluation.check(config, source.shape)
     tracking.check_login(config.wandb.mode)
     for workdir in workdirs:
+        tracking.stored_id(workdir)
         for file in RECORDS:
             scalars.read(workdir / file)
 
@@ -205,6 +207,7 @@ def _restored(run, carry):
     if parallel.is_lead():
         for file in RECORDS:
             scalars.truncate_after(run.workdir / file, step)
+        workdir.store(run.workdir, flat(run.config))
         (run.workdir / FROZEN).unlink(missing_ok=True)
     return Member(run, carry, step)
 
@@ -309,9 +312,9 @@ def frozen(workdir: pathlib.Path) -> dict[str, Any] | None:
     if not (workdir / FROZEN).exists():
         return None
     try:
-        record = json.loads((workdir / FROZEN).read_text())
+        record = atomic.read_json(workdir / FROZEN)
         return {"step": int(record["step"]), "state": str(record["state"]), "reason": str(record["reason"])}
-    except (OSError, ValueError, TypeError, KeyError):
+    except (OSError, ValueError, TypeError, KeyError, OverflowError):
         raise UserError(f"{workdir / FROZEN} is damaged: remove it, and the run goes on from its checkpoint") from None
 
 
