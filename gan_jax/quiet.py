@@ -1,6 +1,7 @@
 """Libraries' asides, kept off the terminal."""
 
 import contextlib
+import sys
 from collections.abc import Iterator
 
 from absl import logging
@@ -18,6 +19,21 @@ def absl_silent() -> Iterator[None]:
     """Within the block, absl logs nothing: orbax logs what it raises as well, with its traceback."""
     with _at_verbosity(logging.FATAL):
         yield
+
+
+@contextlib.contextmanager
+def closed_loops() -> Iterator[None]:
+    """Within the block, tensorstore's threads don't print that the loop is closed which awaited what has failed."""
+    former = sys.unraisablehook
+    sys.unraisablehook = lambda raised: _is_closed_loop(raised.exc_value) or former(raised)
+    try:
+        yield
+    finally:
+        sys.unraisablehook = former
+
+
+def _is_closed_loop(error):
+    return isinstance(error, RuntimeError) and str(error) == "Event loop is closed"
 
 
 @contextlib.contextmanager

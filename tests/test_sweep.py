@@ -65,8 +65,8 @@ def test_a_member_that_diverges_is_marked_and_the_others_are_unharmed(command, s
     fields = {"optimizer__name": "sgd", "penalty__name": "none"}
     sweep_of(rates, **fields)
     frozen = json.loads(pathlib.Path("s/001/frozen.json").read_text())
-    assert (frozen["state"], frozen["step"]) == ("diverged", 2)
-    assert frozen["reason"].endswith("at step 2")
+    assert (frozen["state"], frozen["step"]) == ("diverged", 1)
+    assert frozen["reason"].endswith("at step 1")
     assert "2 of 3 members; 1 diverged" in capsys.readouterr().out
     assert not pathlib.Path("s/000/frozen.json").exists()
     for index in (0, 2):
@@ -82,8 +82,9 @@ def test_a_lone_run_that_diverges_leaves_the_files_of_the_member(command, sweep_
     fields = {"optimizer__name": "sgd", "penalty__name": "none", "eval_every": 0}
     sweep_of('grid({"optimizer.critic_lr": [1e30]})', code=3, **fields)
     command("wgan_gp.py:ring", "--workdir=alone", **FIELDS | fields | {"optimizer__critic_lr": 1e30}, code=3)
-    for name in ("metrics.jsonl", "frozen.json"):
-        assert pathlib.Path("s/000", name).read_bytes() == pathlib.Path("alone", name).read_bytes()
+    assert pathlib.Path("s/000/frozen.json").read_bytes() == pathlib.Path("alone/frozen.json").read_bytes()
+    for folder in ("s/000", "alone"):  # no step before the first that is not finite
+        assert not pathlib.Path(folder, "metrics.jsonl").exists()
 
 
 @pytest.mark.parametrize("way", ["one_after_another", "side_by_side"])

@@ -5,7 +5,9 @@ it aside, in DIR/damaged, and goes on from the one before.
 """
 
 import contextlib
+import errno
 import json
+import os
 import pathlib
 import sys
 from collections.abc import Iterator
@@ -37,12 +39,13 @@ def open_checkpoints(workdir: pathlib.Path, is_read_only: bool = False) -> Itera
         raise UserError(f"{workdir}/checkpoints is a file, and no folder: move it away")
     if not is_read_only:
         _set_aside_without_score(directory)
-    manager = _manager(directory, is_read_only)
-    try:
-        yield manager
-    finally:
-        with _written(manager):
-            manager.close()
+    with quiet.absl_silent(), quiet.closed_loops():  # its threads log what is raised in any case, with a traceback
+        manager = _manager(directory, is_read_only)
+        try:
+            yield manager
+        finally:
+            with _written(manager):
+                manager.close()
 
 
 def _manager(directory, is_read_only):
@@ -50,15 +53,15 @@ def _manager(directory, is_read_only):
         checkpoint_managers.LatestN(KEPT),
         checkpoint_managers.BestN(get_metric_fn=score, reverse=True, n=1, keep_checkpoints_without_metrics=False),
     ]
-    options = ocp.CheckpointManagerOptions(
-        preservation_policy=checkpoint_managers.AnyPreservationPolicy(policies),
-        best_fn=score,  # without it, orbax doesn't store the metrics
-        best_mode="min",
-        cleanup_tmp_directories=not is_read_only,
-        read_only=is_read_only,
-        lightweight_initialize=is_read_only,  # else it reads all evaluations, and fails at a damaged one
-    )
     with _written(None, directory):
+        options = ocp.CheckpointManagerOptions(
+            preservation_policy=checkpoint_managers.AnyPreservationPolicy(policies),
+            best_fn=score,  # without it, orbax doesn't store the metrics
+            best_mode="min",
+            cleanup_tmp_directories=not is_read_only,
+            read_only=is_read_only,
+            lightweight_initialize=is_read_only,  # else it reads all evaluations, and fails at a damaged one
+        )
         return ocp.CheckpointManager(directory, options=options)
 
 
@@ -94,10 +97,10 @@ def wait(manager: ocp.CheckpointManager) -> None:
 def _written(manager, directory=None):
     """What orbax raises within the block, of this save or the one before, as a MachineError in one line."""
     try:
-        with quiet.absl_silent():  # orbax warns of every checkpoint without an evaluation, and logs what it raises
-            yield
+        yield
     except Exception as error:  # orbax and its threads raise many kinds
-        reason = one_line(error)[:200]
+        full = os.strerror(errno.ENOSPC)
+        reason = full if full in str(error) else one_line(error)[:200]
         raise MachineError(
             f"{directory or manager.directory} can't be written ({reason}): make room, or mend what is wrong "
             "there, and give the same command; it goes on from the last checkpoint"
@@ -199,13 +202,12 @@ def _check_score(folder):
 
 
 def _read(manager, step, **items):
-    with quiet.absl_silent():
-        return manager.restore(step, args=ocp.args.Composite(**items))
+    return manager.restore(step, args=ocp.args.Composite(**items))
 
 
 def _evaluation(manager, step, record):
     """The one that was saved with a step, whose `about` is the record, or None."""
-    with _blamed(manager, step), quiet.absl_silent():
+    with _blamed(manager, step):
         evaluation = manager.metrics(step)
         if integrity.is_sealed(record):
             integrity.check_evaluation(record, evaluation)
