@@ -112,7 +112,7 @@ def train(config: ml_collections.ConfigDict, name: str, folder: pathlib.Path) ->
     """Checks all that was given, and only then makes the folder and trains."""
     source = parallel.together(lambda: _checked_source(config, folder))
     with contextlib.ExitStack() as claim:
-        parallel.together(lambda: claim.enter_context(workdir.claimed(folder)) if parallel.is_lead() else None)
+        parallel.by_lead(lambda: claim.enter_context(workdir.claimed(folder)))
         return loop.train(config, source, folder, name)
 
 

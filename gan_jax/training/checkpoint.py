@@ -6,6 +6,7 @@ it aside, in DIR/damaged, and goes on from the one before.
 
 import contextlib
 import errno
+import functools
 import json
 import os
 import pathlib
@@ -21,7 +22,7 @@ from orbax.checkpoint import checkpoint_managers
 from gan_jax import measures, quiet
 from gan_jax.errors import MachineError, UserError, one_line
 from gan_jax.reports import atomic
-from gan_jax.training import integrity
+from gan_jax.training import integrity, parallel
 from gan_jax.training.integrity import DamagedError
 
 KEPT = 3
@@ -38,7 +39,7 @@ def open_checkpoints(workdir: pathlib.Path, is_read_only: bool = False) -> Itera
     if directory.is_file():
         raise UserError(f"{workdir}/checkpoints is a file, and no folder: move it away")
     if not is_read_only:
-        _set_aside_without_score(directory)
+        parallel.by_lead(lambda: _set_aside_without_score(directory))
     with quiet.absl_silent(), quiet.closed_loops():  # its threads log what is raised in any case, with a traceback
         manager = _manager(directory, is_read_only)
         try:
@@ -114,32 +115,34 @@ def about(manager: ocp.CheckpointManager, step: int) -> dict[str, Any]:
     """What was saved as `about` at a step; a DamagedError where it is no longer so."""
     with _blamed(manager, step):
         found = _read(manager, step, about=ocp.args.JsonRestore())["about"]
-        if integrity.is_sealed(found):
-            integrity.check_seal(found)
+        integrity.check_seal(found)
         return found
 
 
 def restore(manager: ocp.CheckpointManager, step: int, **templates) -> dict[str, Any]:
-    """The items `state` and `sums`, or one of them, of a step; `templates` give shapes and types.
+    """The items `state` and `sums`, or one of them, of a step; `templates` give shapes, types and where they shall lie.
+
+    That is the first device where a template says nothing, wherever they lay when they were saved.
 
     Raises DamagedError where they are not what was saved, and another UserError where nothing is wrong with them but
     the templates are another configuration's.
     """
-    shapes = jax.tree.map(ocp.utils.to_shape_dtype_struct, templates)
+    here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    shapes = jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding or here), templates
+    )
     record = about(manager, step)
     with _blamed(manager, step):
-        if integrity.is_sealed(record):
-            integrity.check_structure(record, templates)
+        integrity.check_structure(record, templates)
         items = {name: ocp.args.StandardRestore(shape) for name, shape in shapes.items()}
         found = dict(_read(manager, step, **items).items())
-        if integrity.is_sealed(record):
-            integrity.check_arrays(record, found)
+        integrity.check_arrays(record, found)
     _evaluation(manager, step, record)
     return found
 
 
-def restore_newest(manager: ocp.CheckpointManager, carry) -> tuple[int, Any, dict[str, Any]] | None:
-    """(step, carry, about) of the last checkpoint that is as it was saved; None where there never was one.
+def restore_newest(manager: ocp.CheckpointManager, carry) -> tuple[int, Any] | None:
+    """(step, carry) of the last checkpoint that is as it was saved; None where there never was one.
 
     Those after it are set aside, which is said on standard error. Where none is left, a UserError: a run never begins
     anew by itself.
@@ -149,15 +152,15 @@ def restore_newest(manager: ocp.CheckpointManager, carry) -> tuple[int, Any, dic
     for step in steps:
         try:
             found = restore(manager, step, state=carry[0], sums=carry[1])
-            record = about(manager, step)
         except DamagedError as error:
             damaged.append(error)
             continue
         for broken, why in zip(steps, damaged, strict=False):
-            _set_aside(pathlib.Path(manager.directory), broken, f"{why}; the run goes on from step {step}")
+            words = f"{why}; the run goes on from step {step}"
+            parallel.by_lead(functools.partial(_set_aside, pathlib.Path(manager.directory), broken, words))
         if damaged:
             manager.reload()
-        return step, (found["state"], found["sums"]), record
+        return step, (found["state"], found["sums"])
     if damaged:
         raise _nothing_left(manager.directory, damaged[0])
     return None
@@ -209,8 +212,7 @@ def _evaluation(manager, step, record):
     """The one that was saved with a step, whose `about` is the record, or None."""
     with _blamed(manager, step):
         evaluation = manager.metrics(step)
-        if integrity.is_sealed(record):
-            integrity.check_evaluation(record, evaluation)
+        integrity.check_evaluation(record, evaluation)
         return evaluation
 
 

@@ -25,11 +25,6 @@ def seal(about: dict[str, Any], items: dict[str, Any], evaluation: dict[str, Any
     return sealed | {"checksum": _checksum(sealed)}
 
 
-def is_sealed(about: dict[str, Any]) -> bool:
-    """Whether there is such a record: a version of this program before it kept the shape and the position alone."""
-    return set(about) != {"shape"}
-
-
 def check_seal(about: Any) -> None:
     """Raises DamagedError where the record is not as it was written."""
     if not isinstance(about, dict) or about.get("checksum") != _checksum(_without(about, "checksum")):

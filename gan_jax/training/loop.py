@@ -73,10 +73,10 @@ def check(config: ml_collections.ConfigDict, source: sources.Source, workdirs: S
     if config.eval_every:
         evaluation.check(config, source.shape)
     tracking.check_login(config.wandb.mode)
-    for workdir in workdirs:
-        tracking.stored_id(workdir)
+    for place in workdirs:
+        tracking.stored_id(place)
         for file in RECORDS:
-            scalars.read(workdir / file)
+            scalars.read(place / file)
 
 
 def train(config: ml_collections.ConfigDict, source: sources.Source, workdir: pathlib.Path, name: str) -> int:
@@ -201,7 +201,7 @@ def _begin(runs):
 def _restored(run, carry):
     step = 0
     if found := checkpoint.restore_newest(run.manager, carry):
-        step, carry, _ = found
+        step, carry = found
     if run.stream:
         run.stream.seek(step)
     if parallel.is_lead():

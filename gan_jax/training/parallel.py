@@ -127,3 +127,8 @@ def together(function: Callable[[], T]) -> T:
         if words := bytes(row).rstrip(b"\0"):
             raise UserError(f"process {process}: " * (process > 0) + words.decode(errors="replace"))
     return result
+
+
+def by_lead(function: Callable[[], Any]) -> None:
+    """Calls function() in the lead alone, and waits for that everywhere; what it raises as UserError, all raise."""
+    together(lambda: function() if is_lead() else None)
