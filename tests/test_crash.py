@@ -23,6 +23,7 @@ EXPERIMENT = pathlib.Path(__file__).parents[1] / "experiments" / "wgan.py"
 SMALL = {"steps": 400, "batch_size": 8, "n_critic": 1, "network.width": 8, "network.depth": 1, "network.latent_dim": 4,
          "log_every": 7, "sample_every": 90, "checkpoint_every": 20, "eval_every": 0}  # fmt: skip
 SEED = 8
+HOURS = [pytest.mark.slow, pytest.mark.hours]
 # A process that has all imported, and forks one for each command line: that takes no time, and JAX has not begun.
 NURSERY = """
 import json, os, sys, traceback
@@ -165,7 +166,7 @@ def kill_somewhere(nursery, folder, rng):
     return nursery.ended(), any("tmp" in name for name in names(folder))
 
 
-@pytest.mark.parametrize("kills", [6, pytest.param(200, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [6, pytest.param(200, marks=HOURS)])
 def test_killed_at_random_moments_a_run_gives_the_bits_of_one_left_alone(nursery, whole, tmp_path, kills):
     rng, start, done, saving, runs = random.Random(SEED), time.monotonic(), 0, 0, 0
     folder = tmp_path / "run"
@@ -270,7 +271,7 @@ DAMAGES = {"a flipped bit": flipped, "cut": lambda content, rng: content[: len(c
 
 # Where a read fails, orbax leaves tasks behind in an event loop that it closes.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-@pytest.mark.parametrize("times", [1, pytest.param(10, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("times", [1, pytest.param(10, marks=HOURS)])
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_damage_to_any_file_of_a_checkpoint_is_the_same_bits_or_the_checkpoint_before(
     evaluated, tmp_path, capsys, damage, times
@@ -285,7 +286,7 @@ def test_damage_to_any_file_of_a_checkpoint_is_the_same_bits_or_the_checkpoint_b
         shutil.copytree(evaluated, folder)
         (folder / path).write_bytes(DAMAGES[damage]((evaluated / path).read_bytes(), rng))
         with checkpoint.open_checkpoints(folder) as manager:
-            step, (state, sums), _ = checkpoint.restore_newest(manager, carry)
+            step, (state, sums) = checkpoint.restore_newest(manager, carry)
         lines = capsys.readouterr().err.splitlines()
         if step == 40:
             assert bits({"state": state, "sums": sums}) == expected

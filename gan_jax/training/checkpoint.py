@@ -40,7 +40,8 @@ def open_checkpoints(workdir: pathlib.Path, is_read_only: bool = False) -> Itera
         raise UserError(f"{workdir}/checkpoints is a file, and no folder: move it away")
     if not is_read_only:
         parallel.by_lead(lambda: _set_aside_without_score(directory))
-    with quiet.absl_silent(), quiet.closed_loops():  # its threads log what is raised in any case, with a traceback
+    # Its threads log what is raised in any case, with a traceback.
+    with quiet.absl_silent(), quiet.closed_loops(), quiet.uncounted():
         manager = _manager(directory, is_read_only)
         try:
             yield manager
