@@ -47,7 +47,8 @@ def write(path: str | os.PathLike[str], content: bytes) -> None:
         os.replace(temporary, path)
         sync(path.parent)
     except OSError as error:
-        error.filename = str(path)  # that of a full disk names none
+        if error.errno:
+            error.filename = str(path)  # that of a full disk names none
         raise
     finally:
         temporary.unlink(missing_ok=True)

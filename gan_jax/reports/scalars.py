@@ -38,7 +38,8 @@ def append(path: str | os.PathLike[str], record: dict[str, Any]) -> None:
         if os.write(file, line) < len(line):
             raise OSError(errno.ENOSPC, "no room for another line")
     except OSError as error:
-        error.filename = str(path)  # that of a full disk names none
+        if error.errno:
+            error.filename = str(path)  # that of a full disk names none
         raise
     finally:
         os.close(file)

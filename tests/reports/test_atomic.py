@@ -1,4 +1,6 @@
 import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -26,6 +28,16 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypat
         atomic.write(path, b"new")
     assert path.read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["file"]
+
+
+def test_what_killed_processes_left_is_removed_and_what_others_are_writing_is_not(tmp_path):
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    others = [f".file.{os.getppid()}", ".hidden.txt", "file.1", ".lock"]
+    for name in (f".file.{dead.pid}", f".other.png.{os.getpid()}", *others):
+        (tmp_path / name).write_text("half")
+    atomic.remove_leftovers(tmp_path)
+    assert sorted(os.listdir(tmp_path)) == sorted(others)
 
 
 @pytest.mark.parametrize("compressed", [False, True])
