@@ -53,7 +53,7 @@ class Generator(nn.Module):
         x = nn.relu(Norm(self.norm, train, self.momentum, self.dtype)(x))
         # Half of that deviation: the first images lie where tanh is steep, and 500 steps on they are visibly cleaner.
         x = ConvTranspose(self.shape[2], kernel_init=_INIT, dtype=self.dtype)(x)
-        return jnp.tanh(x.astype(latents.dtype))
+        return jnp.tanh(x.astype(jnp.result_type(latents)))
 
 
 class Critic(nn.Module):
@@ -73,7 +73,7 @@ class Critic(nn.Module):
             x = Conv(self.width * 2**layer, use_bias=norm != "batch", kernel_init=_INIT, dtype=self.dtype)(x)
             x = nn.leaky_relu(Norm(norm, train, dtype=self.dtype)(x), 0.2)
         logits = nn.Dense(1, kernel_init=_INIT, dtype=self.dtype)(x.reshape(x.shape[0], -1))
-        return logits[:, 0].astype(samples.dtype)
+        return logits[:, 0].astype(jnp.result_type(samples))
 
 
 def _plan(size):

@@ -33,7 +33,7 @@ class Generator(nn.Module):
         for _ in range(self.depth):
             x = _dense(self.width, self.dtype, self.norm != "batch")(x)
             x = nn.relu(Norm(self.norm, train, self.momentum, self.dtype)(x))
-        x = _dense(math.prod(self.shape), self.dtype)(x).reshape(-1, *self.shape).astype(latents.dtype)
+        x = _dense(math.prod(self.shape), self.dtype)(x).reshape(-1, *self.shape).astype(jnp.result_type(latents))
         return jnp.tanh(x) if len(self.shape) == 3 else x
 
 
@@ -52,7 +52,7 @@ class Critic(nn.Module):
             norm = self.norm if layer else "none"
             x = _dense(self.width, self.dtype, norm != "batch")(x)
             x = nn.leaky_relu(Norm(norm, train, dtype=self.dtype)(x), 0.2)
-        return _dense(1, self.dtype)(x)[:, 0].astype(samples.dtype)
+        return _dense(1, self.dtype)(x)[:, 0].astype(jnp.result_type(samples))
 
 
 def _dense(features, dtype, use_bias=True):

@@ -197,7 +197,7 @@ def _set_aside_without_score(directory):
 def _check_score(folder):
     file = folder / "metrics" / "metrics"
     try:
-        number = score(json.loads(file.read_bytes())) if file.exists() else None
+        number = score(json.loads(atomic.read(file, atomic.MOST_JSON))) if file.exists() else None
         if number is None or isinstance(number, int | float):
             return
     except (OSError, ValueError, TypeError, StopIteration):

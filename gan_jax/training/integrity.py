@@ -21,7 +21,6 @@ class DamagedError(UserError):
 def seal(about: dict[str, Any], items: dict[str, Any], evaluation: dict[str, Any] | None) -> dict[str, Any]:
     """`about`, with a record of the arrays in `items` and of an evaluation, and a checksum over all of it; as JSON."""
     sealed = about | {"arrays": arrays(items, checksums(items)), "evaluation": _checksum(evaluation)}
-    sealed = json.loads(json.dumps(sealed))  # as it will be read
     return sealed | {"checksum": _checksum(sealed)}
 
 
