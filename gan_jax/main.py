@@ -48,33 +48,39 @@ def main(argv: Sequence[str]) -> int:
         given, folders = parse(argv)
         _join(given)
         return compare(given, folders) if given.mode == "compare" else run(given)
-    except UserError as error:
-        if parallel.is_lead():
-            print(f"gan_jax: {shown(error)}", file=sys.stderr)
-        return 2
-    except DivergedError as error:
-        if parallel.is_lead():
-            print(f"gan_jax: diverged: {shown(error)}", file=sys.stderr)
-        return 3
-    except MachineError as error:
-        print(f"gan_jax: {shown(error)}", file=sys.stderr)
-        return 1
-    except (jax.errors.JaxRuntimeError, MemoryError) as error:
-        if not is_out_of_memory(error):
-            raise
-        print("gan_jax: out of memory: lower config.batch_size, n_critic, network.width or --num", file=sys.stderr)
-        return 1
     except BrokenPipeError:  # whoever read the output has left, and flushing the rest would fail again
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return 1
-    except OSError as error:
-        if error.errno not in _FULL:
-            raise
-        print(f"gan_jax: {error.filename}: {error.strerror}: make room, and give the same command", file=sys.stderr)
         return 1
     except KeyboardInterrupt:  # before or after the steps themselves, which save first
         print("gan_jax: stopped", file=sys.stderr)
         return 130
+    except Exception as error:
+        if not (ended := _ended(error)):
+            raise
+        code, words = ended
+        if parallel.is_alone_in(error):
+            parallel.leave(code, words)
+        if parallel.is_lead():
+            print(f"gan_jax: {words}", file=sys.stderr)
+        return code
+
+
+def _ended(error):
+    """(exit code, what is said) of an error that needs no traceback; None of any other."""
+    match error:
+        case UserError():
+            return 2, shown(error)
+        case DivergedError():
+            return 3, f"diverged: {shown(error)}"
+        case MachineError():
+            return 1, shown(error)
+        case jax.errors.JaxRuntimeError() | MemoryError() if is_out_of_memory(error):
+            return 1, "out of memory: lower config.batch_size, n_critic, network.width or --num"
+        case jax.errors.JaxRuntimeError() if parallel.is_one_of_several():
+            return 1, f"another process has ended ({one_line(error)[:100]}): give the same command, to all of them"
+        case OSError() if error.errno in _FULL:
+            return 1, f"{error.filename}: {error.strerror}: make room, and give the same command"
+    return None
 
 
 def run(given: flags.FlagValues) -> int:
@@ -111,6 +117,7 @@ def run(given: flags.FlagValues) -> int:
 def train(config: ml_collections.ConfigDict, name: str, folder: pathlib.Path) -> int:
     """Checks all that was given, and only then makes the folder and trains."""
     source = parallel.together(lambda: _checked_source(config, folder))
+    parallel.check_alike(f"{folder.absolute()} {flat(config)}")
     with contextlib.ExitStack() as claim:
         parallel.by_lead(lambda: claim.enter_context(workdir.claimed(folder)))
         return loop.train(config, source, folder, name)

@@ -342,6 +342,19 @@ def test_a_run_without_an_undamaged_checkpoint_is_refused_and_left_as_it_is(nurs
     assert files(folder) == before
 
 
+def test_a_run_whose_evaluations_are_all_damaged_is_refused_and_left_as_it_is(nursery, evaluated, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(evaluated, folder)
+    for step in names(folder):
+        (folder / "checkpoints" / step / "metrics" / "metrics").write_text("{")
+    before = files(folder)
+    fields = {"steps": 60, "eval_every": 20, "eval_features": "pixels", "eval_samples": 64}
+    assert nursery.run(folder, **fields) == 2
+    (line,) = nursery.lines()
+    assert "no other checkpoint is left" in line
+    assert files(folder) == before
+
+
 def test_checkpoints_of_another_network_are_not_taken_for_damaged(whole, tmp_path):
     folder = tmp_path / "run"
     shutil.copytree(whole, folder)

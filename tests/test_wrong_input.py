@@ -468,7 +468,6 @@ def without_field(folder):
 def shape(value):
     """The checkpoint says that samples have this shape."""
 
-
     def change(folder):
         path = folder / "checkpoints/20/about/metadata"
         about = json.loads(path.read_text()) | {"shape": value}

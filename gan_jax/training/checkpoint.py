@@ -45,9 +45,12 @@ def open_checkpoints(workdir: pathlib.Path, is_read_only: bool = False) -> Itera
         manager = _manager(directory, is_read_only)
         try:
             yield manager
-        finally:
-            with _written(manager):
+        except BaseException:
+            with contextlib.suppress(Exception):  # what has ended the block says more
                 manager.close()
+            raise
+        with _written(manager):
+            manager.close()
 
 
 def _manager(directory, is_read_only):
@@ -100,6 +103,8 @@ def _written(manager, directory=None):
     """What orbax raises within the block, of this save or the one before, as a MachineError in one line."""
     try:
         yield
+    except jax.errors.JaxRuntimeError:  # of a device, or of another process that is gone
+        raise
     except Exception as error:  # orbax and its threads raise many kinds
         full = os.strerror(errno.ENOSPC)
         reason = full if full in str(error) else one_line(error)[:200]
@@ -184,25 +189,23 @@ def _set_aside(directory, step, why):
 
 def _set_aside_without_score(directory):
     """Orbax reads all evaluations as it opens a folder, and could not go on after a damaged one."""
-    steps = sorted(int(path.name) for path in directory.glob("[0-9]*") if path.name.isdigit())
-    for step in steps:
-        try:
-            _check_score(directory / str(step))
-        except DamagedError as error:
-            if len(steps) == 1:
-                raise _nothing_left(directory, error) from None
-            _set_aside(directory, step, str(error))
+    steps = sorted(int(path.name) for path in directory.glob("[0-9]*") if path.name.isdecimal())
+    damaged = {step: error for step in steps if (error := _error_of_score(directory / str(step)))}
+    if steps and len(damaged) == len(steps):
+        raise _nothing_left(directory, damaged[steps[-1]])
+    for step, error in damaged.items():
+        _set_aside(directory, step, str(error))
 
 
-def _check_score(folder):
+def _error_of_score(folder):
     file = folder / "metrics" / "metrics"
     try:
         number = score(json.loads(atomic.read(file, atomic.MOST_JSON))) if file.exists() else None
         if number is None or isinstance(number, int | float):
-            return
+            return None
     except (OSError, ValueError, TypeError, StopIteration):
         pass
-    raise DamagedError(f"{folder} is damaged (its evaluation can't be read)")
+    return DamagedError(f"{folder} is damaged (its evaluation can't be read)")
 
 
 def _read(manager, step, **items):

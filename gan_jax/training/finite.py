@@ -23,10 +23,10 @@ def fresh_sums(metrics: dict[str, Any]) -> dict[str, dict[str, jax.Array]]:
 
 
 def added(sums: dict[str, Any], metrics: dict[str, jax.Array], step: jax.Array) -> dict[str, Any]:
-    """The sums with the metrics of a step, the `step`-th from the beginning; what isn't finite stays so in a total."""
+    """The sums with the metrics of a step, the `step`-th from the beginning."""
     totals = {name: total + metrics[name] for name, total in sums["totals"].items()}
     broken = {
-        name: jnp.where((first == 0) & ~jnp.isfinite(totals[name]), step, first)
+        name: jnp.where((first == 0) & ~jnp.isfinite(metrics[name]), step, first)
         for name, first in sums["broken"].items()
     }
     return {"totals": totals, "broken": broken}

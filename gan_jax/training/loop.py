@@ -393,14 +393,16 @@ def _show(bar, steps, means):
 
 def _sample(run, state, step):
     """Dispatches the samples of the same latents as ever; the picture is drawn when the returned function is called."""
-    if not parallel.is_lead():
-        return lambda: None
     num, state = 1000 if sources.is_points(run.source.name) else 64, parallel.local(state)
     latents = sampling.latents(state, num, run.config.network.latent_dim)
     variables = sampling.averaged_variables(run.generator, state, latents.shape[1])
     samples = sampling.generate(run.generator, variables, latents)
-    path, title = sample_path(run.workdir, step), f"{run.name}, step {step}"
-    return lambda: sampling.draw(run.config, path, sampling.presentable(samples), title)
+    return lambda: _draw(run, step, sampling.presentable(samples))
+
+
+def _draw(run, step, samples):
+    if parallel.is_lead():
+        sampling.draw(run.config, sample_path(run.workdir, step), samples, f"{run.name}, step {step}")
 
 
 def sample_path(workdir: pathlib.Path, step: int) -> pathlib.Path:

@@ -9,6 +9,10 @@ Of several hosts, each runs one process with the same command. They make the sam
 The first one, the lead, writes what people read; all of them write checkpoints.
 """
 
+import os
+import signal
+import sys
+import zlib
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -18,7 +22,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from gan_jax.errors import UserError
+from gan_jax.errors import DivergedError, MachineError, UserError
 
 LONGEST = 1000  # bytes of a problem that processes tell each other of
 T = TypeVar("T")
@@ -28,26 +32,37 @@ def join(coordinator: str, num_processes: int | None, process_id: int | None) ->
     """Makes this process one of several; to be called before JAX is asked for its devices.
 
     coordinator: HOST:PORT of process 0, with the number of processes and which of them this is; or `auto`, where SLURM,
-    Open MPI, Kubernetes or a TPU pod tells all three.
+    Open MPI, Kubernetes or a TPU pod tells all three. It waits for the others, 300 s at most; then JAX aborts.
     """
+    _check_given(coordinator, num_processes, process_id)
+    print(f"waiting for the other processes, --coordinator={coordinator}", file=sys.stderr)
+    try:
+        jax.distributed.initialize(None if coordinator == "auto" else coordinator, num_processes, process_id)
+    except (ValueError, RuntimeError) as error:
+        reason = str(error).splitlines()[0].rstrip(".")
+        raise UserError(f"--coordinator: {reason}; give HOST:PORT, --num_processes and --process_id") from None
+    # JAX has its own handler, which would keep a signal to itself that comes before training begins.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _check_given(coordinator, num_processes, process_id):
+    numbers = (num_processes, process_id)
     if coordinator == "auto":
-        return _initialize()
+        if numbers != (None, None):
+            raise UserError("--coordinator=auto finds --num_processes and --process_id by itself: leave them out")
+        return
     host, _, port = coordinator.rpartition(":")
-    if not host or not port.isdigit():
+    if not host or not port.isdecimal() or not 0 < int(port) < 2**16:
         raise UserError(f"--coordinator={coordinator}: give HOST:PORT of process 0, or auto on SLURM and TPU pods")
-    if num_processes is None or process_id is None:
+    if None in numbers:
         raise UserError(f"--coordinator={coordinator}: give --num_processes and --process_id too")
     if process_id >= num_processes:
         raise UserError(f"--process_id={process_id} of --num_processes={num_processes}: they count from 0")
-    return _initialize(coordinator, num_processes, process_id)
 
 
-def _initialize(*given):
-    try:
-        jax.distributed.initialize(*given)
-    except (ValueError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"--coordinator: {reason}; give HOST:PORT, --num_processes and --process_id") from None
+def is_one_of_several() -> bool:
+    """Whether there are other processes."""
+    return jax.distributed.is_initialized() and jax.process_count() > 1
 
 
 def is_lead() -> bool:
@@ -72,7 +87,7 @@ def check(config: ml_collections.ConfigDict) -> None:
     if used == there:
         return
     words = f"config.batch_size={config.batch_size} gives equal shares to {used} of {there} devices"
-    if jax.process_count() > 1:
+    if is_one_of_several():
         raise UserError(f"{words}, and all of several processes must have one: give a multiple of {there}")
     print(f"{words}: the others have nothing to do")
 
@@ -100,33 +115,60 @@ def put_share(mesh: Mesh, arrays: Any) -> Any:
 
 def local(tree: Any) -> Any:
     """The same arrays for this process alone, which lie whole on its devices: so that it may compute by itself."""
-    if jax.process_count() == 1:
+    if not is_one_of_several():
         return tree
     return jax.tree.map(lambda leaf: leaf.addressable_data(0), tree)
 
 
 def agreed(steps: int, received: int) -> tuple[int, int]:
     """(the lead's number of steps, the greatest number of a signal): what all processes do next, at the same time."""
-    if jax.process_count() == 1:
+    if not is_one_of_several():
         return steps, received
     everybodys = multihost_utils.process_allgather(np.array([steps, received]))
     return int(everybodys[0, 0]), int(everybodys[:, 1].max())
 
 
+class AgreedError(UserError):
+    """What is wrong in one of several processes at least, and raised by all of them."""
+
+
 def together(function: Callable[[], T]) -> T:
-    """What function() returns. Where it raises UserError in one process, all raise it; to be called by all."""
-    if jax.process_count() == 1:
+    """What function() returns. Where it fails in one process, all raise AgreedError; to be called by all."""
+    if not is_one_of_several():
         return function()
     problem = b""
     try:
         result = function()
-    except UserError as error:
-        problem = str(error).encode()[:LONGEST]
+    except (UserError, MachineError, OSError, MemoryError) as error:
+        problem = (str(error) or type(error).__name__).encode()[:LONGEST]
     gathered = multihost_utils.process_allgather(np.frombuffer(problem.ljust(LONGEST, b"\0"), np.uint8))
     for process, row in enumerate(gathered):
         if words := bytes(row).rstrip(b"\0"):
-            raise UserError(f"process {process}: " * (process > 0) + words.decode(errors="replace"))
+            raise AgreedError(f"process {process}: " * (process > 0) + words.decode(errors="replace"))
     return result
+
+
+def check_alike(command: str) -> None:
+    """Raises AgreedError where the processes were not given the same."""
+    if not is_one_of_several():
+        return
+    everybodys = multihost_utils.process_allgather(np.uint32(zlib.crc32(command.encode())))
+    if others := [str(process) for process, each in enumerate(everybodys) if each != everybodys[0]]:
+        raise AgreedError(
+            f"process {', '.join(others)} has another configuration or --workdir than process 0: "
+            "give all the same command, but for --process_id"
+        )
+
+
+def is_alone_in(error: Exception) -> bool:
+    """Whether an error of one of several processes may be its own alone: then the others wait for it, and must not."""
+    return is_one_of_several() and not isinstance(error, AgreedError | DivergedError)
+
+
+def leave(code: int, words: str) -> None:
+    """Ends this process at once, whatever others do. Those find out as they next add up."""
+    print(f"gan_jax: process {jax.process_index()}: {words}", file=sys.stderr, flush=True)
+    os._exit(code)
 
 
 def by_lead(function: Callable[[], Any]) -> None:

@@ -74,12 +74,17 @@ def compile_program(config: ml_collections.ConfigDict, source: sources.Source, c
     block = _with_done(_drawing_block(config, source, on_mesh))
     compiled = on_all(block, in_shardings=(whole, whole, whole)).lower(carry, arrays, 1).compile()
     alone = _drawing_block(config, source, step_and_sum)
-    mapped = {way: _with_arrays(jit(functools.partial(_map_block, alone, way)), arrays) for way in MAPPED}
+    # The members of `shard_map` take all devices, whatever number a minibatch can be shared among.
+    on_all_devices = functools.cache(
+        lambda: arrays if mesh.size == jax.device_count() else parallel.put(_mesh(), source.arrays)
+    )
+    places = {"vmap": lambda: arrays, "shard_map": on_all_devices}
+    mapped = {way: _with_arrays(jit(functools.partial(_map_block, alone, way)), places[way]) for way in MAPPED}
     return Program(lambda carry, stream, steps: compiled(carry, arrays, steps), compiled, mapped)
 
 
 def _with_arrays(program, arrays):
-    return lambda carries, steps: program(carries, arrays, steps)
+    return lambda carries, steps: program(carries, arrays(), steps)
 
 
 def _step_and_sum(config, shape, sharding=None):

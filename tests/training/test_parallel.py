@@ -145,10 +145,10 @@ def gan_jax(devices, folder, *flags):
     return started(devices, "-m", "gan_jax.main", config, f"--workdir={folder}", *given, *flags)
 
 
-def both(folder, *flags):
-    """The command in two processes with two devices each."""
+def both(folder, *flags, others=((), ())):
+    """The command in two processes with two devices each, and with these flags of its own in each of them."""
     port = f"--coordinator=127.0.0.1:{free_port()}"
-    return [gan_jax(2, folder, port, "--num_processes=2", f"--process_id={i}", *flags) for i in range(2)]
+    return [gan_jax(2, folder, port, "--num_processes=2", f"--process_id={i}", *flags, *others[i]) for i in range(2)]
 
 
 def finals(folder, step):
@@ -198,10 +198,7 @@ def test_a_checkpoint_of_four_devices_is_gone_on_with_by_one_and_by_two_processe
 
 @pytest.mark.slow
 def test_a_signal_to_one_process_stops_all_and_saves(tmp_path):
-    processes = both(tmp_path, "--config.steps=100000")
-    while not (tmp_path / "metrics.jsonl").exists():
-        assert processes[0].poll() is None, processes[0].communicate()
-        time.sleep(0.2)
+    processes = at_work(tmp_path)
     processes[1].send_signal(signal.SIGTERM)
     assert "stopped by SIGTERM" in ended(processes[0], 143)
     ended(processes[1], 143)
@@ -211,17 +208,41 @@ def test_a_signal_to_one_process_stops_all_and_saves(tmp_path):
     assert lines == list(range(10, step + 1, 10))
 
 
+def at_work(folder):
+    """Two processes, once they have written a line."""
+    processes = both(folder, "--config.steps=100000")
+    while not (folder / "metrics.jsonl").exists():
+        assert processes[0].poll() is None, processes[0].communicate()
+        time.sleep(0.2)
+    return processes
+
+
+@pytest.mark.slow
+def test_a_process_that_dies_or_fails_by_itself_takes_the_other_with_it(tmp_path):
+    processes = at_work(tmp_path / "dies")
+    processes[1].kill()
+    assert "gan_jax: process 0: another process has ended" in ended(processes[0], 1)
+    ended(processes[1], -signal.SIGKILL)
+    processes = at_work(tmp_path / "fails")
+    (tmp_path / "fails" / "metrics.jsonl").rename(tmp_path / "elsewhere")
+    (tmp_path / "fails" / "metrics.jsonl").mkdir()
+    assert processes[0].wait(300) != 0
+    assert processes[1].wait(300) != 0
+    assert "metrics.jsonl" in "".join(processes[0].communicate())
+    processes[1].communicate()
+
+
 @pytest.mark.slow
 def test_what_is_wrong_in_one_process_is_said_once_and_ends_all(tmp_path):
-    """Data that one host lacks; a folder in use."""
-    coordinator = f"--coordinator=127.0.0.1:{free_port()}"
-    processes = [
-        gan_jax(1, tmp_path / "run", coordinator, "--num_processes=2", f"--process_id={i}", *flags)
-        for i, flags in enumerate(([], ["--config.data.image_size=7"]))
-    ]
-    said = [ended(process, 2) for process in processes]
-    assert "gan_jax: process 1: config.network.name='dcgan'" in said[0]
-    assert "gan_jax:" not in said[1]
+    """Data that one host lacks, another seed, a folder in use."""
+    wrongs = (
+        ("--config.data.image_size=7", "gan_jax: process 1: config.network.name='dcgan'"),
+        ("--config.seed=1", "gan_jax: process 1 has another configuration or --workdir"),
+    )
+    for flag, words in wrongs:
+        said = [ended(process, 2) for process in both(tmp_path / "run", others=((), (flag,)))]
+        assert words in said[0]
+        assert "gan_jax:" not in said[1]
     assert not (tmp_path / "run").exists()
     with workdir.claimed(tmp_path / "run"):
         said = [ended(process, 2) for process in both(tmp_path / "run")]
@@ -237,7 +258,7 @@ def test_as_many_devices_are_used_as_get_equal_shares(monkeypatch, capsys):
         assert parallel._used(config) == used
         parallel.check(config)
         assert (f"to {used} of 6 devices" in capsys.readouterr().out) == (used < 6)
-    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    monkeypatch.setattr(parallel, "is_one_of_several", lambda: True)
     with pytest.raises(UserError, match="give a multiple of 6"):
         parallel.check(config)
 
@@ -252,6 +273,8 @@ def test_as_many_devices_are_used_as_get_equal_shares(monkeypatch, capsys):
         (["--coordinator=host:port", "--num_processes=2", "--process_id=0"], "give HOST:PORT"),
         (["--coordinator=host:1", "--num_processes=2", "--process_id=2"], "they count from 0"),
         (["--coordinator=host:1", "--num_processes=0", "--process_id=0"], "num_processes"),
+        (["--coordinator=host:65536", "--num_processes=2", "--process_id=0"], "give HOST:PORT"),
+        (["--coordinator=auto", "--num_processes=2"], "leave them out"),
         (["--coordinator=host:1", "--mode=sample"], "only train"),
         (["--coordinator=host:1", f"--sweep={ROOT}/experiments/sweeps/lr_seed.py"], "only train"),
     ],

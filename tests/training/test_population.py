@@ -161,6 +161,13 @@ mixed = [three[0], jax.device_put(loop.fresh_carries(configs, source)[1], jax.de
 two, _ = population.make_advance(program, "shard_map")(mixed, 6)
 for x, y in zip(t.numbers(two[0][0]), t.numbers(alone[0][0]), strict=True):
     np.testing.assert_allclose(x, y, atol=2e-4)
+for config in configs:
+    config.batch_size = 7  # of which two devices get no equal shares: a run alone takes one, members still take both
+program = population.compile_program(configs[0], source, loop.shapes_of_carry(configs[0], source))
+advances = [population.make_advance(program, way) for way in ("shard_map", "one_after_another")]
+members, alone = (advance(loop.fresh_carries(configs, source), 5)[0] for advance in advances)
+for x, y in zip(t.numbers(members[1][0]), t.numbers(alone[1][0]), strict=True):
+    np.testing.assert_allclose(x, y, atol=2e-4)
 print("devices", jax.device_count(), "members", len(configs))
 """
 
