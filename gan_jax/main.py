@@ -17,6 +17,7 @@ import os
 import pathlib
 import re
 import sys
+import traceback
 from collections.abc import Sequence
 
 import jax
@@ -55,9 +56,10 @@ def main(argv: Sequence[str]) -> int:
         print("gan_jax: stopped", file=sys.stderr)
         return 130
     except Exception as error:
-        if not (ended := _ended(error)):
+        ended = _ended(error)
+        if not ended and not parallel.is_alone_in(error):
             raise
-        code, words = ended
+        code, words = ended or (1, traceback.format_exc())
         if parallel.is_alone_in(error):
             parallel.leave(code, words)
         if parallel.is_lead():

@@ -45,9 +45,10 @@ def open_checkpoints(workdir: pathlib.Path, is_read_only: bool = False) -> Itera
         manager = _manager(directory, is_read_only)
         try:
             yield manager
-        except BaseException:
-            with contextlib.suppress(Exception):  # what has ended the block says more
-                manager.close()
+        except BaseException as error:
+            if not parallel.is_alone_in(error):  # else it would wait for the others
+                with contextlib.suppress(Exception):  # what has ended the block says more
+                    manager.close()
             raise
         with _written(manager):
             manager.close()

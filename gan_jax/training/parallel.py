@@ -160,7 +160,7 @@ def check_alike(command: str) -> None:
         )
 
 
-def is_alone_in(error: Exception) -> bool:
+def is_alone_in(error: BaseException) -> bool:
     """Whether an error of one of several processes may be its own alone: then the others wait for it, and must not."""
     return is_one_of_several() and not isinstance(error, AgreedError | DivergedError)
 
