@@ -33,8 +33,8 @@ from gan_jax.training.state import create_states
 ROOT = pathlib.Path(__file__).parents[2]
 STEPS = 20
 SYSTEMS = {
-    "wgan_gp": {"network.width": 64},
-    "dcgan": {"network.name": "dcgan", "network.width": 8, "network.critic_norm": "batch", "batch_size": 64},
+    "wgan_gp": {"network.width": 32, "batch_size": 16},
+    "dcgan": {"network.name": "dcgan", "network.width": 4, "network.critic_norm": "batch", "batch_size": 16},
 }
 OTHER_COLLECTIVES = ("all-gather", "all-to-all", "collective-permute", "reduce-scatter", "collective-broadcast")
 
