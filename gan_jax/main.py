@@ -57,11 +57,11 @@ def main(argv: Sequence[str]) -> int:
         return 130
     except Exception as error:
         ended = _ended(error)
-        if not ended and not parallel.is_alone_in(error):
-            raise
-        code, words = ended or (1, traceback.format_exc())
         if parallel.is_alone_in(error):
-            parallel.leave(code, words)
+            parallel.leave(*(ended or (1, traceback.format_exc())))
+        if not ended:
+            raise
+        code, words = ended
         if parallel.is_lead():
             print(f"gan_jax: {words}", file=sys.stderr)
         return code

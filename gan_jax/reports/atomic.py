@@ -3,6 +3,7 @@
 And reading those that others may have made.
 """
 
+import contextlib
 import errno
 import io
 import json
@@ -11,6 +12,7 @@ import os
 import re
 import stat
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -42,16 +44,24 @@ def write(path: str | os.PathLike[str], content: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        temporary.write_bytes(content)
-        sync(temporary)
-        os.replace(temporary, path)
-        sync(path.parent)
-    except OSError as error:
-        if error.errno:
-            error.filename = str(path)  # that of a full disk names none
-        raise
+        with naming(path):
+            temporary.write_bytes(content)
+            sync(temporary)
+            os.replace(temporary, path)
+            sync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def naming(path: str | os.PathLike[str]) -> Iterator[None]:
+    """An OSError with a number that is raised within the block names this file: that of a full disk names none."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno:
+            error.filename = str(path)
+        raise
 
 
 def sync(path: str | os.PathLike[str]) -> None:

@@ -34,13 +34,10 @@ def append(path: str | os.PathLike[str], record: dict[str, Any]) -> None:
     line = json.dumps(plain(record), allow_nan=False).encode() + b"\n"
     file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
     try:
-        _cut_half_line(file)
-        if os.write(file, line) < len(line):
-            raise OSError(errno.ENOSPC, "no room for another line")
-    except OSError as error:
-        if error.errno:
-            error.filename = str(path)  # that of a full disk names none
-        raise
+        with atomic.naming(path):
+            _cut_half_line(file)
+            if os.write(file, line) < len(line):
+                raise OSError(errno.ENOSPC, "no room for another line")
     finally:
         os.close(file)
 

@@ -195,7 +195,7 @@ def _mapped(program, way):
             size = -(-len(carries) // share) * share
         copies = [jax.tree.map(jnp.copy, carries[0]) for _ in range(size - len(carries))]
         filled = [*carries, *copies]
-        if way == "shard_map":  # fresh ones, or those of a checkpoint, lie on the first device alone
+        if way == "shard_map":  # fresh ones, or those of a checkpoint, lie on a lone run's devices
             filled = jax.device_put(filled, NamedSharding(_mesh(), PartitionSpec()))
         filled, done = program(filled, steps)
         return filled[: len(carries)], done[: len(carries)]
