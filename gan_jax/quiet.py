@@ -1,10 +1,12 @@
 """Libraries' asides, kept off the terminal."""
 
 import contextlib
+import gc
+import inspect
 import sys
+import traceback
 from collections.abc import Iterator
 
-import tensorstore
 from absl import logging
 
 
@@ -23,32 +25,29 @@ def absl_silent() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def closed_loops() -> Iterator[None]:
-    """Within the block, tensorstore's threads don't print that the loop is closed which awaited what has failed."""
+def failed_reads() -> Iterator[None]:
+    """Within the block, nothing is printed of the reads that orbax had begun beside one that failed."""
     former = sys.unraisablehook
-    sys.unraisablehook = lambda raised: _is_closed_loop(raised.exc_value) or former(raised)
+    sys.unraisablehook = lambda raised: _is_of_failed_read(raised) or former(raised)
     try:
         yield
     finally:
         sys.unraisablehook = former
 
 
-@contextlib.contextmanager
-def uncounted() -> Iterator[None]:
-    """Within the block, tensorstore gives no metrics: orbax asks for them at each save, for its log alone.
-
-    Whatever tensorstore 0.1.86 answers, lists of hundreds of numbers, stays in memory for ever.
-    """
-    former = tensorstore.experimental_collect_matching_metrics
-    tensorstore.experimental_collect_matching_metrics = lambda *prefix, **options: []
-    try:
-        yield
-    finally:
-        tensorstore.experimental_collect_matching_metrics = former
+def end_failed_reads(error: BaseException) -> None:
+    """Drops what an error of orbax's keeps of those reads, so that they end here, and not in a later block."""
+    links: list[BaseException | None] = [error]
+    while (link := links.pop()) is not None:
+        traceback.clear_frames(link.__traceback__)
+        links.append(link.__context__)
+    gc.collect()
 
 
-def _is_closed_loop(error):
-    return isinstance(error, RuntimeError) and str(error) == "Event loop is closed"
+def _is_of_failed_read(raised):
+    """Of a thread whose event loop is closed, or of a coroutine that waited in that loop."""
+    is_closed_loop = isinstance(raised.exc_value, RuntimeError) and str(raised.exc_value) == "Event loop is closed"
+    return is_closed_loop or (inspect.iscoroutine(raised.object) and "orbax" in raised.object.cr_code.co_filename)
 
 
 @contextlib.contextmanager

@@ -1,5 +1,6 @@
 """Real processes, killed at any moment, on a full disk, on damaged files: the bits are those of a run left alone."""
 
+import gc
 import json
 import os
 import pathlib
@@ -269,8 +270,6 @@ def flipped(content, rng):
 DAMAGES = {"a flipped bit": flipped, "cut": lambda content, rng: content[: len(content) // 2], "empty": lambda *_: b""}
 
 
-# Where a read fails, orbax leaves tasks behind in an event loop that it closes.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("times", [1, pytest.param(10, marks=HOURS)])
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_damage_to_any_file_of_a_checkpoint_is_the_same_bits_or_the_checkpoint_before(
@@ -298,6 +297,7 @@ def test_damage_to_any_file_of_a_checkpoint_is_the_same_bits_or_the_checkpoint_b
             assert (folder / "damaged" / "40" / path.relative_to("checkpoints/40")).exists()
             set_aside.append(path)
         shutil.rmtree(folder)
+    gc.collect()  # nothing is left of reads that failed: what they would raise as they go is an error in a test
     assert any("/d/" in str(path) for path in set_aside)
     assert {path.name for path in set_aside} >= {"metadata", "metrics"}
 

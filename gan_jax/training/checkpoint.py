@@ -22,7 +22,7 @@ from orbax.checkpoint import checkpoint_managers
 from gan_jax import measures, quiet
 from gan_jax.errors import MachineError, UserError, one_line
 from gan_jax.reports import atomic
-from gan_jax.training import integrity, parallel
+from gan_jax.training import integrity, memory, parallel
 from gan_jax.training.integrity import DamagedError
 
 KEPT = 3
@@ -41,7 +41,7 @@ def open_checkpoints(workdir: pathlib.Path, is_read_only: bool = False) -> Itera
     if not is_read_only:
         parallel.by_lead(lambda: _set_aside_without_score(directory))
     # Its threads log what is raised in any case, with a traceback.
-    with quiet.absl_silent(), quiet.closed_loops(), quiet.uncounted():
+    with quiet.absl_silent(), quiet.failed_reads(), memory.without_leaks():
         manager = _manager(directory, is_read_only)
         try:
             yield manager
@@ -81,6 +81,7 @@ def save(manager: ocp.CheckpointManager, carry, about: dict[str, Any], evaluatio
     step = int(carry[0].step)
     if step in manager.all_steps():
         return
+    memory.give_back()
     # The next train step overwrites the state in place, and on a CPU the writer would read that very memory.
     state, sums = jax.tree.map(jnp.copy, carry)
     about = integrity.seal(about, {"state": state, "sums": sums}, evaluation)
@@ -235,6 +236,7 @@ def _blamed(manager, step):
         raise
     except Exception as error:  # orbax raises as many kinds as there are ways to damage a folder
         reason = one_line(error)[:100]
+        quiet.end_failed_reads(error)
         if isinstance(error, PermissionError) or "PERMISSION_DENIED" in str(error):
             raise MachineError(f"{folder} can't be read ({reason})") from error
         raise DamagedError(f"{folder} is damaged (it can't be read: {reason})") from error
