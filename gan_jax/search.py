@@ -25,7 +25,7 @@ from gan_jax import sweep, workdir
 from gan_jax.axes import Range
 from gan_jax.errors import UserError
 from gan_jax.reports import scalars
-from gan_jax.training import checkpoint, loop
+from gan_jax.training import checkpoint, loop, outputs
 
 
 class Study(NamedTuple):
@@ -101,7 +101,7 @@ def _train_round(configs, found, trials, study, folder, name, way):
     """Trains the members of these trials, tells the study of them, and returns the signal that ended it, or 0."""
     for trial, place in zip(trials, configs, strict=True):
         step = workdir.latest_step(folder / place)
-        for record in scalars.read(folder / place / loop.EVALUATIONS):
+        for record in scalars.read(folder / place / outputs.EVALUATIONS):
             if record["step"] <= step:
                 _report(trial, record)
     steps = next(iter(configs.values())).steps
@@ -129,10 +129,10 @@ def _tell(study, trial, place):
     from optuna.trial import TrialState
 
     states = {"pruned": TrialState.PRUNED, "diverged": TrialState.FAIL}
-    if ended := loop.frozen(place):
+    if ended := outputs.frozen(place):
         study.tell(trial, state=states[ended["state"]])
     else:
-        last = max(scalars.read(place / loop.EVALUATIONS), key=lambda record: record["step"])
+        last = max(scalars.read(place / outputs.EVALUATIONS), key=lambda record: record["step"])
         score = checkpoint.score(last)
         study.tell(trial, score, state=TrialState.FAIL if score is None else TrialState.COMPLETE)
 

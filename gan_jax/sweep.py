@@ -24,7 +24,7 @@ from gan_jax.data import sources
 from gan_jax.errors import UserError, one_line
 from gan_jax.reports import atomic
 from gan_jax.reports.progress import Progress
-from gan_jax.training import checkpoint, loop, population
+from gan_jax.training import checkpoint, loop, outputs, population
 from gan_jax.training.state import structure
 
 MOST = 10_000  # members of a sweep
@@ -176,7 +176,7 @@ def check(configs: Configs, folder: pathlib.Path, way: str) -> None:
     for name, config in configs.items():
         if given := workdir.stored_fields(folder / name):
             workdir.check_same(folder / name, given, flat(config))
-        loop.frozen(folder / name)
+        outputs.frozen(folder / name)
 
 
 # ------------------------------------------------------------------------------------------ training, in groups
@@ -204,7 +204,7 @@ def _load(*arguments):
 def train_members(configs: Configs, sweep: Sweep, folder: pathlib.Path, name: str, way: str, judges=None) -> int:
     """Trains what is not done yet, and returns the signal that ended it, or 0.
 
-    judges: what ends a member early, by its name; see `loop.Run`.
+    judges: what ends a member early, by its name; see `outputs.Run`.
     """
     store(folder, sweep)
     with Progress(sum(c.steps for c in configs.values()), sum(_done(folder, configs).values())) as bar:
@@ -215,7 +215,7 @@ def train_members(configs: Configs, sweep: Sweep, folder: pathlib.Path, name: st
                 return received
             for member in group:  # a kill may have come before they were drawn
                 if not (folder / member / "curves.png").exists():
-                    loop.draw_curves(folder / member, f"{name}/{member}")
+                    outputs.draw_curves(folder / member, f"{name}/{member}")
             if (done := sum(_done(folder, configs).values())) > bar.done:  # what frozen members did not make
                 bar.update(done, {})
     return 0
@@ -223,7 +223,7 @@ def train_members(configs: Configs, sweep: Sweep, folder: pathlib.Path, name: st
 
 def is_over(place: pathlib.Path, config: ml_collections.ConfigDict) -> bool:
     """Whether a member is at its last step, or was frozen."""
-    return loop.frozen(place) is not None or workdir.latest_step(place) >= config.steps
+    return outputs.frozen(place) is not None or workdir.latest_step(place) >= config.steps
 
 
 def _done(folder, configs):
@@ -260,14 +260,14 @@ def _opened(stack, place, config, name, judges):
 
 def summary(configs: Configs, folder: pathlib.Path) -> int:
     """Says how the members ended, and returns the exit code."""
-    frozen = {name: record for name in configs if (record := loop.frozen(folder / name))}
+    frozen = {name: record for name in configs if (record := outputs.frozen(folder / name))}
     states = [record["state"] for record in frozen.values()]
     counts = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
     print(f"finished: {folder}, {len(configs) - len(frozen)} of {len(configs)} members" + f"; {counts}" * bool(frozen))
     for name, record in list(frozen.items())[:5]:
         print(f"  {name} ({record['state']}): {record['reason']}")
     if len(frozen) > 5:
-        print(f"  ... {folder}/*/{loop.FROZEN} say why")
+        print(f"  ... {folder}/*/{outputs.FROZEN} say why")
     if len({config.data.name for config in configs.values()}) == 1:  # numbers of different sets do not compare
         print(f"compare them: python -m gan_jax.main --mode=compare {folder}")
     return 3 if states.count("diverged") == len(configs) else 0

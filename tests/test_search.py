@@ -8,7 +8,7 @@ import pytest
 from gan_jax import search
 from gan_jax.axes import choice, log_uniform, uniform
 from gan_jax.reports import scalars
-from gan_jax.training import loop
+from gan_jax.training import outputs
 
 optuna = pytest.importorskip("optuna")
 FIELDS = {"eval_every": 20, "eval_metrics": "frechet", "steps": 40}
@@ -84,7 +84,7 @@ def test_pruned_members_stop_and_the_others_go_on(study_of, capsys):
     study_of(num=4, pruner="ThresholdPruner(upper=-1.0)")
     assert "0 of 4 members; 4 pruned" in capsys.readouterr().out
     for index in range(4):
-        assert loop.frozen(pathlib.Path(f"s/00{index}"))["state"] == "pruned"
+        assert outputs.frozen(pathlib.Path(f"s/00{index}"))["state"] == "pruned"
         assert [record["step"] for record in scalars.read(f"s/00{index}/evaluation.jsonl")] == [20]
         assert pathlib.Path(f"s/00{index}/checkpoints/20").is_dir()
 

@@ -7,7 +7,7 @@ import signal
 import pytest
 
 from gan_jax import main, sweep
-from gan_jax.training import loop, population
+from gan_jax.training import loop, outputs, population
 
 EXPERIMENTS = pathlib.Path(__file__).parents[1] / "experiments"
 FIELDS = {"eval_every": 30, "eval_metrics": "frechet"}
@@ -102,15 +102,15 @@ def test_a_sweep_killed_as_it_saves_resumes_bit_for_bit(command, sweep_of, same_
 
 
 def test_a_sweep_that_is_stopped_resumes_bit_for_bit(command, sweep_of, same_run, monkeypatch, capsys):
-    log = loop._log
+    log = outputs._log
 
     def stop_at_20(run, step, means):
         if step == 20 and run.workdir.name == "001":
-            monkeypatch.setattr(loop, "_log", log)
+            monkeypatch.setattr(outputs, "_log", log)
             signal.raise_signal(signal.SIGTERM)
         log(run, step, means)
 
-    monkeypatch.setattr(loop, "_log", stop_at_20)
+    monkeypatch.setattr(outputs, "_log", stop_at_20)
     sweep_of(FOUR, code=143)
     assert "resumes" in capsys.readouterr().out
     assert not pathlib.Path("s/002").exists()

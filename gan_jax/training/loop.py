@@ -9,61 +9,28 @@ What trains is a population: runs whose configurations have one structure, each 
 is a population of one.
 """
 
-import dataclasses
 import functools
-import json
-import math
 import pathlib
 import signal
-import statistics
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import ml_collections
-import orbax.checkpoint as ocp
-from flax import linen as nn
 
 from gan_jax import evaluation, workdir
 from gan_jax.config import flat
 from gan_jax.data import batches, sources
-from gan_jax.errors import DivergedError, UserError
-from gan_jax.reports import atomic, pictures, scalars, tracking
+from gan_jax.errors import DivergedError
+from gan_jax.reports import scalars, tracking
 from gan_jax.reports.progress import Progress
-from gan_jax.training import checkpoint, finite, parallel, population, sampling
+from gan_jax.training import checkpoint, finite, outputs, parallel, population
 from gan_jax.training.state import build_networks, create_states
 from gan_jax.training.step import make_train_step
 
 BLOCK_SECONDS = 0.5
-RECORDS = METRICS, EVALUATIONS = "metrics.jsonl", "evaluation.jsonl"
-FROZEN = "frozen.json"  # in the folder of a run that ended before its last step: {"step", "state", "reason"}
-
-
-class Run(NamedTuple):
-    """What the parts of the loop share."""
-
-    config: ml_collections.ConfigDict
-    source: sources.Source
-    workdir: pathlib.Path
-    name: str
-    manager: ocp.CheckpointManager
-    stream: Any  # iterator over minibatches for a set that is streamed, else None
-    generator: nn.Module
-    wandb: Any  # the wandb run, or None
-    judge: Callable[[dict[str, Any]], str] | None = None  # of an evaluation's record: why to stop here, or ""
-
-
-@dataclasses.dataclass
-class Member:
-    """A run at work: its carry after `step` steps, what is yet to be written, and why it was frozen, if it was."""
-
-    run: Run
-    carry: Any
-    step: int
-    unwritten: list[tuple[int, Callable[[], None]]] = dataclasses.field(default_factory=list)
-    frozen: str = ""
 
 
 def check(config: ml_collections.ConfigDict, source: sources.Source, workdirs: Sequence[pathlib.Path]) -> None:
@@ -75,7 +42,7 @@ def check(config: ml_collections.ConfigDict, source: sources.Source, workdirs: S
     tracking.check_login(config.wandb.mode)
     for place in workdirs:
         tracking.stored_id(place)
-        for file in RECORDS:
+        for file in outputs.RECORDS:
             scalars.read(place / file)
 
 
@@ -98,13 +65,11 @@ def train(config: ml_collections.ConfigDict, source: sources.Source, workdir: pa
     close_run(run)
     if received:
         return stopped(received)
-    _say(f"finished: {workdir} is at step {config.steps}; look at {sample_path(workdir, config.steps)}")
+    _say(f"finished: {workdir} is at step {config.steps}; look at {outputs.sample_path(workdir, config.steps)}")
     return 0
 
 
-def _say(words):
-    if parallel.is_lead():
-        print(words)
+_say = parallel.lead_only(print)
 
 
 def stopped(received: int) -> int:
@@ -119,12 +84,10 @@ def _diverged(config, reason, manager):
 
 def _check_not_diverged(config, workdir, manager):
     """A run that has diverged would do so again, for the same command computes the same bits."""
-    record = frozen(workdir)
+    record = outputs.frozen(workdir)
     if record and record["state"] == "diverged":
-        again = (
-            f"as an earlier command found (remove {workdir / FROZEN} to go on from the last checkpoint all the same)"
-        )
-        raise _diverged(config, f"{record['reason']}, {again}", manager)
+        removed = f"remove {workdir / outputs.FROZEN} to go on from the last checkpoint all the same"
+        raise _diverged(config, f"{record['reason']}, as an earlier command found ({removed})", manager)
 
 
 def _last_good_step(config, source, manager):
@@ -135,31 +98,32 @@ def _last_good_step(config, source, manager):
 
 def _finished(config, workdir, name, step):
     """Nothing is left to do, but for the curves of a run that was killed before it drew them."""
-    if parallel.is_lead() and not (workdir / "curves.png").exists():
-        draw_curves(workdir, name)
+    if not (workdir / "curves.png").exists():
+        outputs.draw_curves(workdir, name)
     _say(f"finished: {workdir} is at step {step} of {config.steps}; samples are in its samples/")
     return 0
 
 
-def open_run(config, source, workdir, name, manager, group: str | None = None) -> Run:
+def open_run(config, source, workdir, name, manager, group: str | None = None) -> outputs.Run:
     """The run of a folder whose checkpoints are open; `group`: what wandb puts it under."""
     share = jax.process_index(), jax.process_count()
     stream = source.stream(config.seed, config.n_critic, config.batch_size, share) if source.stream else None
     mode = config.wandb.mode if parallel.is_lead() else "disabled"
     wandb = tracking.start_wandb(mode, workdir, name, config.to_dict(), group)
     generator, _ = build_networks(config, source.shape)
-    return Run(config, source, workdir, name, manager, stream, generator, wandb)
+    return outputs.Run(config, source, workdir, name, manager, stream, generator, wandb)
 
 
-def close_run(run: Run) -> None:
+def close_run(run: outputs.Run) -> None:
     """Draws the run's curves, and ends its record in wandb."""
-    if parallel.is_lead():
-        draw_curves(run.workdir, run.name)
+    outputs.draw_curves(run.workdir, run.name)
     if run.wandb:
         run.wandb.finish()
 
 
-def train_together(runs: Sequence[Run], choose_way: Callable[..., str], bar: Progress) -> tuple[list[Member], int]:
+def train_together(
+    runs: Sequence[outputs.Run], choose_way: Callable[..., str], bar: Progress
+) -> tuple[list[outputs.Member], int]:
     """Trains runs of one structure, each from its last checkpoint; returns them, and the signal that ended it or 0.
 
     choose_way: (program, source, carries) -> how they make their steps together. A run with a number that isn't finite
@@ -168,7 +132,7 @@ def train_together(runs: Sequence[Run], choose_way: Callable[..., str], bar: Pro
     config, source = runs[0].config, runs[0].source
     shapes = shapes_of_carry(config, source)
     program = population.compile_program(config, source, shapes)
-    members: list[Member] = []
+    members: list[outputs.Member] = []
     size, received = population.at_once(program, shapes), 0
     while len(members) < len(runs) and not received:
         some = _begin(runs[len(members) : len(members) + size])
@@ -193,7 +157,7 @@ def _train(members, program, choose_way, bar):
 
 
 def _begin(runs):
-    """Members at their last checkpoints, or fresh. What was written after that checkpoint is dropped."""
+    """outputs.Members at their last checkpoints, or fresh. What was written after that checkpoint is dropped."""
     carries = fresh_carries([run.config for run in runs], runs[0].source)
     return [_restored(run, carry) for run, carry in zip(runs, carries, strict=True)]
 
@@ -204,12 +168,16 @@ def _restored(run, carry):
         step, carry = found
     if run.stream:
         run.stream.seek(step)
-    if parallel.is_lead():
-        for file in RECORDS:
-            scalars.truncate_after(run.workdir / file, step)
-        workdir.store(run.workdir, flat(run.config))
-        (run.workdir / FROZEN).unlink(missing_ok=True)
-    return Member(run, carry, step)
+    _begin_records(run, step)
+    return outputs.Member(run, carry, step)
+
+
+@parallel.lead_only
+def _begin_records(run, step):
+    for file in outputs.RECORDS:
+        scalars.truncate_after(run.workdir / file, step)
+    workdir.store(run.workdir, flat(run.config))
+    (run.workdir / outputs.FROZEN).unlink(missing_ok=True)
 
 
 def _going(members):
@@ -221,115 +189,32 @@ def _run_steps(members, advance, until, bar, signals):
     config, step, block_size, received = members[0].run.config, members[0].step, _BlockSize(), 0
     finished: list[Callable[[], None]] = []
     while step < until and (going := _going(members)):
-        steps = min(block_size.steps, _until_due(config, step), until - step)
+        steps = min(block_size.steps, outputs.until_due(config, step), until - step)
         steps, received = parallel.agreed(steps, signals.received)
         if received:
             break
         carries, done = advance([member.carry for member in going], steps, [member.run.stream for member in going])
         _call_all(finished)
         for member in members:
-            _write(member)
+            outputs.write(member)
         step += steps
         for member, carry in zip(going, carries, strict=True):
             member.carry, member.step = carry, step
-        means = [_report(member, step) for member in _going(members)]
+        means = [outputs.report(member, step) for member in _going(members)]
         finished = [
             functools.partial(block_size.finished, done, steps),
-            functools.partial(_freeze_broken, going, done),
-            functools.partial(_show, bar, steps * len(going), means),
+            functools.partial(outputs.freeze_broken, going, done),
+            functools.partial(outputs.show, bar, steps * len(going), means),
         ]
-        if _is_saved(config, step):
+        if outputs.is_saved(config, step):
             _call_all(finished)
             finished = []
             for member in _going(members):
-                _save(member, _is_due(config, step, config.eval_every))
+                outputs.save(member, outputs.is_evaluated(config, step))
     _call_all(finished)
     for member in _going(members):
-        _save(member)
+        outputs.save(member)
     return received
-
-
-def _report(member, step):
-    """Puts off what is due at `step` until the device is busy again; returns the means that are logged, if they are."""
-    config, means = member.run.config, None
-    if step % config.log_every == 0:
-        member.carry, means = _take_means(member.carry, config.log_every)
-        member.unwritten.append((step, functools.partial(_log, member.run, step, means)))
-    if _is_due(config, step, config.sample_every) or step == config.steps:
-        member.unwritten.append((step, _sample(member.run, member.carry[0], step)))
-    return means
-
-
-def _save(member, is_evaluated=False):
-    """First the lines up to this step, then its checkpoint: a run killed in between writes them again."""
-    member.unwritten.append((member.step, functools.partial(_checkpoint, member, is_evaluated)))
-    _write(member)
-
-
-def _checkpoint(member, is_evaluated):
-    run = member.run
-    finite.check_state(member.carry[0])
-    record = evaluate(run, member.carry[0]) if is_evaluated else None
-    for file in RECORDS:  # a power cut must not take lines that the checkpoint counts as written
-        scalars.sync(run.workdir / file)
-    checkpoint.save(run.manager, member.carry, _about(run), record)
-    if record and run.judge and (reason := run.judge(record)):
-        freeze(member, member.step, "pruned", reason)
-
-
-def _write(member):
-    """Writes what was put off, until a number isn't finite: then the member is frozen, and its folder says so."""
-    while member.unwritten and not member.frozen:
-        step, function = member.unwritten.pop(0)
-        try:
-            function()
-        except DivergedError as error:
-            freeze(member, step, "diverged", str(error))
-
-
-def _freeze_broken(members, done):
-    """Ends those of which a metric was not finite in the last block; what is due after that step is never written."""
-    for member, broken in zip(members, jax.device_get(done), strict=True):
-        step, reason = finite.first_broken(broken)
-        if step and not member.frozen:
-            freeze(member, step, "diverged", reason)
-
-
-def freeze(member: Member, step: int, state: str, reason: str) -> None:
-    """Ends a member before its last step; its folder then says why."""
-    member.frozen = reason
-    if not parallel.is_lead():
-        return
-    record = {"step": step, "state": state, "reason": reason}
-    atomic.write(member.run.workdir / FROZEN, json.dumps(record).encode() + b"\n")
-
-
-def frozen(workdir: pathlib.Path) -> dict[str, Any] | None:
-    """What the folder of a frozen run says of it, {"step", "state", "reason"}; None of a run that was not frozen.
-
-    Raises UserError where that is damaged.
-    """
-    if not (workdir / FROZEN).exists():
-        return None
-    try:
-        record = atomic.read_json(workdir / FROZEN)
-        return {"step": int(record["step"]), "state": str(record["state"]), "reason": str(record["reason"])}
-    except (OSError, ValueError, TypeError, KeyError, OverflowError):
-        raise UserError(f"{workdir / FROZEN} is damaged: remove it, and the run goes on from its checkpoint") from None
-
-
-def _is_due(config, step, every):
-    return every > 0 and (step % every == 0 or step == config.steps)
-
-
-def _is_saved(config, step):
-    return _is_due(config, step, config.eval_every) or _is_due(config, step, config.checkpoint_every)
-
-
-def _until_due(config, step):
-    """Steps to the next one at which anything is due."""
-    periods = [config.log_every, config.sample_every, config.checkpoint_every, config.eval_every]
-    return min(config.steps - step, *(every - step % every for every in periods if every))
 
 
 def _call_all(functions):
@@ -366,74 +251,6 @@ def _metrics_of_a_step(config, shape, state):
         return make_train_step(config, shape)(state, batch)[1]
 
     return jax.eval_shape(one_step, state)
-
-
-@functools.partial(jax.jit, donate_argnums=0, static_argnums=1)
-def _take_means(carry, steps):
-    state, sums = carry
-    means = jax.tree.map(lambda total: total / steps, sums["totals"])
-    return (state, sums | {"totals": jax.tree.map(jnp.zeros_like, means)}), means
-
-
-def _log(run, step, means):
-    record = {name: float(value) for name, value in means.items()}
-    if parallel.is_lead():
-        scalars.append(run.workdir / METRICS, {"step": step} | record)
-    if run.wandb:
-        run.wandb.log(record, step=step)
-
-
-def _show(bar, steps, means):
-    """So many steps more; of several members, the medians of those that are finite."""
-    means = [mean for mean in means if mean]
-    values = {name: [float(m[name]) for m in means if math.isfinite(m[name])] for name in (means[0] if means else {})}
-    shown = {name: statistics.median(numbers) for name, numbers in values.items() if numbers}
-    bar.update(bar.done + steps, ({"members": len(means)} if len(means) > 1 else {}) | shown)
-
-
-def _sample(run, state, step):
-    """Dispatches the samples of the same latents as ever; the picture is drawn when the returned function is called."""
-    num, state = 1000 if sources.is_points(run.source.name) else 64, parallel.local(state)
-    latents = sampling.latents(state, num, run.config.network.latent_dim)
-    variables = sampling.averaged_variables(run.generator, state, latents.shape[1])
-    samples = sampling.generate(run.generator, variables, latents)
-    return lambda: _draw(run, step, sampling.presentable(samples))
-
-
-def _draw(run, step, samples):
-    if parallel.is_lead():
-        sampling.draw(run.config, sample_path(run.workdir, step), samples, f"{run.name}, step {step}")
-
-
-def sample_path(workdir: pathlib.Path, step: int) -> pathlib.Path:
-    """Where the grid (or the scatter) of the fixed latents at `step` lies."""
-    return workdir / "samples" / f"step_{step:07d}.png"
-
-
-def evaluate(run: Run, state) -> dict[str, Any]:
-    """Evaluates the averaged generator, and writes a line of evaluation.jsonl.
-
-    Of several processes, each does so for itself, since all must know which checkpoint is the best.
-    """
-    record = evaluation.evaluate(run.config, run.generator, parallel.local(state), evaluation.how(run.config)).record
-    if parallel.is_lead():
-        scalars.append(run.workdir / EVALUATIONS, record)
-    if run.wandb:
-        numbers = {name: value for name, value in record.items() if isinstance(value, int | float)}
-        run.wandb.log(numbers, step=record["step"])
-    return record
-
-
-def draw_curves(workdir: pathlib.Path, name: str) -> None:
-    """DIR/curves.png, of all that metrics.jsonl and evaluation.jsonl hold."""
-    records, evaluations = (scalars.read(workdir / file) for file in RECORDS)
-    evaluations.sort(key=lambda record: record["step"])  # some were made later, of an earlier checkpoint
-    pictures.curves(workdir / "curves.png", records, name, evaluations)
-
-
-def _about(run):
-    """Beside the state, a checkpoint holds a sample's shape, for those who lack the data."""
-    return {"shape": list(run.source.shape)}
 
 
 class _BlockSize:

@@ -9,6 +9,7 @@ Of several hosts, each runs one process with the same command. They make the sam
 The first one, the lead, writes what people read; all of them write checkpoints.
 """
 
+import functools
 import os
 import signal
 import sys
@@ -68,6 +69,17 @@ def is_one_of_several() -> bool:
 def is_lead() -> bool:
     """Whether this is the process that writes records and pictures, and speaks to people."""
     return not jax.distributed.is_initialized() or jax.process_index() == 0
+
+
+def lead_only(function: Callable[..., Any]) -> Callable[..., None]:
+    """The function, of which nothing is done in the other processes; what it returns is dropped."""
+
+    @functools.wraps(function)
+    def called(*arguments: Any) -> None:
+        if is_lead():
+            function(*arguments)
+
+    return called
 
 
 def mesh(config: ml_collections.ConfigDict) -> Mesh:
@@ -173,4 +185,4 @@ def leave(code: int, words: str) -> None:
 
 def by_lead(function: Callable[[], Any]) -> None:
     """Calls function() in the lead alone, and waits for that everywhere; what it raises as UserError, all raise."""
-    together(lambda: function() if is_lead() else None)
+    together(lead_only(function))

@@ -1,0 +1,214 @@
+"""What a run at work leaves in its folder: lines, pictures, evaluations, checkpoints, and why it ended.
+
+What is due at a step is dispatched there, and written while the device is busy with the next block. Of several
+processes all take part in a checkpoint; the rest is the lead's to write.
+"""
+
+import dataclasses
+import functools
+import json
+import math
+import pathlib
+import statistics
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+import orbax.checkpoint as ocp
+from flax import linen as nn
+
+from gan_jax import evaluation
+from gan_jax.data import sources
+from gan_jax.errors import DivergedError, UserError
+from gan_jax.reports import atomic, pictures, scalars
+from gan_jax.reports.progress import Progress
+from gan_jax.training import checkpoint, finite, parallel, sampling
+
+RECORDS = METRICS, EVALUATIONS = "metrics.jsonl", "evaluation.jsonl"
+FROZEN = "frozen.json"  # in the folder of a run that ended before its last step: {"step", "state", "reason"}
+
+
+class Run(NamedTuple):
+    """What the parts of the loop share."""
+
+    config: ml_collections.ConfigDict
+    source: sources.Source
+    workdir: pathlib.Path
+    name: str
+    manager: ocp.CheckpointManager
+    stream: Any  # iterator over minibatches for a set that is streamed, else None
+    generator: nn.Module
+    wandb: Any  # the wandb run, or None
+    judge: Callable[[dict[str, Any]], str] | None = None  # of an evaluation's record: why to stop here, or ""
+
+
+@dataclasses.dataclass
+class Member:
+    """A run at work: its carry after `step` steps, what is yet to be written, and why it was frozen, if it was."""
+
+    run: Run
+    carry: Any
+    step: int
+    unwritten: list[tuple[int, Callable[[], None]]] = dataclasses.field(default_factory=list)
+    frozen: str = ""
+
+
+def until_due(config: ml_collections.ConfigDict, step: int) -> int:
+    """Steps to the next one at which anything is due."""
+    periods = [config.log_every, config.sample_every, config.checkpoint_every, config.eval_every]
+    return min(config.steps - step, *(every - step % every for every in periods if every))
+
+
+def is_saved(config: ml_collections.ConfigDict, step: int) -> bool:
+    """Whether a checkpoint is due at a step, with its evaluation or without."""
+    return is_evaluated(config, step) or _is_due(config, step, config.checkpoint_every)
+
+
+def is_evaluated(config: ml_collections.ConfigDict, step: int) -> bool:
+    """Whether an evaluation is due at a step."""
+    return _is_due(config, step, config.eval_every)
+
+
+def _is_due(config, step, every):
+    return every > 0 and (step % every == 0 or step == config.steps)
+
+
+def report(member: Member, step: int) -> dict[str, Any] | None:
+    """Puts off what is due at `step` until the device is busy again; returns the means that are logged, if they are."""
+    config, means = member.run.config, None
+    if step % config.log_every == 0:
+        member.carry, means = _take_means(member.carry, config.log_every)
+        member.unwritten.append((step, functools.partial(_log, member.run, step, means)))
+    if _is_due(config, step, config.sample_every) or step == config.steps:
+        member.unwritten.append((step, _sample(member.run, member.carry[0], step)))
+    return means
+
+
+@functools.partial(jax.jit, donate_argnums=0, static_argnums=1)
+def _take_means(carry, steps):
+    state, sums = carry
+    means = jax.tree.map(lambda total: total / steps, sums["totals"])
+    return (state, sums | {"totals": jax.tree.map(jnp.zeros_like, means)}), means
+
+
+def _log(run, step, means):
+    record = {name: float(value) for name, value in means.items()}
+    _append(run.workdir / METRICS, {"step": step} | record)
+    if run.wandb:
+        run.wandb.log(record, step=step)
+
+
+@parallel.lead_only
+def _append(path, record):
+    scalars.append(path, record)
+
+
+def _sample(run, state, step):
+    """Dispatches the samples of the same latents as ever; the picture is drawn when the returned function is called."""
+    num, state = 1000 if sources.is_points(run.source.name) else 64, parallel.local(state)
+    latents = sampling.latents(state, num, run.config.network.latent_dim)
+    variables = sampling.averaged_variables(run.generator, state, latents.shape[1])
+    samples = sampling.generate(run.generator, variables, latents)
+    return lambda: _draw(run, step, sampling.presentable(samples))
+
+
+@parallel.lead_only
+def _draw(run, step, samples):
+    sampling.draw(run.config, sample_path(run.workdir, step), samples, f"{run.name}, step {step}")
+
+
+def sample_path(workdir: pathlib.Path, step: int) -> pathlib.Path:
+    """Where the grid (or the scatter) of the fixed latents at `step` lies."""
+    return workdir / "samples" / f"step_{step:07d}.png"
+
+
+def show(bar: Progress, steps: int, means: Sequence[dict[str, Any] | None]) -> None:
+    """So many steps more; of several members, the medians of those that are finite."""
+    logged = [mean for mean in means if mean]
+    values = {name: [float(m[name]) for m in logged if math.isfinite(m[name])] for name in (*logged, {})[0]}
+    shown = {name: statistics.median(numbers) for name, numbers in values.items() if numbers}
+    bar.update(bar.done + steps, ({"members": len(logged)} if len(logged) > 1 else {}) | shown)
+
+
+def save(member: Member, is_evaluated: bool = False) -> None:
+    """First the lines up to this step, then its checkpoint: a run killed in between writes them again."""
+    member.unwritten.append((member.step, functools.partial(_checkpoint, member, is_evaluated)))
+    write(member)
+
+
+def _checkpoint(member, is_evaluated):
+    run = member.run
+    finite.check_state(member.carry[0])
+    record = _evaluate(run, member.carry[0]) if is_evaluated else None
+    for file in RECORDS:  # a power cut must not take lines that the checkpoint counts as written
+        scalars.sync(run.workdir / file)
+    # A sample's shape is for those who lack the data.
+    checkpoint.save(run.manager, member.carry, {"shape": list(run.source.shape)}, record)
+    if record and run.judge and (reason := run.judge(record)):
+        _freeze(member, member.step, "pruned", reason)
+
+
+def _evaluate(run, state):
+    """Evaluates the averaged generator, and writes a line of evaluation.jsonl.
+
+    Of several processes, each does so for itself, since all must know which checkpoint is the best.
+    """
+    record = evaluation.evaluate(run.config, run.generator, parallel.local(state), evaluation.how(run.config)).record
+    _append(run.workdir / EVALUATIONS, record)
+    if run.wandb:
+        numbers = {name: value for name, value in record.items() if isinstance(value, int | float)}
+        run.wandb.log(numbers, step=record["step"])
+    return record
+
+
+def write(member: Member) -> None:
+    """Writes what was put off, until a number isn't finite: then the member is frozen, and its folder says so."""
+    while member.unwritten and not member.frozen:
+        step, function = member.unwritten.pop(0)
+        try:
+            function()
+        except DivergedError as error:
+            _freeze(member, step, "diverged", str(error))
+
+
+def freeze_broken(members: Sequence[Member], done: Sequence[dict[str, Any]]) -> None:
+    """Ends those of which a metric was not finite in the last block; what is due after that step is never written."""
+    for member, broken in zip(members, jax.device_get(done), strict=True):
+        step, reason = finite.first_broken(broken)
+        if step and not member.frozen:
+            _freeze(member, step, "diverged", reason)
+
+
+def _freeze(member, step, state, reason):
+    """Ends a member before its last step; its folder then says why."""
+    member.frozen = reason
+    _say_frozen(member.run.workdir, {"step": step, "state": state, "reason": reason})
+
+
+@parallel.lead_only
+def _say_frozen(workdir, record):
+    atomic.write(workdir / FROZEN, json.dumps(record).encode() + b"\n")
+
+
+def frozen(workdir: pathlib.Path) -> dict[str, Any] | None:
+    """What the folder of a frozen run says of it, {"step", "state", "reason"}; None of a run that was not frozen.
+
+    Raises UserError where that is damaged.
+    """
+    if not (workdir / FROZEN).exists():
+        return None
+    try:
+        record = atomic.read_json(workdir / FROZEN)
+        return {"step": int(record["step"]), "state": str(record["state"]), "reason": str(record["reason"])}
+    except (OSError, ValueError, TypeError, KeyError, OverflowError):
+        raise UserError(f"{workdir / FROZEN} is damaged: remove it, and the run goes on from its checkpoint") from None
+
+
+@parallel.lead_only
+def draw_curves(workdir: pathlib.Path, name: str) -> None:
+    """DIR/curves.png, of all that metrics.jsonl and evaluation.jsonl hold."""
+    records, evaluations = (scalars.read(workdir / file) for file in RECORDS)
+    evaluations.sort(key=lambda record: record["step"])  # some were made later, of an earlier checkpoint
+    pictures.curves(workdir / "curves.png", records, name, evaluations)
