@@ -157,7 +157,7 @@ def test_a_folder_that_holds_a_run_takes_no_sweep(command, sweep_of, capsys):
 def test_an_argument_is_given_to_get_sweep(command):
     pathlib.Path("s.py").write_text("def get_sweep(num='1'):\n    return [{'seed': i} for i in range(int(num))]\n")
     assert sweep.read("s.py:3")[1] == [{"seed": 0}, {"seed": 1}, {"seed": 2}]
-    flags = [f"--config={EXPERIMENTS / 'ns_gan.py:ring'}", "--sweep=s.py:2", "--config.steps=1"]
+    flags = [f"--config={EXPERIMENTS / 'ns_gan.py:ring'}", "--sweep=s.py:2", "--config.steps=1", "--config.eval_every=0"]
     assert main.main(["gan_jax", *flags]) == 0
     assert checkpoint_steps("runs/ns_gan_ring_s_2/001") == [1]
 
