@@ -15,6 +15,7 @@ the search goes on from there: give the sampler a seed.
 """
 
 import functools
+import math
 import pathlib
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -121,7 +122,7 @@ def _judge(trial, steps, record):
 
 
 def _report(trial, record):
-    if (score := checkpoint.score(record)) is not None:  # a number that is not finite, as the file holds it
+    if math.isfinite(score := checkpoint.score(record)):
         trial.report(score, record["step"])
 
 
@@ -134,7 +135,7 @@ def _tell(study, trial, place):
     else:
         last = max(scalars.read(place / outputs.EVALUATIONS), key=lambda record: record["step"])
         score = checkpoint.score(last)
-        study.tell(trial, score, state=TrialState.FAIL if score is None else TrialState.COMPLETE)
+        study.tell(trial, score, state=TrialState.COMPLETE if math.isfinite(score) else TrialState.FAIL)
 
 
 def _summary(config, found, study, folder):

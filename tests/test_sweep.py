@@ -101,6 +101,21 @@ def test_a_sweep_killed_as_it_saves_resumes_bit_for_bit(command, sweep_of, same_
         same_run(f"s/00{index}", f"alone{index}")
 
 
+def test_a_member_whose_newest_checkpoint_is_damaged_goes_on_from_the_one_before(command, sweep_of, same_run, capsys):
+    seeds, fields = 'grid({"seed": [5, 6]})', {"eval_every": 0}
+    sweep_of(seeds, steps=40, **fields)
+    file = max(pathlib.Path("s/001/checkpoints/40/state").rglob("d/*"), key=lambda path: path.stat().st_size)
+    file.write_bytes(file.read_bytes()[:-1])
+    capsys.readouterr()
+    sweep_of(seeds, **fields)
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("gan_jax:")]
+    assert "s/001/checkpoints/40 is damaged" in line
+    assert pathlib.Path("s/001/damaged/40").is_dir()
+    for index in range(2):
+        alone(command, index, f"alone{index}", **fields)
+        same_run(f"s/00{index}", f"alone{index}")
+
+
 def test_a_sweep_that_is_stopped_resumes_bit_for_bit(command, sweep_of, same_run, monkeypatch, capsys):
     log = outputs._log
 
@@ -157,8 +172,8 @@ def test_a_folder_that_holds_a_run_takes_no_sweep(command, sweep_of, capsys):
 def test_an_argument_is_given_to_get_sweep(command):
     pathlib.Path("s.py").write_text("def get_sweep(num='1'):\n    return [{'seed': i} for i in range(int(num))]\n")
     assert sweep.read("s.py:3")[1] == [{"seed": 0}, {"seed": 1}, {"seed": 2}]
-    flags = [f"--config={EXPERIMENTS / 'ns_gan.py:ring'}", "--sweep=s.py:2", "--config.steps=1", "--config.eval_every=0"]
-    assert main.main(["gan_jax", *flags]) == 0
+    flags = ["--sweep=s.py:2", "--config.steps=1", "--config.eval_every=0"]
+    assert main.main(["gan_jax", f"--config={EXPERIMENTS / 'ns_gan.py:ring'}", *flags]) == 0
     assert checkpoint_steps("runs/ns_gan_ring_s_2/001") == [1]
 
 

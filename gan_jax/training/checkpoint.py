@@ -8,6 +8,7 @@ import contextlib
 import errno
 import functools
 import json
+import math
 import os
 import pathlib
 import sys
@@ -72,8 +73,9 @@ def _manager(directory, is_read_only):
 
 
 def score(evaluation: dict[str, Any]) -> float:
-    """The number of an evaluation by which checkpoints are compared; smaller is better."""
-    return next(evaluation[name] for name in measures.SCORES if name in evaluation)
+    """The number of an evaluation by which checkpoints are compared; smaller is better, inf where it is none."""
+    number = next(evaluation[name] for name in measures.SCORES if name in evaluation)
+    return math.inf if number is None or math.isnan(number) else number
 
 
 def save(manager: ocp.CheckpointManager, carry, about: dict[str, Any], evaluation: dict[str, Any] | None) -> None:
@@ -202,8 +204,7 @@ def _set_aside_without_score(directory):
 def _error_of_score(folder):
     file = folder / "metrics" / "metrics"
     try:
-        number = score(json.loads(atomic.read(file, atomic.MOST_JSON))) if file.exists() else None
-        if number is None or isinstance(number, int | float):
+        if not file.exists() or isinstance(score(json.loads(atomic.read(file, atomic.MOST_JSON))), int | float):
             return None
     except (OSError, ValueError, TypeError, StopIteration):
         pass
