@@ -135,7 +135,7 @@ def train_together(
     members: list[outputs.Member] = []
     size, received = population.at_once(program, shapes), 0
     while len(members) < len(runs) and not received:
-        some = _begin(runs[len(members) : len(members) + size])
+        some = _begin(runs[len(members) : len(members) + size], shapes)
         members += some
         received = _train(some, program, choose_way, bar)
         for member in some:  # gives their memory back to those that follow
@@ -156,9 +156,9 @@ def _train(members, program, choose_way, bar):
         return received or parallel.agreed(0, signals.received)[1]
 
 
-def _begin(runs):
-    """outputs.Members at their last checkpoints, or fresh. What was written after that checkpoint is dropped."""
-    carries = fresh_carries([run.config for run in runs], runs[0].source)
+def _begin(runs, shapes):
+    """Members at their last checkpoints, or fresh. What was written after that checkpoint is dropped."""
+    carries = fresh_carries([run.config for run in runs], runs[0].source, shapes)
     return [_restored(run, carry) for run, carry in zip(runs, carries, strict=True)]
 
 
@@ -222,16 +222,16 @@ def _call_all(functions):
         function()
 
 
-def fresh_carries(configs: Sequence[ml_collections.ConfigDict], source: sources.Source) -> list:
+def fresh_carries(configs: Sequence[ml_collections.ConfigDict], source: sources.Source, shapes: Any = None) -> list:
     """For each configuration: (state before the first step, sums of the metrics of no step, as `finite` keeps them).
 
-    They have one structure, and are made in one compilation.
+    They have one structure, and are made in one compilation. shapes: what `shapes_of_carry` gives, where that is known
+    already; it traces a whole step.
     """
+    _, sums = shapes or shapes_of_carry(configs[0], source)
     everywhere = parallel.replicated(parallel.mesh(configs[0]))
-    states = create_states(configs, source.shape, everywhere)
-    metrics = _metrics_of_a_step(configs[0], source.shape, states[0])
-    fresh_sums = jax.jit(lambda: finite.fresh_sums(metrics), out_shardings=everywhere)
-    return [(state, fresh_sums()) for state in states]
+    fresh_sums = jax.jit(lambda: jax.tree.map(jnp.zeros_like, sums), out_shardings=everywhere)
+    return [(state, fresh_sums()) for state in create_states(configs, source.shape, everywhere)]
 
 
 def shapes_of_carry(config: ml_collections.ConfigDict, source: sources.Source) -> Any:
