@@ -3,36 +3,39 @@
 import contextlib
 import gc
 import inspect
+import logging
 import sys
 import traceback
 from collections.abc import Iterator
 
-from absl import logging
+from absl import logging as absl_logging
 
 
 @contextlib.contextmanager
 def absl_errors_only() -> Iterator[None]:
     """Within the block, absl logs errors alone: TFDS remarks on what is as it should be."""
-    with _at_verbosity(logging.ERROR):
+    with _at_verbosity(absl_logging.ERROR):
         yield
 
 
 @contextlib.contextmanager
 def absl_silent() -> Iterator[None]:
     """Within the block, absl logs nothing: orbax logs what it raises as well, with its traceback."""
-    with _at_verbosity(logging.FATAL):
+    with _at_verbosity(absl_logging.FATAL):
         yield
 
 
 @contextlib.contextmanager
 def failed_reads() -> Iterator[None]:
     """Within the block, nothing is printed of the reads that orbax had begun beside one that failed."""
-    former = sys.unraisablehook
+    former, log = sys.unraisablehook, logging.getLogger("asyncio")
     sys.unraisablehook = lambda raised: _is_of_failed_read(raised) or former(raised)
+    log.addFilter(_nothing)
     try:
         yield
     finally:
         sys.unraisablehook = former
+        log.removeFilter(_nothing)
 
 
 def end_failed_reads(error: BaseException) -> None:
@@ -44,6 +47,10 @@ def end_failed_reads(error: BaseException) -> None:
     gc.collect()
 
 
+def _nothing(record):
+    return False
+
+
 def _is_of_failed_read(raised):
     """Of a thread whose event loop is closed, or of a coroutine that waited in that loop."""
     is_closed_loop = isinstance(raised.exc_value, RuntimeError) and str(raised.exc_value) == "Event loop is closed"
@@ -52,9 +59,9 @@ def _is_of_failed_read(raised):
 
 @contextlib.contextmanager
 def _at_verbosity(verbosity):
-    before = logging.get_verbosity()
-    logging.set_verbosity(verbosity)
+    before = absl_logging.get_verbosity()
+    absl_logging.set_verbosity(verbosity)
     try:
         yield
     finally:
-        logging.set_verbosity(before)
+        absl_logging.set_verbosity(before)
