@@ -37,6 +37,7 @@ from gan_jax.training import loop, parallel, population
 # How ml_collections says that a field is unknown: the representation of its name, and perhaps of a second line.
 _UNKNOWN_FIELD = re.compile(r"""['"\\]+(\w+)['"\\]+(?:n?(Did you mean .*\?))?['"]?""")
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+_IN_THE_WAY = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.EISDIR, errno.ENOTDIR)
 MODES = ("train", "evaluate", "sample", "export", "compare")
 
 
@@ -82,6 +83,9 @@ def _ended(error):
             return 1, f"another process has ended ({one_line(error)[:100]}): give the same command, to all of them"
         case OSError() if error.errno in _FULL:
             return 1, f"{error.filename}: {error.strerror}: make room, and give the same command"
+        case OSError() if error.errno in _IN_THE_WAY and error.filename:
+            names = " -> ".join(str(name) for name in (error.filename, error.filename2) if name)
+            return 2, shown(f"{names}: {error.strerror}: give another --workdir, or mend what is wrong there")
     return None
 
 

@@ -1,14 +1,18 @@
 """Libraries' asides, kept off the terminal."""
 
 import contextlib
+import functools
 import gc
 import inspect
 import logging
+import re
 import sys
 import traceback
 from collections.abc import Iterator
 
 from absl import logging as absl_logging
+
+_ORBAX = re.compile("orbax|OCDBT|zarr")
 
 
 @contextlib.contextmanager
@@ -25,30 +29,24 @@ def absl_silent() -> Iterator[None]:
         yield
 
 
-@contextlib.contextmanager
-def failed_reads() -> Iterator[None]:
-    """Within the block, nothing is printed of the reads that orbax had begun beside one that failed."""
-    former, log = sys.unraisablehook, logging.getLogger("asyncio")
+@functools.cache
+def silence_failed_reads() -> None:
+    """From now on, nothing is printed of the reads that orbax had begun beside one that failed.
+
+    Not for a block alone, for threads may come to their end later.
+    """
+    former = sys.unraisablehook
     sys.unraisablehook = lambda raised: _is_of_failed_read(raised) or former(raised)
-    log.addFilter(_nothing)
-    try:
-        yield
-    finally:
-        sys.unraisablehook = former
-        log.removeFilter(_nothing)
+    logging.getLogger("asyncio").addFilter(lambda record: not _ORBAX.search(record.getMessage()))
 
 
 def end_failed_reads(error: BaseException) -> None:
-    """Drops what an error of orbax's keeps of those reads, so that they end here, and not in a later block."""
+    """Drops what an error of orbax's keeps of those reads, so that they end here, while nothing else is at work."""
     links: list[BaseException | None] = [error]
     while (link := links.pop()) is not None:
         traceback.clear_frames(link.__traceback__)
         links.append(link.__context__)
     gc.collect()
-
-
-def _nothing(record):
-    return False
 
 
 def _is_of_failed_read(raised):

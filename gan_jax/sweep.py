@@ -50,6 +50,7 @@ def train(config: ml_collections.ConfigDict, members: Members, folder: pathlib.P
     _check_alike(configs)
     check(configs, folder, way)
     with workdir.claimed(folder):
+        _set_aside_damaged(configs, folder)
         received = train_members(configs, sweep, folder, name, way)
     return loop.stopped(received) if received else summary(configs, folder)
 
@@ -83,12 +84,12 @@ def stored(folder: pathlib.Path) -> Sweep:
     path = folder / "sweep.json"
     try:
         found = Sweep(**atomic.read_json(path))
-        if _are_members(found.members) and isinstance(found.ways, dict):
+        if _are_members(found.members) and {*found.ways.values()} <= {*population.WAYS}:
             return found
         raise ValueError
     except (FileNotFoundError, NotADirectoryError):
         return Sweep([], {})
-    except (OSError, ValueError, TypeError):
+    except (OSError, ValueError, TypeError, AttributeError):
         raise UserError(f"{path} is not a sweep that this program wrote; give another --workdir") from None
 
 
@@ -224,6 +225,16 @@ def train_members(configs: Configs, sweep: Sweep, folder: pathlib.Path, name: st
 def is_over(place: pathlib.Path, config: ml_collections.ConfigDict) -> bool:
     """Whether a member is at its last step, or was frozen."""
     return outputs.frozen(place) is not None or workdir.latest_step(place) >= config.steps
+
+
+def _set_aside_damaged(configs, folder):
+    """A member at its last step is not over where its last checkpoint is damaged."""
+    for group in groups(configs):
+        finished = {name: c for name, c in group.items() if workdir.latest_step(folder / name) >= c.steps}
+        shapes = [loop.shapes_of_carry(config, _source(config)) for config in list(finished.values())[:1]]
+        for name in finished:
+            with workdir.claimed(folder / name), checkpoint.open_checkpoints(folder / name) as manager:
+                checkpoint.restore_newest(manager, *shapes)
 
 
 def _done(folder, configs):

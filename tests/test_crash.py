@@ -348,8 +348,8 @@ def test_a_run_without_an_undamaged_checkpoint_is_refused_and_left_as_it_is(nurs
 def test_a_run_whose_evaluations_are_all_damaged_is_refused_and_left_as_it_is(nursery, evaluated, tmp_path):
     folder = tmp_path / "run"
     shutil.copytree(evaluated, folder)
-    for step in names(folder):
-        (folder / "checkpoints" / step / "metrics" / "metrics").write_text("{")
+    for step, content in zip(names(folder), ("{", "[" * 200_000), strict=True):
+        (folder / "checkpoints" / step / "metrics" / "metrics").write_text(content)
     before = files(folder)
     fields = {"steps": 60, "eval_every": 20, "eval_features": "pixels", "eval_samples": 64}
     assert nursery.run(folder, **fields) == 2

@@ -102,15 +102,18 @@ def test_a_sweep_killed_as_it_saves_resumes_bit_for_bit(command, sweep_of, same_
 
 
 def test_a_member_whose_newest_checkpoint_is_damaged_goes_on_from_the_one_before(command, sweep_of, same_run, capsys):
+    """Whether it has steps left to do or none."""
     seeds, fields = 'grid({"seed": [5, 6]})', {"eval_every": 0}
     sweep_of(seeds, steps=40, **fields)
-    file = max(pathlib.Path("s/001/checkpoints/40/state").rglob("d/*"), key=lambda path: path.stat().st_size)
-    file.write_bytes(file.read_bytes()[:-1])
-    capsys.readouterr()
-    sweep_of(seeds, **fields)
-    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("gan_jax:")]
-    assert "s/001/checkpoints/40 is damaged" in line
-    assert pathlib.Path("s/001/damaged/40").is_dir()
+    for step in (40, 60):
+        file = max(pathlib.Path(f"s/001/checkpoints/{step}/state").rglob("d/*"), key=lambda path: path.stat().st_size)
+        file.write_bytes(file.read_bytes()[:-1])
+        capsys.readouterr()
+        sweep_of(seeds, **fields)
+        (line, *shown) = capsys.readouterr().err.splitlines()
+        assert f"s/001/checkpoints/{step} is damaged" in line
+        assert shown[-1].startswith("step 120/120")
+        assert pathlib.Path(f"s/001/damaged/{step}").is_dir()
     for index in range(2):
         alone(command, index, f"alone{index}", **fields)
         same_run(f"s/00{index}", f"alone{index}")

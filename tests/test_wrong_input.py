@@ -522,6 +522,9 @@ WORKDIRS = {
     "a damaged sweep": (text("{", "sweep.json"), [TRAIN, SAMPLE], "sweep.json"),
     "a deep sweep": (text(DEEP, "sweep.json"), [TRAIN, SAMPLE], "sweep.json"),
     "checkpoints in a file": (several(removed("checkpoints"), text("x", "checkpoints")), [[], SAMPLE], "is a file"),
+    "samples in a file": (several(removed("samples"), text("x", "samples")), [TRAIN, SAMPLE], "digits/samples"),
+    "curves in a folder": (emptied("curves.png"), [TRAIN], "curves.png is a folder"),
+    "no room for what is damaged": (text("x", "damaged"), [TRAIN], "damaged is a file"),
     "no checkpoints": (removed("checkpoints"), [SAMPLE, EVALUATE], "no checkpoint in"),
     "an empty checkpoint": (emptied("checkpoints/20"), [SAMPLE], "checkpoints/20"),
     "half a state": (removed("checkpoints/20/state/d"), [TRAIN, SAMPLE], "checkpoints/20"),
@@ -786,6 +789,14 @@ def test_flags_of_a_sweep(refused, flags, words):
 SWEEPS = {
     "a run": (field("seed", 0), "digits", "holds a run"),
     "another sweep": (text('{"members": [{"seed": 4}], "ways": {}}', "sweep.json"), "s", "a member seed=4"),
+    "a way of no name": (text('{"members": [{"seed": 1}], "ways": {"000": "fast"}}', "sweep.json"), "s", "sweep.json"),
+    "ways that are a list": (text('{"members": [{"seed": 1}], "ways": []}', "sweep.json"), "s", "sweep.json"),
+    "a member in a file": (text("x", "000"), "s", "000 is a file"),
+    "a frozen.json of another state": (
+        several(new_folder("000"), text('{"step": 1, "state": "x", "reason": ""}', "000/frozen.json")),
+        "s",
+        "frozen.json",
+    ),
     "no member": (text('{"members": [3], "ways": {}}', "sweep.json"), "s", "sweep.json"),
     "garbage": (text("hello", "sweep.json"), "s", "sweep.json"),
     "nested deeply": (text(DEEP, "sweep.json"), "s", "sweep.json"),
@@ -800,7 +811,7 @@ SWEEPS = {
     ),
     "a deep frozen.json": (several(new_folder("000"), text(DEEP, "000/frozen.json")), "s", "frozen.json"),
     "a frozen.json without end": (
-        several(new_folder("000"), text('{"step": 1e999, "state": "x", "reason": ""}', "000/frozen.json")),
+        several(new_folder("000"), text('{"step": 1e999, "state": "pruned", "reason": ""}', "000/frozen.json")),
         "s",
         "frozen.json",
     ),

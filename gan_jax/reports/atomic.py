@@ -84,7 +84,7 @@ def _is_other_process(number):
     """Whether a process with this number is at work. One with our own was our predecessor, in a container mostly."""
     try:
         os.kill(number, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):  # or no number of a process
         return False
     except PermissionError:
         return True

@@ -24,12 +24,19 @@ class Progress:
     """
 
     def __init__(self, total: int, initial: int = 0, is_shown: bool = True):
-        self._total, self._initial, self._start = total, initial, time.monotonic()
-        self.done, self._is_shown = initial, is_shown
-        self._waiting, self._last_print = "", self._start
+        self._total, self._is_shown = total, is_shown
         # In a log file every redraw of a bar would stay: there, lines are printed instead.
         is_terminal = sys.stderr is not None and sys.stderr.isatty()
         self._bar = _bar(total, initial) if is_shown and is_terminal else None
+        self.begin(initial)
+
+    def begin(self, initial: int) -> None:
+        """The time is counted from here, `initial` steps being done."""
+        self.done, self._initial, self._start = initial, initial, time.monotonic()
+        self._waiting, self._last_print = "", self._start
+        if self._bar is not None:
+            self._bar.reset()
+            self._bar.initial = self._bar.n = initial
 
     def update(self, step: int, losses: dict[str, float]) -> None:
         """Show that `step` steps are done (counted from the run's beginning), with the losses at that step."""

@@ -41,8 +41,9 @@ def open_checkpoints(workdir: pathlib.Path, is_read_only: bool = False) -> Itera
         raise UserError(f"{workdir}/checkpoints is a file, and no folder: move it away")
     if not is_read_only:
         parallel.by_lead(lambda: _set_aside_without_score(directory))
+    quiet.silence_failed_reads()
     # Its threads log what is raised in any case, with a traceback.
-    with quiet.absl_silent(), quiet.failed_reads(), memory.without_leaks():
+    with quiet.absl_silent(), memory.without_leaks():
         manager = _manager(directory, is_read_only)
         try:
             yield manager
@@ -206,7 +207,7 @@ def _error_of_score(folder):
     try:
         if not file.exists() or isinstance(score(json.loads(atomic.read(file, atomic.MOST_JSON))), int | float):
             return None
-    except (OSError, ValueError, TypeError, StopIteration):
+    except (OSError, ValueError, TypeError, StopIteration, RecursionError):
         pass
     return DamagedError(f"{folder} is damaged (its evaluation can't be read)")
 

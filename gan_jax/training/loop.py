@@ -23,7 +23,7 @@ import ml_collections
 from gan_jax import evaluation, workdir
 from gan_jax.config import flat
 from gan_jax.data import batches, sources
-from gan_jax.errors import DivergedError
+from gan_jax.errors import DivergedError, UserError
 from gan_jax.reports import scalars, tracking
 from gan_jax.reports.progress import Progress
 from gan_jax.training import checkpoint, finite, outputs, parallel, population
@@ -41,6 +41,11 @@ def check(config: ml_collections.ConfigDict, source: sources.Source, workdirs: S
         evaluation.check(config, source.shape)
     tracking.check_login(config.wandb.mode)
     for place in workdirs:
+        for folder in (place, place / "samples", place / "damaged"):
+            if folder.is_file():
+                raise UserError(f"{folder} is a file, and must be a folder: move it away")
+        if (place / "curves.png").is_dir():
+            raise UserError(f"{place / 'curves.png'} is a folder, and must be a file: move it away")
         tracking.stored_id(place)
         for file in outputs.RECORDS:
             scalars.read(place / file)
@@ -135,7 +140,7 @@ def train_together(
     members: list[outputs.Member] = []
     size, received = population.at_once(program, shapes), 0
     while len(members) < len(runs) and not received:
-        some = _begin(runs[len(members) : len(members) + size], shapes)
+        some = _begin(runs[len(members) : len(members) + size], shapes, bar)
         members += some
         received = _train(some, program, choose_way, bar)
         for member in some:  # gives their memory back to those that follow
@@ -156,10 +161,14 @@ def _train(members, program, choose_way, bar):
         return received or parallel.agreed(0, signals.received)[1]
 
 
-def _begin(runs, shapes):
+def _begin(runs, shapes, bar):
     """Members at their last checkpoints, or fresh. What was written after that checkpoint is dropped."""
     carries = fresh_carries([run.config for run in runs], runs[0].source, shapes)
-    return [_restored(run, carry) for run, carry in zip(runs, carries, strict=True)]
+    expected = [run.manager.latest_step() or 0 for run in runs]
+    members = [_restored(run, carry) for run, carry in zip(runs, carries, strict=True)]
+    if lost := sum(expected) - sum(member.step for member in members):  # of checkpoints that are damaged
+        bar.begin(bar.done - lost)
+    return members
 
 
 def _restored(run, carry):

@@ -34,7 +34,7 @@ def test_what_killed_processes_left_is_removed_and_what_others_are_writing_is_no
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
     others = [f".file.{os.getppid()}", ".hidden.txt", "file.1", ".lock"]
-    for name in (f".file.{dead.pid}", f".other.png.{os.getpid()}", *others):
+    for name in (f".file.{dead.pid}", ".file.99999999999999999999", f".other.png.{os.getpid()}", *others):
         (tmp_path / name).write_text("half")
     atomic.remove_leftovers(tmp_path)
     assert sorted(os.listdir(tmp_path)) == sorted(others)

@@ -33,6 +33,19 @@ def test_lines_where_there_is_no_terminal(capsys, clock):
     assert lines[-1] == "step 200/1,000, 4.00 steps/s, 03:20 left, critic_loss -28.57, generator_loss 2"
 
 
+@pytest.mark.parametrize("is_terminal", [False, True])
+def test_it_may_begin_again_further_back(monkeypatch, clock, is_terminal):
+    stream = Terminal() if is_terminal else io.StringIO()
+    monkeypatch.setattr(sys, "stderr", stream)
+    with Progress(total=50, initial=40) as bar:
+        clock[0] += 100
+        bar.begin(30)
+        clock[0] += 5
+        bar.update(50, {})
+    last = re.split("[\\r\\n]", stream.getvalue().rstrip())[-1]
+    assert ("50/50" if is_terminal else "step 50/50, 4.00 steps/s, 00:00 left") in last
+
+
 def test_nothing_to_say_without_an_update(capsys):
     with Progress(total=10):
         pass
