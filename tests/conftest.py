@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 
 from gan_jax import cache, evaluation, main, trained
-from gan_jax.data import prepare
+from gan_jax.config import default_config
+from gan_jax.data import prepare, sources
 from gan_jax.features import classifier
-from gan_jax.training import checkpoint
+from gan_jax.training import checkpoint, loop
 
 EXPERIMENTS = pathlib.Path(__file__).parents[1] / "experiments"
 TINY = {"steps": 60, "batch_size": 8, "n_critic": 2, "network.width": 8, "network.latent_dim": 4, "log_every": 10,
@@ -92,6 +93,14 @@ def command(tmp_path, monkeypatch, compiled_quickly, classified_quickly):
 def records():
     """The objects of a .jsonl file."""
     return lambda path: [json.loads(line) for line in pathlib.Path(path).read_text().splitlines()]
+
+
+@pytest.fixture
+def small_carry():
+    """(state, sums) before the first step of a small run on the digits."""
+    config = default_config()
+    config.update_from_flattened_dict({"network.width": 8, "network.depth": 1, "network.latent_dim": 4})
+    return loop.fresh_carries([config], sources.load("digits", "", 0, 100.0))[0]
 
 
 @pytest.fixture

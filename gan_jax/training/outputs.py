@@ -201,8 +201,9 @@ def frozen(workdir: pathlib.Path) -> dict[str, Any] | None:
         return None
     try:
         record = atomic.read_json(workdir / FROZEN)
-        state = {state: state for state in ("diverged", "pruned")}[record["state"]]
-        return {"step": int(record["step"]), "state": state, "reason": str(record["reason"])}
+        if record["state"] not in ("diverged", "pruned"):
+            raise ValueError
+        return {"step": int(record["step"]), "state": record["state"], "reason": str(record["reason"])}
     except (OSError, ValueError, TypeError, KeyError, OverflowError):
         raise UserError(f"{workdir / FROZEN} is damaged: remove it, and the run goes on from its checkpoint") from None
 

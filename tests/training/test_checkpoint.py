@@ -3,16 +3,12 @@ import math
 import jax.numpy as jnp
 import pytest
 
-from gan_jax.config import default_config
-from gan_jax.data import sources
-from gan_jax.training import checkpoint, loop
+from gan_jax.training import checkpoint
 
 
 @pytest.mark.parametrize("worst", [math.nan, math.inf, None])
-def test_an_evaluation_that_is_not_finite_is_never_the_best(tmp_path, worst):
-    config = default_config()
-    config.update_from_flattened_dict({"network.width": 8, "network.depth": 1, "network.latent_dim": 4})
-    state, sums = loop.fresh_carries([config], sources.load("digits", "", 0, 100.0))[0]
+def test_an_evaluation_that_is_not_finite_is_never_the_best(tmp_path, small_carry, worst):
+    state, sums = small_carry
     with checkpoint.open_checkpoints(tmp_path) as manager:
         for step, frechet in enumerate((worst, 2.0, worst, 3.0, worst, worst, worst), start=1):
             checkpoint.save(manager, (state.replace(step=jnp.int32(step)), sums), {}, {"frechet_distance": frechet})

@@ -6,16 +6,12 @@ import sys
 import jax.numpy as jnp
 import tensorstore
 
-from gan_jax.config import default_config
-from gan_jax.data import sources
-from gan_jax.training import checkpoint, loop, memory
+from gan_jax.training import checkpoint, memory
 
 
-def test_a_save_leaves_next_to_nothing_in_memory(tmp_path):
+def test_a_save_leaves_next_to_nothing_in_memory(tmp_path, small_carry):
     """Of what Python has in memory, in blocks; orbax and tensorstore by themselves leave over 200."""
-    config = default_config()
-    config.update_from_flattened_dict({"network.width": 8, "network.depth": 1, "network.latent_dim": 4})
-    state, sums = loop.fresh_carries([config], sources.load("digits", "", 0, 100.0))[0]
+    state, sums = small_carry
     blocks = {}
     with checkpoint.open_checkpoints(tmp_path) as manager:
         for step in range(1, 31):
