@@ -127,6 +127,17 @@ def killed_as_it_saves(monkeypatch):
 
 
 @pytest.fixture
+def damage_arrays():
+    """Inverts all bits of a checkpoint's arrays. Threads decide which parts of their files are still used."""
+
+    def damage(folder):
+        for file in (folder / "state").rglob("d/*"):
+            file.write_bytes(bytes(255 - byte for byte in file.read_bytes()))
+
+    return damage
+
+
+@pytest.fixture
 def same_run():
     """same_run("a", "b"): parameters, averages, optimiser states, statistics, keys and metrics.jsonl, bit for bit."""
 

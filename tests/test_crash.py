@@ -304,13 +304,7 @@ def test_damage_to_any_file_of_a_checkpoint_is_the_same_bits_or_the_checkpoint_b
     assert {path.name for path in set_aside} >= {"metadata", "metrics"}
 
 
-def damage_arrays(folder):
-    """Flips one bit in the largest file of a checkpoint's arrays."""
-    file = max((folder / "state").rglob("d/*"), key=lambda path: path.stat().st_size)
-    file.write_bytes(flipped(file.read_bytes(), random.Random(SEED)))
-
-
-def test_a_run_whose_newest_checkpoint_is_damaged_goes_on_from_the_one_before(nursery, whole, tmp_path):
+def test_a_run_whose_newest_checkpoint_is_damaged_goes_on_from_the_one_before(nursery, whole, tmp_path, damage_arrays):
     """Twice: the second finds the name under which the first was set aside taken. A read-only mode moves nothing."""
     folder = tmp_path / "run"
     shutil.copytree(whole, folder)
@@ -331,7 +325,7 @@ def test_a_run_whose_newest_checkpoint_is_damaged_goes_on_from_the_one_before(nu
         assert_same(whole, folder, are_files_same=False)
 
 
-def test_a_run_without_an_undamaged_checkpoint_is_refused_and_left_as_it_is(nursery, whole, tmp_path):
+def test_a_run_without_an_undamaged_checkpoint_is_refused_and_left_as_it_is(nursery, whole, tmp_path, damage_arrays):
     folder = tmp_path / "run"
     shutil.copytree(whole, folder)
     for step in names(folder):
