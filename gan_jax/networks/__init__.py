@@ -1,7 +1,8 @@
 """Generators and critics in flax.linen, one file per architecture.
 
-Each exports `Generator(shape, width, depth, norm, momentum)`, `Critic(width, depth, norm)` and `check_shape(shape)`,
-which says in words what is wrong with samples of a shape. `config.network.name` is the name of the file.
+Each exports `Generator(shape, width, depth, norm, momentum, dtype, classes)`, `Critic(width, depth, norm, dtype, head)`
+and `check_shape(shape)`, which says in words what is wrong with samples of a shape. `config.network.name` is the name
+of the file. `classes` and `head` are those of `conditional`.
 """
 
 from gan_jax.networks import dcgan, mlp

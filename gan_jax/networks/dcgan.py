@@ -11,6 +11,7 @@ from typing import Any
 import jax.numpy as jnp
 from flax import linen as nn
 
+from gan_jax.networks.conditional import parted
 from gan_jax.networks.conv import Conv, ConvTranspose
 from gan_jax.networks.layers import Norm
 
@@ -38,19 +39,21 @@ class Generator(nn.Module):
     norm: str
     momentum: float = 0.9
     dtype: Any = None
+    classes: int = 0
 
     @nn.compact
     def __call__(self, latents, train: bool):
+        latents, condition = parted(latents, self.classes)
         base, doublings = _plan(self.shape[0])
         use_bias = self.norm != "batch"  # batch norm has a shift of its own
         channels = self.width * 2 ** (doublings - 1)
         x = nn.Dense(base * base * channels, use_bias=use_bias, kernel_init=_INIT, dtype=self.dtype)(latents)
         x = x.reshape(-1, base, base, channels)
         for _ in range(doublings - 1):
-            x = nn.relu(Norm(self.norm, train, self.momentum, self.dtype)(x))
+            x = nn.relu(Norm(self.norm, train, self.momentum, self.dtype)(x, condition))
             channels //= 2
             x = ConvTranspose(channels, use_bias=use_bias, kernel_init=_INIT_TRANSPOSE, dtype=self.dtype)(x)
-        x = nn.relu(Norm(self.norm, train, self.momentum, self.dtype)(x))
+        x = nn.relu(Norm(self.norm, train, self.momentum, self.dtype)(x, condition))
         # Half of that deviation: the first images lie where tanh is steep, and 500 steps on they are visibly cleaner.
         x = ConvTranspose(self.shape[2], kernel_init=_INIT, dtype=self.dtype)(x)
         return jnp.tanh(x.astype(jnp.result_type(latents)))
@@ -63,17 +66,19 @@ class Critic(nn.Module):
     depth: int
     norm: str
     dtype: Any = None
+    head: nn.Module | None = None
 
     @nn.compact
-    def __call__(self, samples, train: bool):
+    def __call__(self, samples, train: bool, condition=None):
         _, halvings = _plan(samples.shape[1])
         x = samples
         for layer in range(halvings):
             norm = self.norm if layer else "none"
             x = Conv(self.width * 2**layer, use_bias=norm != "batch", kernel_init=_INIT, dtype=self.dtype)(x)
             x = nn.leaky_relu(Norm(norm, train, dtype=self.dtype)(x), 0.2)
-        logits = nn.Dense(1, kernel_init=_INIT, dtype=self.dtype)(x.reshape(x.shape[0], -1))
-        return logits[:, 0].astype(jnp.result_type(samples))
+        features = x.reshape(x.shape[0], -1)
+        logits = nn.Dense(1, kernel_init=_INIT, dtype=self.dtype)(features)[:, 0].astype(jnp.result_type(samples))
+        return self.head(logits, features, condition) if self.head else logits
 
 
 def _plan(size):

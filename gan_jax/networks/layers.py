@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+_ONES, _ZEROS = nn.initializers.ones_init(), nn.initializers.zeros_init()
+
 
 class Norm(nn.Module):
     """Normalisation by name: `none`, `batch` or `layer`.
@@ -17,6 +19,9 @@ class Norm(nn.Module):
       train: whether `batch` uses the minibatch's statistics, or the running ones.
       momentum: share of the old running statistics that an update keeps; 0 keeps the last minibatch's alone.
       dtype: of what comes out, None for the input's. Means and variances are computed and kept in float32.
+
+    Given a condition [b, k], such as labels one-hot, scale and shift are `condition @ table`, of tables [k, channels]
+    that start at 1 and at 0: conditional batch norm (Dumoulin et al. 2017, arXiv:1610.07629). `none` ignores it.
     """
 
     kind: str
@@ -25,12 +30,23 @@ class Norm(nn.Module):
     dtype: Any = None
 
     @nn.compact
-    def __call__(self, x):
+    def __call__(self, x, condition=None):
+        if self.kind == "none":
+            return x
+        affine = {"use_scale": condition is None, "use_bias": condition is None}
+        common = {"epsilon": 1e-5, "dtype": self.dtype, **affine}
         if self.kind == "batch":
-            return nn.BatchNorm(not self.train, momentum=self.momentum, epsilon=1e-5, dtype=self.dtype)(x)
-        if self.kind == "layer":
-            return nn.GroupNorm(num_groups=1, epsilon=1e-5, dtype=self.dtype)(x)
-        return x
+            x = nn.BatchNorm(not self.train, momentum=self.momentum, **common)(x)
+        else:
+            x = nn.GroupNorm(num_groups=1, **common)(x)
+        return x if condition is None else self._modulated(x, condition)
+
+    def _modulated(self, x, condition):
+        shape = condition.shape[1], x.shape[-1]
+        tables = [self.param(name, init, shape) for name, init in (("scale", _ONES), ("bias", _ZEROS))]
+        scale, bias = ((condition @ table).astype(x.dtype) for table in tables)
+        spread = (len(x), *(1,) * (x.ndim - 2), x.shape[-1])
+        return x * scale.reshape(spread) + bias.reshape(spread)
 
 
 class SpectralNorm(nn.Module):
@@ -45,11 +61,11 @@ class SpectralNorm(nn.Module):
     network: nn.Module
 
     @nn.compact
-    def __call__(self, samples, train: bool):
+    def __call__(self, samples, train: bool, condition=None):
         improves = train and (self.is_initializing() or self.is_mutable_collection("spectral"))
         normalise = functools.partial(self._normalised, improves)
         call = nn.map_variables(
-            lambda network: network(samples, train=train),
+            lambda network: network(samples, train=train, condition=condition),
             "params",
             lambda params: jax.tree_util.tree_map_with_path(normalise, params),
             init=self.is_initializing(),

@@ -9,6 +9,7 @@ from typing import Any
 import jax.numpy as jnp
 from flax import linen as nn
 
+from gan_jax.networks.conditional import parted
 from gan_jax.networks.layers import Norm
 
 
@@ -26,13 +27,14 @@ class Generator(nn.Module):
     norm: str
     momentum: float = 0.9
     dtype: Any = None
+    classes: int = 0
 
     @nn.compact
     def __call__(self, latents, train: bool):
-        x = latents
+        x, condition = parted(latents, self.classes)
         for _ in range(self.depth):
             x = _dense(self.width, self.dtype, self.norm != "batch")(x)
-            x = nn.relu(Norm(self.norm, train, self.momentum, self.dtype)(x))
+            x = nn.relu(Norm(self.norm, train, self.momentum, self.dtype)(x, condition))
         x = _dense(math.prod(self.shape), self.dtype)(x).reshape(-1, *self.shape).astype(jnp.result_type(latents))
         return jnp.tanh(x) if len(self.shape) == 3 else x
 
@@ -44,15 +46,17 @@ class Critic(nn.Module):
     depth: int
     norm: str
     dtype: Any = None
+    head: nn.Module | None = None
 
     @nn.compact
-    def __call__(self, samples, train: bool):
+    def __call__(self, samples, train: bool, condition=None):
         x = samples.reshape(samples.shape[0], -1)
         for layer in range(self.depth):
             norm = self.norm if layer else "none"
             x = _dense(self.width, self.dtype, norm != "batch")(x)
             x = nn.leaky_relu(Norm(norm, train, dtype=self.dtype)(x), 0.2)
-        return _dense(1, self.dtype)(x)[:, 0].astype(jnp.result_type(samples))
+        logits = _dense(1, self.dtype)(x)[:, 0].astype(jnp.result_type(samples))
+        return self.head(logits, x, condition) if self.head else logits
 
 
 def _dense(features, dtype, use_bias=True):
