@@ -61,11 +61,11 @@ class SpectralNorm(nn.Module):
     network: nn.Module
 
     @nn.compact
-    def __call__(self, samples, train: bool, condition=None):
+    def __call__(self, samples, train: bool, **others):
         improves = train and (self.is_initializing() or self.is_mutable_collection("spectral"))
         normalise = functools.partial(self._normalised, improves)
         call = nn.map_variables(
-            lambda network: network(samples, train=train, condition=condition),
+            lambda network: network(samples, train=train, **others),
             "params",
             lambda params: jax.tree_util.tree_map_with_path(normalise, params),
             init=self.is_initializing(),
