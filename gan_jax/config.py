@@ -22,7 +22,7 @@ from gan_jax.features import resize
 from gan_jax.networks.layers import mixes_samples
 from gan_jax.objectives import divergences, losses, penalties
 from gan_jax.reports import tracking
-from gan_jax.training import optimizers
+from gan_jax.training import conditional, optimizers
 
 
 class Field(NamedTuple):
@@ -149,6 +149,19 @@ FIELDS = {
         0.0, _at_least(0), "deviation of the noise on all that the critic sees, reals and fakes alike"
     ),
     "noise.steps": Field(0, _NO_OR_STEPS, "steps over which this noise falls linearly to 0; 0: it stays"),
+    "conditional.name": Field(
+        "none",
+        _named_in(conditional, lambda value: isinstance(value, conditional.Conditional)),
+        "what the generator is told, labels or codes, and how: a name in training/conditional.py",
+    ),
+    "conditional.classes": Field(
+        10, _from_to(2, 2**16), "classes of the labels; infogan: values of its categorical code"
+    ),
+    "conditional.continuous": Field(0, _from_to(0, 1000), "infogan: codes drawn from U(-1, 1)"),
+    "conditional.weight": Field(
+        1.0, _at_least(0), "auxiliary_classifier, infogan: factor of the loss of telling the class or the codes"
+    ),
+    "conditional.continuous_weight": Field(0.1, _at_least(0), "infogan: factor of the continuous codes in that loss"),
     "data.name": Field("digits", (bool, "a name"), "an embedded set, a 2-D mixture, a TFDS image set, or folder"),
     "data.dir": Field("", _PATH, "the TFDS folder (empty: TFDS's own), or the image folder"),
     "data.image_size": Field(
@@ -215,6 +228,7 @@ LOSS_NUMBERS = {
 }
 
 SMALL = ("digits", *mixtures.MIXTURES)
+CLASSES = {name: max(2, components) for name, (_, components) in mixtures.MIXTURES.items()}
 
 
 def default_config(data: str = "digits") -> ml_collections.ConfigDict:
@@ -225,7 +239,7 @@ def default_config(data: str = "digits") -> ml_collections.ConfigDict:
         if group and group not in config:
             config[group] = ml_collections.ConfigDict()
         (config[group] if group else config)[leaf] = field.default
-    config.data.name = data
+    config.data.name, config.conditional.classes = data, CLASSES.get(data, 10)
     if data in SMALL:
         _suit_small(config)
     if sources.is_points(data):
@@ -333,6 +347,7 @@ def _check_combinations(config):
             f"config.eval_metrics={config.eval_metrics!r} with config.eval_every={config.eval_every}: none of them "
             f"says which checkpoint is the best; add one of {', '.join(measures.SCORING)}"
         )
+    _check_conditional(config)
     if config.batch_size % config.packing:
         raise UserError(
             f"config.packing={config.packing} with config.batch_size={config.batch_size}: "
@@ -344,6 +359,31 @@ def _check_combinations(config):
         raise UserError(f"config.data.image_size with config.data.name={config.data.name!r}: give 0")
     if config.data.name in SMALL and config.data.dir:
         raise UserError(f"config.data.dir with config.data.name={config.data.name!r}: leave it empty")
+
+
+def _check_conditional(config):
+    name, settings = config.conditional.name, config.conditional
+    way = getattr(conditional, name)
+    if way.is_in_norms and config.network.generator_norm == "none":
+        raise UserError(
+            f"config.conditional.name={name!r} with config.network.generator_norm='none': the generator is told the "
+            "class by its norms; give batch or layer, or another conditional.name"
+        )
+    if way.head and config.packing > 1:
+        raise UserError(
+            f"config.packing={config.packing} with config.conditional.name={name!r}: a pack has no one class; give 1, "
+            "or conditional.name concatenation"
+        )
+    if settings.continuous and way is not conditional.infogan:
+        raise UserError(
+            f"config.conditional.continuous={settings.continuous} with config.conditional.name={name!r}: only infogan "
+            "has such codes; give 0"
+        )
+    if settings.weight != FIELDS["conditional.weight"].default and not way.loss:
+        raise UserError(
+            f"config.conditional.weight={settings.weight} with config.conditional.name={name!r} changes nothing: only "
+            "auxiliary_classifier and infogan take it; give 1.0"
+        )
 
 
 def _check_numbers_of_losses(values):
@@ -366,6 +406,7 @@ _NEEDED = {
     "noise.steps": "noise.sigma",
     "penalty.every": "penalty.name",
     "optimizer.final_lr": "optimizer.decay_steps",
+    "conditional.continuous_weight": "conditional.continuous",
 }
 
 

@@ -18,7 +18,7 @@ from gan_jax import cache, measures
 from gan_jax.data import batches, mixtures, sources
 from gan_jax.errors import UserError
 from gan_jax.features import classifier, extraction, inception
-from gan_jax.training import sampling
+from gan_jax.training import conditional, sampling
 
 # Sets that have a small classifier, for class shares and quick Frechet distances.
 CLASSIFIED = ("digits", "mnist", "fashion_mnist")
@@ -32,7 +32,8 @@ class How(NamedTuple):
     """What is asked for.
 
     metrics: names, by commas, or auto. features: one of measures.FEATURES. resizer, weights: of Inception; "" for the
-    weights at hand. num: fakes. reals: at most so many, 0 for as many as fakes. split: of the reals.
+    weights at hand. num: fakes. reals: at most so many, 0 for as many as fakes. split: of the reals. truncation:
+    latents of fakes beyond it are drawn again; 0 for none.
     """
 
     metrics: str = "auto"
@@ -42,6 +43,7 @@ class How(NamedTuple):
     num: int = 0
     reals: int = 0
     split: str = "train"
+    truncation: float = 0.0
 
 
 class Samples(NamedTuple):
@@ -260,7 +262,7 @@ def evaluate(config: ml_collections.ConfigDict, generator, state, how: How, is_k
     num, data = how.num or config.eval_samples, config.data
     chosen(how, generator.shape, data.name)  # before any work is done
     reals = real_samples(data.name, data.dir, data.image_size, how.split, how.reals or num, config.seed)
-    fakes = generated_samples(config, generator, state, how.num or min(num, reals.count))
+    fakes = generated_samples(config, generator, state, how.num or min(num, reals.count), how.truncation)
     numbers, protocol, features = measure(how, fakes._replace(is_kept=is_kept), reals)
     return Evaluation({"step": int(state.step), **numbers, "protocol": protocol}, fakes, reals, features)
 
@@ -284,22 +286,28 @@ def real_samples(name: str, data_dir: str, image_size: int, split: str, num: int
     return of_array(samples, protocol, (name, data_dir, image_size))
 
 
-def generated_samples(config: ml_collections.ConfigDict, generator, state, num: int) -> Samples:
+def generated_samples(
+    config: ml_collections.ConfigDict, generator, state, num: int, truncation: float = 0.0
+) -> Samples:
     """`num` samples of the averaged generator, always of the same latents."""
-    dim = config.network.latent_dim
-    samples = sampling.samples(generator, state, sampling.latents(state, num, dim, EVALUATION_SEED))
+    _, takes = conditional.of(config)
+    inputs = sampling.inputs(takes, state, num, EVALUATION_SEED, truncation=truncation)
+    samples = sampling.samples(generator, state, takes, inputs)
 
     def generate(count, epsilon):
         """Samples at both ends of `count` arcs, each of `epsilon` of the great circle between two latents.
 
         Images in [0, 255], but not rounded: the ends would be equal.
         """
-        start, end = sampling.latents(state, 2 * count, dim, PATH_SEED).reshape(2, count, dim)
+        start, end = sampling.inputs(takes, state, 2 * count, PATH_SEED).reshape(2, count, sum(takes))
         at = np.random.default_rng(PATH_SEED).uniform(size=count).astype(np.float32)
-        ends = [sampling.outputs(generator, state, sampling.on_sphere(start, end, t)) for t in (at, at + epsilon)]
+        places = [sampling.between(takes, start, end, t) for t in (at, at + epsilon)]
+        ends = [sampling.outputs(generator, state, takes, inputs) for inputs in places]
         return ends if len(generator.shape) == 1 else [(images + 1) * 127.5 for images in ends]
 
-    protocol = {"generator": "average (ema)" if config.ema_decay else "last"}
+    protocol: dict[str, Any] = {"generator": "average (ema)" if config.ema_decay else "last"}
+    if truncation:
+        protocol["truncation"] = truncation
     return of_array(samples, protocol, generate=generate)
 
 

@@ -107,16 +107,22 @@ def run(given: flags.FlagValues) -> int:
         )
     if given.mode == "train":
         return train(given.config, name, folder)
-    config = _stored_config(given, folder, workdir.stored_fields(folder))
+    _check_stored(given, folder, workdir.stored_fields(folder))
     if given.mode == "evaluate":
         with workdir.claimed(folder):  # its line goes to a file that a run at work writes, too
-            trained.evaluate(config, folder, given.checkpoint, _how(given, config))
-    elif given.mode == "export":
-        trained.export(config, folder, given.checkpoint)
+            model = trained.load(folder, given.checkpoint)
+            trained.evaluate(model, folder, _how(given, model.config))
+        return 0
+    model = trained.load(folder, given.checkpoint)
+    if given.mode == "export":
+        trained.export(model, folder)
     elif given.interpolate:
-        trained.interpolate(config, folder, given.checkpoint, given.seed)
+        trained.interpolate(model, folder, given.seed)
+    elif given.traverse:
+        trained.traverse(model, folder, given.seed)
     else:
-        trained.sample(config, folder, given.checkpoint, given.num or 64, given.seed)
+        which = trained.Wanted(given.num or 64, given.seed, given.label, given.truncation)
+        trained.sample(model, folder, which)
     return 0
 
 
@@ -175,12 +181,11 @@ def _how(given, config):
     return evaluation.how(config)._replace(**asked)
 
 
-def _stored_config(given, folder, stored):
-    """The configuration that the folder was trained with; fields given on the command line must agree with it."""
+def _check_stored(given, folder, stored):
+    """A UserError where the folder holds no run, or one of other fields than those given on the command line."""
     if stored is None:
         raise UserError(f"{folder} holds no run: train first, with the same command and --mode=train")
     workdir.check_same(folder, stored, config_flags.get_override_values(given["config"]), partial=True)
-    return trained.stored_config(folder)
 
 
 def parse(argv: Sequence[str]) -> tuple[flags.FlagValues, list[str]]:
@@ -244,6 +249,13 @@ def define_flags(values: flags.FlagValues, argv: Sequence[str]) -> None:
     flags.DEFINE_integer("num_processes", None, "train: how many processes there are", 1, flag_values=values)
     flags.DEFINE_integer("process_id", None, "train: which of them this is, from 0", 0, flag_values=values)
     flags.DEFINE_boolean("interpolate", False, "sample: draw rows that lead from latent to latent", values)
+    flags.DEFINE_boolean(
+        "traverse", False, "sample: draw rows that lead through all classes, or through a code", values
+    )
+    flags.DEFINE_integer("label", None, "sample: the class to be generated; else all in turn", 0, flag_values=values)
+    flags.DEFINE_float(
+        "truncation", 0.0, "sample, evaluate: latents beyond it are drawn again; 0: none", 0, flag_values=values
+    )
     flags.DEFINE_integer("seed", 0, "sample: of the latents", 0, 2**32 - 1, flag_values=values)
 
 

@@ -1,8 +1,19 @@
-"""What is done with a trained generator: evaluate, sample, export. The data is needed only to evaluate."""
+"""A trained run, to be sampled, interpolated, asked for its critic's opinion, evaluated and exported.
 
+    model = load("runs/wgan")
+    images = model.sample(64)
+
+The data is needed only to evaluate.
+"""
+
+import dataclasses
+import functools
+import os
 import pathlib
+from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import ml_collections
 import numpy as np
 from flax import linen as nn
@@ -10,16 +21,107 @@ from jax import export as jax_export
 
 from gan_jax import evaluation, measures, workdir
 from gan_jax.config import FIELDS, default_config, validate
-from gan_jax.data import sources
+from gan_jax.data import batches, sources
 from gan_jax.data.fitting import LARGEST
 from gan_jax.errors import UserError, one_line
 from gan_jax.reports import atomic, pictures, scalars
-from gan_jax.training import checkpoint, sampling
+from gan_jax.training import checkpoint, conditional, sampling
 from gan_jax.training.integrity import DamagedError
 from gan_jax.training.state import GANState, build_networks, create_state
+from gan_jax.training.step import judge
 
 PLATFORMS = ("cpu", "cuda", "tpu")
-ROWS, COLUMNS = 8, 10  # of an interpolation
+ROWS, COLUMNS = 8, 10  # of an interpolation, and of a traversal
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """A run at one of its checkpoints: its configuration, both networks as flax modules, and its state."""
+
+    config: ml_collections.ConfigDict
+    generator: nn.Module
+    critic: nn.Module
+    state: GANState
+
+    @property
+    def takes(self) -> conditional.Inputs:
+        """Sizes of the parts of the generator's input: latent, class one-hot, continuous codes."""
+        return conditional.of(self.config)[1]
+
+    def inputs(self, num: int = 64, seed: int = 0, label: int | None = None, truncation: float = 0.0) -> jax.Array:
+        """What the generator takes [num, sum(takes)]: latents of N(0, 1), and the class `label`, or all in turn.
+
+        truncation: latents beyond it on either side are drawn again; 0 for none. Raises UserError where there is no
+        such class.
+        """
+        if label is not None and not 0 <= label < self.takes.classes:
+            classes = f"from 0 to {self.takes.classes - 1}" if self.takes.classes else "none: the run is unconditional"
+            raise UserError(f"label={label}: give {classes}")
+        labels = None if label is None else np.full(num, label)
+        return sampling.inputs(self.takes, self.state, num, seed, labels, truncation)
+
+    def generate(self, inputs: jax.Array) -> np.ndarray:
+        """The averaged generator at inputs [n, sum(takes)]: uint8 images [n, h, w, c], or float32 points [n, 2]."""
+        return sampling.samples(self.generator, self.state, self.takes, inputs)
+
+    def sample(self, num: int = 64, seed: int = 0, label: int | None = None, truncation: float = 0.0) -> np.ndarray:
+        """Samples, uint8 images [n, h, w, c] or float32 points [n, 2], of `inputs`."""
+        return self.generate(self.inputs(num, seed, label, truncation))
+
+    def interpolate(self, rows: int = ROWS, columns: int = COLUMNS, seed: int = 0) -> np.ndarray:
+        """[rows, columns, ...]: each row leads from one latent to another, along the sphere, within a class."""
+        inputs = self._path(rows, columns, seed)
+        samples = self.generate(inputs.reshape(rows * columns, -1))
+        return samples.reshape(rows, columns, *samples.shape[1:])
+
+    def _path(self, rows, columns, seed):
+        start, end = self.inputs(2 * rows, seed).reshape(2, rows, -1)
+        return sampling.paths(self.takes, start, end, columns)
+
+    def traverse(self, rows: int = 4, seed: int = 0) -> np.ndarray:
+        """[rows * (1 + continuous), columns, ...]: one latent a row, and along the row all classes, or one code.
+
+        The first `rows` of these go through the classes, the first 20; the next ones through the first continuous
+        code, from -1 to 1, and so on. Raises UserError where the generator is told nothing.
+        """
+        samples = self.generate(jnp.asarray(self._traversal(rows, seed).reshape(-1, sum(self.takes))))
+        return samples.reshape(rows * (1 + self.takes.continuous), -1, *samples.shape[1:])
+
+    def _traversal(self, rows, seed):
+        dim, classes, continuous = self.takes
+        if not classes:
+            raise UserError("an unconditional run has neither classes nor codes to go through: see interpolate")
+        columns = min(classes, sampling.MOST_CLASSES)
+        starts = np.array(self.inputs(rows, seed))
+        starts[:, dim + classes :] = 0
+        blocks = np.repeat(starts[None, :, None], 1 + continuous, axis=0).repeat(columns, axis=2)
+        blocks[0, :, :, dim : dim + classes] = np.eye(columns, classes)
+        for code in range(continuous):
+            blocks[1 + code, :, :, dim + classes + code] = np.linspace(-1, 1, columns)
+        return blocks
+
+    def score(self, samples: np.ndarray, labels: np.ndarray | None = None) -> np.ndarray:
+        """The critic's logits [n] of uint8 images [n, h, w, c] or points [n, 2]: the larger, the more like reals.
+
+        labels: the classes [n], where the critic is told them. Raises UserError where they are missing, or the samples
+        have another shape; a critic with packing judges as many at once, one logit each.
+        """
+        way, takes = conditional.of(self.config)
+        if tuple(samples.shape[1:]) != self.generator.shape or len(samples) % self.config.packing:
+            wanted = ", ".join(map(str, self.generator.shape))
+            raise UserError(f"samples of shape {samples.shape}: give [n, {wanted}], n a multiple of the packing")
+        if labels is None and (way.is_joined or way.is_in_norms):
+            raise UserError(f"a critic with conditional.name={self.config.conditional.name} needs labels: give classes")
+        x = batches.to_unit(samples) if samples.ndim == 4 else samples
+        told = conditional.condition(takes, np.zeros(len(x), int) if labels is None else labels, jax.random.key(0))
+        step = sampling.CHUNK * self.config.packing
+        chunks = [slice(start, start + step) for start in range(0, len(x), step)]
+        return np.concatenate([np.asarray(self._logits(x[chunk], told[chunk])) for chunk in chunks])
+
+    @functools.cached_property
+    def _logits(self):
+        variables = {"params": self.state.critic.params, **self.state.critic.stats}
+        return jax.jit(lambda x, told: judge(self.config, self.critic, variables, x, told)[0])
 
 
 def stored_config(folder: pathlib.Path) -> ml_collections.ConfigDict:
@@ -35,14 +137,19 @@ def stored_config(folder: pathlib.Path) -> ml_collections.ConfigDict:
     return config
 
 
-def load(config: ml_collections.ConfigDict, folder: pathlib.Path, wanted: str) -> tuple[nn.Module, GANState]:
-    """(generator, state) of the checkpoint `last`, `best` or a step; a UserError where there is none."""
+def load(folder: str | os.PathLike[str], wanted: str | int = "last") -> Trained:
+    """The run in a folder at its checkpoint `last`, `best` or of a step; a UserError where there is none."""
+    folder = pathlib.Path(folder).expanduser()
+    if workdir.stored_fields(folder) is None:
+        raise UserError(f"{folder} holds no run: give the folder of one, such as runs/wgan")
+    config, wanted = stored_config(folder), str(wanted)
     with checkpoint.open_checkpoints(folder, is_read_only=True) as manager:
         step = checkpoint.find_step(manager, wanted)
         try:
             shape = _shape(checkpoint.about(manager, step), config, folder / "checkpoints" / str(step))
             template = jax.eval_shape(lambda: create_state(config, shape))
-            return build_networks(config, shape)[0], checkpoint.restore(manager, step, state=template)["state"]
+            state = checkpoint.restore(manager, step, state=template)["state"]
+            return Trained(config, *build_networks(config, shape), state)
         except DamagedError as error:
             others = [str(other) for other in sorted(manager.all_steps()) if other != step]
             hint = f"give --checkpoint={others[-1]}" if others else "there is no other"
@@ -59,11 +166,10 @@ def _shape(about, config, place):
     raise UserError(f"{place} is of samples of another shape than those of {config.data.name}: give another run")
 
 
-def evaluate(config: ml_collections.ConfigDict, folder: pathlib.Path, wanted: str, how: evaluation.How) -> None:
+def evaluate(model: Trained, folder: pathlib.Path, how: evaluation.How) -> None:
     """Adds a line to evaluation.jsonl, prints it as a table, and draws evaluation.png."""
-    generator, state = load(config, folder, wanted)
     scalars.read(folder / "evaluation.jsonl")  # a UserError where it is damaged, before a line is added
-    found = evaluation.evaluate(config, generator, state, how, is_kept=True)
+    found = evaluation.evaluate(model.config, model.generator, model.state, how, is_kept=True)
     scalars.append(folder / "evaluation.jsonl", found.record)
     print(evaluation.table(found.record))
     draw_evaluation(folder, found)
@@ -100,41 +206,65 @@ def _is_number(value):
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def sample(config: ml_collections.ConfigDict, folder: pathlib.Path, wanted: str, num: int, seed: int) -> None:
-    """Writes samples/samples.npz (`images` uint8 [n, h, w, c] or `points` float32 [n, 2]; `latents`), samples.png."""
-    generator, state = load(config, folder, wanted)
-    latents = sampling.latents(state, num, config.network.latent_dim, seed)
-    samples = sampling.samples(generator, state, latents)
+class Wanted(NamedTuple):
+    """Which samples: how many, of which seed, of which class alone, and how far latents may be from 0 (0: any)."""
+
+    num: int = 64
+    seed: int = 0
+    label: int | None = None
+    truncation: float = 0.0
+
+
+def sample(model: Trained, folder: pathlib.Path, which: Wanted) -> None:
+    """Writes samples/samples.npz (`images` uint8 [n, h, w, c] or `points` float32 [n, 2]; `latents`), samples.png.
+
+    Where the generator is told a class, `latents` has it one-hot in further columns, and `labels` as an integer.
+    """
+    inputs = model.inputs(*which)
+    samples, takes = model.generate(inputs), model.takes
     folder = folder / "samples"
-    name = "points" if sources.is_points(config.data.name) else "images"
-    arrays = {name: samples, "latents": np.asarray(latents)}
+    name = "points" if sources.is_points(model.config.data.name) else "images"
+    arrays = {name: samples, "latents": np.asarray(inputs)}
+    if takes.classes:
+        told = arrays["latents"][:, takes.latent_dim : takes.latent_dim + takes.classes]
+        arrays["labels"] = told.argmax(axis=1).astype(np.int32)
     atomic.write_arrays(folder / "samples.npz", arrays, compressed=True)
-    sampling.draw(config, folder / "samples.png", samples, f"{num} samples at step {state.step}")
+    sampling.draw(model.config, folder / "samples.png", samples, f"{which.num} samples at step {model.state.step}")
     print(f"wrote {folder / 'samples.npz'} and {folder / 'samples.png'}")
 
 
-def interpolate(config: ml_collections.ConfigDict, folder: pathlib.Path, wanted: str, seed: int) -> None:
+def interpolate(model: Trained, folder: pathlib.Path, seed: int) -> None:
     """Writes samples/interpolation.png: each row leads from one latent to another, along the sphere."""
-    generator, state = load(config, folder, wanted)
-    ends = sampling.latents(state, 2 * ROWS, config.network.latent_dim, seed).reshape(2, ROWS, -1)
-    latents = sampling.spherical(ends[0], ends[1], COLUMNS).reshape(ROWS * COLUMNS, -1)
-    path = folder / "samples" / "interpolation.png"
-    sampling.draw(config, path, sampling.samples(generator, state, latents), f"{ROWS} interpolations", COLUMNS)
+    rows = model.interpolate(seed=seed)
+    _draw_rows(model.config, folder / "samples" / "interpolation.png", rows, f"{len(rows)} interpolations")
+
+
+def traverse(model: Trained, folder: pathlib.Path, seed: int) -> None:
+    """Writes samples/traversal.png: rows of one latent, through all classes, or through one code."""
+    rows = model.traverse(seed=seed)
+    _draw_rows(model.config, folder / "samples" / "traversal.png", rows, f"{len(rows)} traversals")
+
+
+def _draw_rows(config, path, rows, title):
+    sampling.draw(config, path, rows.reshape(-1, *rows.shape[2:]), title, rows.shape[1])
     print(f"wrote {path}")
 
 
-def export(config: ml_collections.ConfigDict, folder: pathlib.Path, wanted: str) -> None:
-    """Writes generator.jax_export: latents float32 [b, latent_dim], any b -> samples float32 [b, ...], weights inside.
+def export(model: Trained, folder: pathlib.Path) -> None:
+    """Writes generator.jax_export: float32 [b, latent_dim], any b -> samples float32 [b, ...], weights inside.
 
-    For cpu, cuda and tpu: `jax.export.deserialize(path.read_bytes()).call(latents)`.
+    For cpu, cuda and tpu: `jax.export.deserialize(path.read_bytes()).call(latents)`. Where the generator is told a
+    class or codes, they stand in further columns, one-hot the former.
     """
-    generator, state = load(config, folder, wanted)
-    dim = config.network.latent_dim
-    variables = sampling.averaged_variables(generator, state, dim)
-    latents = jax.ShapeDtypeStruct((jax_export.symbolic_shape("b")[0], dim), np.float32)
+    generator, takes = model.generator, model.takes
+    variables = sampling.averaged_variables(generator, model.state, takes)
+    inputs = jax.ShapeDtypeStruct((jax_export.symbolic_shape("b")[0], sum(takes)), np.float32)
     exported = jax_export.export(jax.jit(lambda z: generator.apply(variables, z, train=False)), platforms=PLATFORMS)(
-        latents
+        inputs
     )
     path = folder / "generator.jax_export"
     atomic.write(path, bytes(exported.serialize()))
-    print(f"wrote {path}: float32 latents [b, {dim}] -> float32 samples [b, {', '.join(map(str, generator.shape))}]")
+    parts = [f"{size} {name}" for name, size in zip(("latent", "class one-hot", "codes"), takes, strict=True) if size]
+    shape = ", ".join(map(str, generator.shape))
+    what = f" ({', '.join(parts)})" if len(parts) > 1 else ""
+    print(f"wrote {path}: float32 latents [b, {sum(takes)}]{what} -> float32 samples [b, {shape}]")

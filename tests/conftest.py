@@ -143,7 +143,7 @@ def same_run():
 
     def check(*folders):
         a, b = map(pathlib.Path, folders)
-        states = [trained.load(trained.stored_config(folder), folder, "last")[1] for folder in (a, b)]
+        states = [trained.load(folder).state for folder in (a, b)]
         for left, right in zip(*map(jax.tree.leaves, states), strict=True):
             if jax.dtypes.issubdtype(left.dtype, jax.dtypes.prng_key):
                 left, right = jax.random.key_data(left), jax.random.key_data(right)

@@ -125,7 +125,7 @@ def test_a_run_at_work_may_be_measured(command):
     command("wgan.py", "--workdir=run", steps=20)
     unfinished = pathlib.Path("run/checkpoints/40.orbax-checkpoint-tmp")
     shutil.copytree("run/checkpoints/20", unfinished)
-    trained.load(trained.stored_config(pathlib.Path("run")), pathlib.Path("run"), "last")
+    trained.load("run")
     assert unfinished.is_dir()
 
 

@@ -97,10 +97,11 @@ def _drawn(words, is_drawn, seed):
 
 
 def _of_run(folder, args):
-    config = trained.stored_config(folder)
-    generator, state = trained.load(config, folder, args.checkpoint)
-    samples = evaluation.generated_samples(config, generator, state, args.num or config.eval_samples)
-    return samples._replace(protocol={"of": str(folder), "step": int(state.step)} | samples.protocol)
+    model = trained.load(folder, args.checkpoint)
+    samples = evaluation.generated_samples(
+        model.config, model.generator, model.state, args.num or model.config.eval_samples
+    )
+    return samples._replace(protocol={"of": str(folder), "step": int(model.state.step)} | samples.protocol)
 
 
 def _of_file(path, args, seed):

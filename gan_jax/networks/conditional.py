@@ -12,7 +12,7 @@ from flax import linen as nn
 
 def joined(x, condition):
     """[b, ..., c] and [b, k] -> [b, ..., c + k]: each number of the condition as a channel (Mirza & Osindero 2014)."""
-    spread = condition.reshape(len(x), *(1,) * (x.ndim - 2), -1)
+    spread = condition.reshape(x.shape[0], *(1,) * (x.ndim - 2), -1)
     return jnp.concatenate([x, jnp.broadcast_to(spread, (*x.shape[:-1], condition.shape[-1]))], axis=-1)
 
 

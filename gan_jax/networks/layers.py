@@ -45,7 +45,7 @@ class Norm(nn.Module):
         shape = condition.shape[1], x.shape[-1]
         tables = [self.param(name, init, shape) for name, init in (("scale", _ONES), ("bias", _ZEROS))]
         scale, bias = ((condition @ table).astype(x.dtype) for table in tables)
-        spread = (len(x), *(1,) * (x.ndim - 2), x.shape[-1])
+        spread = (x.shape[0], *(1,) * (x.ndim - 2), x.shape[-1])
         return x * scale.reshape(spread) + bias.reshape(spread)
 
 

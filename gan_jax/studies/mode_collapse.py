@@ -36,7 +36,7 @@ from gan_jax.evaluation import EVALUATION_SEED
 from gan_jax.metrics.modes import mode_statistics
 from gan_jax.reports import atomic, pictures
 from gan_jax.studies import command
-from gan_jax.training import finite, loop, population, sampling
+from gan_jax.training import conditional, finite, loop, population, sampling
 from gan_jax.training.state import build_networks
 
 
@@ -166,10 +166,11 @@ def trained(config, seeds) -> list:
 def judged(config, state) -> dict | None:
     """`mode_statistics` of the averaged generator's samples, and some of these; None where anything isn't finite."""
     generator, _ = build_networks(config, (2,))
-    latents = sampling.latents(state, SAMPLES, config.network.latent_dim, EVALUATION_SEED)
+    _, takes = conditional.of(config)
+    inputs = sampling.inputs(takes, state, SAMPLES, EVALUATION_SEED)
     try:
         finite.check_state(state)
-        points = sampling.samples(generator, state, latents)
+        points = sampling.samples(generator, state, takes, inputs)
     except DivergedError:
         return None
     return {**mode_statistics(points, *mixtures.MODES[config.data.name]), "points": points[:DRAWN]}

@@ -26,7 +26,7 @@ from gan_jax.data import batches, sources
 from gan_jax.errors import DivergedError, UserError
 from gan_jax.reports import scalars, tracking
 from gan_jax.reports.progress import Progress
-from gan_jax.training import checkpoint, finite, outputs, parallel, population
+from gan_jax.training import checkpoint, conditional, finite, outputs, parallel, population
 from gan_jax.training.state import build_networks, create_states
 from gan_jax.training.step import make_train_step
 
@@ -36,6 +36,7 @@ BLOCK_SECONDS = 0.5
 def check(config: ml_collections.ConfigDict, source: sources.Source, workdirs: Sequence[pathlib.Path]) -> None:
     """A UserError where the network, the evaluations or wandb would fail, or a record in a folder is damaged."""
     build_networks(config, source.shape)
+    _check_classes(config, source)
     parallel.check(config)
     if config.eval_every:
         evaluation.check(config, source.shape)
@@ -49,6 +50,18 @@ def check(config: ml_collections.ConfigDict, source: sources.Source, workdirs: S
         tracking.stored_id(place)
         for file in outputs.RECORDS:
             scalars.read(place / file)
+
+
+def _check_classes(config, source):
+    given = config.conditional
+    if conditional.of(config)[0].labels is not conditional.labels_of_data or given.classes == source.num_classes:
+        return
+    told = f"config.conditional.name={given.name!r} with config.data.name={config.data.name!r}"
+    if source.num_classes < 2:
+        raise UserError(f"{told}, which has no classes: give conditional.name none or infogan")
+    raise UserError(
+        f"{told}: it has {source.num_classes} classes; give --config.conditional.classes={source.num_classes}"
+    )
 
 
 def train(config: ml_collections.ConfigDict, source: sources.Source, workdir: pathlib.Path, name: str) -> int:

@@ -24,7 +24,7 @@ from gan_jax.data import sources
 from gan_jax.errors import DivergedError, UserError
 from gan_jax.reports import atomic, pictures, scalars
 from gan_jax.reports.progress import Progress
-from gan_jax.training import checkpoint, finite, parallel, sampling
+from gan_jax.training import checkpoint, conditional, finite, parallel, sampling
 
 RECORDS = METRICS, EVALUATIONS = "metrics.jsonl", "evaluation.jsonl"
 FROZEN = "frozen.json"  # in the folder of a run that ended before its last step: {"step", "state", "reason"}
@@ -107,16 +107,17 @@ def _append(path, record):
 
 def _sample(run, state, step):
     """Dispatches the samples of the same latents as ever; the picture is drawn when the returned function is called."""
-    num, state = 1000 if sources.is_points(run.source.name) else 64, parallel.local(state)
-    latents = sampling.latents(state, num, run.config.network.latent_dim)
-    variables = sampling.averaged_variables(run.generator, state, latents.shape[1])
-    samples = sampling.generate(run.generator, variables, latents)
-    return lambda: _draw(run, step, sampling.presentable(samples))
+    _, takes = conditional.of(run.config)
+    num, labels, columns = (1000, None, None) if sources.is_points(run.source.name) else sampling.grid(takes)
+    state = parallel.local(state)
+    variables = sampling.averaged_variables(run.generator, state, takes)
+    samples = sampling.generate(run.generator, variables, sampling.inputs(takes, state, num, labels=labels))
+    return lambda: _draw(run, step, sampling.presentable(samples), columns)
 
 
 @parallel.lead_only
-def _draw(run, step, samples):
-    sampling.draw(run.config, sample_path(run.workdir, step), samples, f"{run.name}, step {step}")
+def _draw(run, step, samples, columns):
+    sampling.draw(run.config, sample_path(run.workdir, step), samples, f"{run.name}, step {step}", columns)
 
 
 def sample_path(workdir: pathlib.Path, step: int) -> pathlib.Path:

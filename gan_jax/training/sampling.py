@@ -6,28 +6,70 @@ import pathlib
 import jax
 import jax.numpy as jnp
 import numpy as np
+from numpy.typing import ArrayLike
 
 from gan_jax.data import batches, sources
 from gan_jax.errors import DivergedError
 from gan_jax.reports import pictures
-from gan_jax.training.state import CALIBRATION, SAMPLES
+from gan_jax.training.conditional import Inputs, condition
+from gan_jax.training.state import CALIBRATION, CODES, SAMPLES
 
 CHUNK = 512  # latents in one dispatch
 DRAWN = 400  # images in one picture
+COLUMNS, MOST_CLASSES = 8, 20  # of a picture with a class in each row
 
 
-def latents(state, num: int, latent_dim: int, seed: int = 0) -> jax.Array:
-    """[num, latent_dim] of N(0, 1), a function of (root key, seed) and each row of its own index alone.
+def inputs(
+    takes: Inputs, state, num: int, seed: int = 0, labels: ArrayLike | None = None, truncation: float = 0.0
+) -> jax.Array:
+    """[num, sum(takes)]: what a generator takes. Each row is a function of (root key, seed) and its own index alone.
 
-    So the first 64 of 10,000 latents are the 64 of any other call, up to the last bit.
+    So the first 64 of 10,000 are the 64 of any other call, up to the last bit. labels: the classes [num]; by default
+    one after the other, so that each comes equally often. truncation: latents beyond it on either side are drawn again
+    (Brock et al. 2019, arXiv:1809.11096); 0 for none.
     """
+    codes_key = jax.random.fold_in(jax.random.fold_in(state.key, CODES), seed)
+    told = condition(takes, balanced_labels(takes, num) if labels is None else labels, codes_key)
+    return jnp.concatenate([latents(state, num, takes.latent_dim, seed, truncation), told], axis=1)
+
+
+def balanced_labels(takes: Inputs, num: int) -> np.ndarray:
+    """Classes [num], each as often as any other; zeros where there are none."""
+    return np.arange(num) % max(takes.classes, 1)
+
+
+def latents(state, num: int, latent_dim: int, seed: int = 0, truncation: float = 0.0) -> jax.Array:
+    """[num, latent_dim] of N(0, 1), or of that between -truncation and truncation."""
     key = jax.random.fold_in(jax.random.fold_in(state.key, SAMPLES), seed)
-    return jax.vmap(lambda row: jax.random.normal(jax.random.fold_in(key, row), (latent_dim,)))(jnp.arange(num))
+
+    def row(index):
+        row_key = jax.random.fold_in(key, index)
+        if truncation:
+            return jax.random.truncated_normal(row_key, -truncation, truncation, (latent_dim,))
+        return jax.random.normal(row_key, (latent_dim,))
+
+    return jax.vmap(row)(jnp.arange(num))
 
 
-def spherical(start: jax.Array, end: jax.Array, steps: int) -> jax.Array:
-    """[n, d] and [n, d] -> [n, steps, d], from start to end, evenly along the sphere."""
-    return jax.vmap(lambda t: on_sphere(start, end, jnp.full(len(start), t)), out_axes=1)(jnp.linspace(0.0, 1.0, steps))
+def grid(takes: Inputs) -> tuple[int, np.ndarray | None, int | None]:
+    """(samples, their labels, columns) of a run's pictures: 64 as they come, or a class in each row, the first 20."""
+    if not takes.classes:
+        return 64, None, None
+    labels = np.repeat(np.arange(min(takes.classes, MOST_CLASSES)), COLUMNS)
+    return len(labels), labels, COLUMNS
+
+
+def between(takes: Inputs, start: jax.Array, end: jax.Array, t: jax.Array) -> jax.Array:
+    """Inputs [n, sum(takes)] whose latents lie between those of start and end, as `on_sphere`; start's conditions."""
+    dim = takes.latent_dim
+    return jnp.concatenate([on_sphere(start[:, :dim], end[:, :dim], t), start[:, dim:]], axis=1)
+
+
+def paths(takes: Inputs, start: jax.Array, end: jax.Array, steps: int) -> jax.Array:
+    """Inputs [n, sum(takes)], twice -> [n, steps, sum(takes)], from start to end, evenly along the sphere."""
+    return jax.vmap(lambda t: between(takes, start, end, jnp.full(len(start), t)), out_axes=1)(
+        jnp.linspace(0.0, 1.0, steps)
+    )
 
 
 def on_sphere(start: jax.Array, end: jax.Array, t: jax.Array) -> jax.Array:
@@ -42,40 +84,43 @@ def on_sphere(start: jax.Array, end: jax.Array, t: jax.Array) -> jax.Array:
 
 
 @functools.partial(jax.jit, static_argnums=(0, 2))
-def averaged_variables(generator, state, latent_dim: int):
+def averaged_variables(generator, state, takes: Inputs):
     """The averaged generator's variables: the averaged parameters, and batch statistics that fit them.
 
     The running statistics belong to the generator that was trained, not to the average of its past. So they are
-    recomputed here from 1,024 latents: momentum 0 keeps exactly this minibatch's.
+    recomputed here from 1,024 latents, of all classes alike: momentum 0 keeps exactly this minibatch's. These are the
+    standing statistics of Brock et al. 2019 (appendix B), in one minibatch.
     """
     key = jax.random.fold_in(state.key, CALIBRATION)
-    inputs = jax.random.normal(key, (1024, latent_dim))
+    latents = jax.random.normal(key, (1024, takes.latent_dim))
+    told = condition(takes, balanced_labels(takes, 1024), jax.random.fold_in(state.key, CODES))
+    inputs = jnp.concatenate([latents, told], axis=1)
     fresh, stats = generator.clone(momentum=0.0), state.generator.stats
     _, stats = fresh.apply({"params": state.ema, **stats}, inputs, train=True, mutable=list(stats))
     return {"params": state.ema, **stats}
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def generate(generator, variables, latents):
-    """Latents [b, latent_dim] -> samples [b, ...], each a function of its own latent alone."""
-    return generator.apply(variables, latents, train=False)
+def generate(generator, variables, inputs):
+    """Inputs [b, sum(takes)] -> samples [b, ...], each a function of its own input alone."""
+    return generator.apply(variables, inputs, train=False)
 
 
-def samples(generator, state, latents) -> np.ndarray:
-    """The averaged generator at any number of latents: uint8 images [n, h, w, c], or float32 points [n, 2]."""
-    return presentable(outputs(generator, state, latents))
+def samples(generator, state, takes: Inputs, inputs) -> np.ndarray:
+    """The averaged generator at any number of inputs: uint8 images [n, h, w, c], or float32 points [n, 2]."""
+    return presentable(outputs(generator, state, takes, inputs))
 
 
-def outputs(generator, state, latents) -> np.ndarray:
-    """What the averaged generator puts out at any number of latents: images float32 in [-1, 1], or points.
+def outputs(generator, state, takes: Inputs, inputs) -> np.ndarray:
+    """What the averaged generator puts out at any number of inputs: images float32 in [-1, 1], or points.
 
     In chunks of one size; the last one is filled up, and cut again.
     """
-    variables = averaged_variables(generator, state, latents.shape[1])
-    size = min(CHUNK, len(latents))
+    variables = averaged_variables(generator, state, takes)
+    size = min(CHUNK, len(inputs))
     chunks = []
-    for start in range(0, len(latents), size):
-        chunk = latents[start : start + size]
+    for start in range(0, len(inputs), size):
+        chunk = inputs[start : start + size]
         full = jnp.pad(chunk, ((0, size - len(chunk)), (0, 0)))
         chunks.append(np.asarray(generate(generator, variables, full))[: len(chunk)])
     return np.concatenate(chunks)

@@ -15,12 +15,13 @@ from flax import linen as nn
 from gan_jax import networks
 from gan_jax.config import LOSS_NUMBERS, flat, loss_function
 from gan_jax.errors import UserError
+from gan_jax.networks.conditional import joined
 from gan_jax.networks.layers import SpectralNorm
 from gan_jax.objectives import divergences, losses
-from gan_jax.training import optimizers
+from gan_jax.training import conditional, optimizers
 
 # All randomness is a function of (root key, step). What is no step's folds in a number that no step reaches.
-DATA, SAMPLES, CALIBRATION = 2**32 - 1, 2**32 - 2, 2**32 - 3
+DATA, SAMPLES, CALIBRATION, CODES = 2**32 - 1, 2**32 - 2, 2**32 - 3, 2**32 - 5
 
 # The numbers of a state's `hparams`, and the fields that give them.
 HPARAMS = {
@@ -35,6 +36,8 @@ HPARAMS = {
     "final_lr": "optimizer.final_lr",
     "noise_sigma": "noise.sigma",
     "noise_steps": "noise.steps",
+    "conditional_weight": "conditional.weight",
+    "continuous_weight": "conditional.continuous_weight",
     **LOSS_NUMBERS,
 }
 
@@ -70,8 +73,12 @@ def build_networks(config: ml_collections.ConfigDict, shape: tuple[int, ...]) ->
             "give another network, or config.data.image_size"
         )
     dtype = None if settings.dtype == "float32" else settings.dtype  # the inputs' and the parameters' own
-    generator = network.Generator(shape, settings.width, settings.depth, settings.generator_norm, dtype=dtype)
-    critic = network.Critic(settings.width, settings.depth, settings.critic_norm, dtype=dtype)
+    way, takes = conditional.of(config)
+    in_norms = {"classes": takes.classes} if way.is_in_norms else {}
+    head = {"head": way.head(takes, dtype)} if way.head else {}
+    width, depth = settings.width, settings.depth
+    generator = network.Generator(shape, width, depth, settings.generator_norm, dtype=dtype, **in_norms)
+    critic = network.Critic(width, depth, settings.critic_norm, dtype=dtype, **head)
     return generator, SpectralNorm(critic) if settings.spectral_norm else critic
 
 
@@ -141,10 +148,12 @@ def _initial_state(config, shape, seed, hparams):
     generator, critic = build_networks(config, shape)
     generator_key, critic_key, run_key = jax.random.split(jax.random.key(seed), 3)
     transforms = build_optimizers(config, hparams)
-    latents = jnp.zeros((2, config.network.latent_dim))
-    generator_state = _initial(generator, generator_key, latents, transforms[0])
-    samples = pack(jnp.zeros((2 * config.packing, *shape)), config.packing)
-    critic_state = _initial(critic, critic_key, samples, transforms[1])
+    way, takes = conditional.of(config)
+    generator_state = _initial(generator, generator_key, jnp.zeros((2, sum(takes))), transforms[0])
+    samples, condition = jnp.zeros((2 * config.packing, *shape)), jnp.zeros((2 * config.packing, sum(takes[1:])))
+    samples = pack(joined(samples, condition) if way.is_joined else samples, config.packing)
+    for_head = {"condition": condition} if way.head else {}
+    critic_state = _initial(critic, critic_key, samples, transforms[1], **for_head)
     ema = jax.tree.map(jnp.copy, generator_state.params)
     return GANState(jnp.int32(0), run_key, generator_state, critic_state, ema, hparams)
 
@@ -155,7 +164,7 @@ def pack(samples: jax.Array, packing: int) -> jax.Array:
     return jnp.moveaxis(packs, 1, -2).reshape(-1, *samples.shape[1:-1], packing * samples.shape[-1])
 
 
-def _initial(network, key, inputs, transform):
-    stats = dict(network.init(key, inputs, train=True))
+def _initial(network, key, inputs, transform, **others):
+    stats = dict(network.init(key, inputs, train=True, **others))
     params = stats.pop("params")
     return NetState(params, stats, transform.init(params))

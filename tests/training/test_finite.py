@@ -59,7 +59,7 @@ def test_a_diverged_run_names_the_first_metrics_and_the_exact_step(command, reco
     assert [record["step"] for record in records("run/metrics.jsonl")] == list(range(4, step, 4))
     assert None not in [value for record in records("run/metrics.jsonl") for value in record.values()]
     assert checkpoints()[-1] == 2 * ((frozen["step"] - 1) // 2)
-    _, state = trained.load(config, pathlib.Path("run"), "last")
+    state = trained.load("run").state
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves((state.generator.params, state.critic.params)))
 
 

@@ -107,7 +107,7 @@ def test_a_diverged_run_names_its_last_good_checkpoint(command, capsys, experime
     assert line.endswith(f"checkpoints/{kept[-1]}" if kept else "no checkpoint was saved")
     assert kept[:1] == (["1"] if critic_lr == 1 else [])
     for step in kept:
-        _, state = trained.load(trained.stored_config(pathlib.Path("run")), pathlib.Path("run"), step)
+        state = trained.load("run", step).state
         assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves((state.generator.params, state.critic.params)))
 
 

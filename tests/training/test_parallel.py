@@ -161,8 +161,7 @@ def both(folder, *flags, others=((), ())):
 def finals(folder, step):
     """The metrics of every line, and every parameter at a step."""
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    config = trained.stored_config(folder)
-    _, state = trained.load(config, folder, str(step))
+    state = trained.load(folder, str(step)).state
     return lines, [np.asarray(leaf) for leaf in jax.tree.leaves((state.generator, state.critic, state.ema))]
 
 

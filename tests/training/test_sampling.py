@@ -6,6 +6,7 @@ import pytest
 from gan_jax.config import default_config
 from gan_jax.networks import mlp
 from gan_jax.training import sampling
+from gan_jax.training.conditional import Inputs
 from gan_jax.training.state import build_networks, create_state
 
 
@@ -40,7 +41,7 @@ def test_a_latent_is_a_function_of_key_seed_and_row(trained):
 def test_batch_statistics_fit_the_averaged_generator(trained):
     """Else samples in evaluation look like noise: normalised layers have mean 0 and deviation 1 over fresh latents."""
     generator, state = trained
-    variables = sampling.averaged_variables(generator, state, 3)
+    variables = sampling.averaged_variables(generator, state, Inputs(3))
     jax.tree.map(np.testing.assert_array_equal, variables["params"], state.ema)
     latents = np.random.default_rng(0).normal(size=(20_000, 3))
     _, seen = generator.apply(variables, latents, train=False, capture_intermediates=True, mutable=["intermediates"])
@@ -53,7 +54,7 @@ def test_batch_statistics_fit_the_averaged_generator(trained):
 
 def test_batch_statistics_are_those_of_the_state_alone(trained):
     generator, state = trained
-    first, again = (sampling.averaged_variables(generator, state, 3) for _ in range(2))
+    first, again = (sampling.averaged_variables(generator, state, Inputs(3)) for _ in range(2))
     jax.tree.map(np.testing.assert_array_equal, first, again)
 
 
@@ -62,9 +63,9 @@ def test_the_last_smaller_chunk_counts(trained, monkeypatch, num):
     generator, state = trained
     monkeypatch.setattr(sampling, "CHUNK", 4)
     latents = np.random.default_rng(0).normal(size=(num, 3)).astype(np.float32)
-    variables = sampling.averaged_variables(generator, state, 3)
+    variables = sampling.averaged_variables(generator, state, Inputs(3))
     expected = [generator.apply(variables, latent[None], train=False)[0] for latent in latents]
-    samples = sampling.samples(generator, state, jnp.asarray(latents))
+    samples = sampling.samples(generator, state, Inputs(3), jnp.asarray(latents))
     assert (samples.shape, samples.dtype) == ((num, 2), np.float32)
     np.testing.assert_allclose(samples, expected, rtol=1e-4, atol=1e-5)
 
@@ -82,7 +83,7 @@ def test_samples_of_an_image_generator_are_uint8():
     config = default_config("digits")
     config.update_from_flattened_dict({"network.width": 4, "network.depth": 1, "network.latent_dim": 3})
     state = create_state(config, (8, 8, 1))
-    samples = sampling.samples(mlp.Generator((8, 8, 1), 4, 1, "batch"), state, jnp.ones((3, 3)))
+    samples = sampling.samples(mlp.Generator((8, 8, 1), 4, 1, "batch"), state, Inputs(3), jnp.ones((3, 3)))
     assert (samples.shape, samples.dtype) == ((3, 8, 8, 1), np.uint8)
     assert len(np.unique(samples)) > 10
 
@@ -90,7 +91,7 @@ def test_samples_of_an_image_generator_are_uint8():
 def test_spherical_interpolation_turns_by_equal_angles_at_constant_length():
     start, end = np.random.default_rng(0).normal(size=(2, 6, 5))
     end *= np.linalg.norm(start, axis=1, keepdims=True) / np.linalg.norm(end, axis=1, keepdims=True)
-    path = np.asarray(sampling.spherical(jnp.asarray(start), jnp.asarray(end), 9), float)
+    path = np.asarray(sampling.paths(Inputs(5), jnp.asarray(start), jnp.asarray(end), 9), float)
     assert path.shape == (6, 9, 5)
     np.testing.assert_allclose(path[:, 0], start, atol=1e-5)
     np.testing.assert_allclose(path[:, -1], end, atol=1e-5)
@@ -102,5 +103,5 @@ def test_spherical_interpolation_turns_by_equal_angles_at_constant_length():
 
 def test_spherical_interpolation_between_parallel_latents_is_finite():
     latent = jnp.asarray([[1.0, 2.0, -3.0]])
-    np.testing.assert_allclose(sampling.spherical(latent, latent, 5), np.repeat(latent[:, None], 5, 1), rtol=1e-4)
-    assert np.isfinite(sampling.spherical(latent, -latent, 5)).all()
+    np.testing.assert_allclose(sampling.paths(Inputs(3), latent, latent, 5), np.repeat(latent[:, None], 5, 1), rtol=1e-4)
+    assert np.isfinite(sampling.paths(Inputs(3), latent, -latent, 5)).all()
