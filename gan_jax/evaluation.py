@@ -52,7 +52,8 @@ class Samples(NamedTuple):
     read: (start, stop) -> uint8 [stop - start, h, w, c] or float32 [stop - start, d].
     shape: (h, w, c) or (d,). protocol: what they are, in words. data: the set's name, folder and image size, or
     ("", "", 0). generate: (count, epsilon) -> both ends of that many latent paths; None without a generator.
-    is_kept: whether their features may be worth keeping in the cache.
+    is_kept: whether their features may be worth keeping in the cache. labels: int32 [count], the class of each, or that
+    which the generator was asked for; None where there are none. codes: likewise of InfoGAN's categorical code.
     """
 
     read: Callable[[int, int], np.ndarray]
@@ -62,6 +63,8 @@ class Samples(NamedTuple):
     data: tuple[str, str, int] = ("", "", 0)
     generate: Callable[..., Any] | None = None
     is_kept: bool = True
+    labels: np.ndarray | None = None
+    codes: np.ndarray | None = None
 
 
 def chosen(how: How, shape: tuple[int, ...], data: str) -> tuple[list[str], str]:
@@ -98,12 +101,13 @@ def _suitable(is_points, data):
 
 
 def _check_suits(name, is_points, shape, data):
-    if is_points and name in (*measures.OF_INCEPTION, "classes", "stacked", "ms_ssim", "score"):
+    is_classified = "classify" in measures.needs(measures.function(name))
+    if is_points and (is_classified or name in (*measures.OF_INCEPTION, "stacked", "ms_ssim", "score")):
         raise UserError(f"{name} is for images, and these are points: give wasserstein_1, prdc or another")
     if name == "mode_coverage" and data not in mixtures.MODES:
         raise UserError(f"mode_coverage is for {', '.join(mixtures.MODES)}, whose modes are known; not for {data!r}")
-    if name == "classes" and data not in CLASSIFIED:
-        raise UserError(f"classes is for {', '.join(CLASSIFIED)}, which have a classifier; not for {data!r}")
+    if is_classified and data not in CLASSIFIED:
+        raise UserError(f"{name} is for {', '.join(CLASSIFIED)}, which have a classifier; not for {data!r}")
     if name == "stacked" and shape[-1] != 3:
         raise UserError("stacked is for images of three channels, each of which is a digit of MNIST")
     if name == "ms_ssim" and min(shape[:2]) < 11:
@@ -129,6 +133,9 @@ def measure(how: How, fakes: Samples, reals: Samples) -> tuple[dict[str, Any], d
         "fake_features": lambda: of_fakes().features,
         "real_features": lambda: of_reals().features,
         "fake_logits": lambda: of_fakes().logits,
+        "fake_labels": lambda: _given(fakes.labels, "the classes that were asked for: give a conditional run"),
+        "real_labels": lambda: _given(reals.labels, "the classes of the reals: give a labelled set"),
+        "fake_codes": lambda: _given(fakes.codes, "the codes that samples were made from: give a run of infogan"),
         "classify": lambda: functools.partial(_classify, data),
         "read_digits": lambda: functools.partial(_classify, ("mnist", data[1] if data[0] != "folder" else "", 0)),
         "mixture": lambda: mixtures.MODES[data[0]],
@@ -173,6 +180,12 @@ def _classify(data, images):
     found = small_classifier(*data)
     _, logits = classifier.features_and_logits(found, images)
     return logits.argmax(axis=1), found.num_classes, found.protocol
+
+
+def _given(values, words):
+    if values is None:
+        raise ValueError(f"it compares with {words}")
+    return values
 
 
 def _path(network, samples):
@@ -280,10 +293,12 @@ def beside_nearest(found: Evaluation) -> tuple[np.ndarray, np.ndarray]:
 
 
 def real_samples(name: str, data_dir: str, image_size: int, split: str, num: int, seed: int) -> Samples:
-    """`num` samples of a split of the set `name`, at random, or all that it has."""
-    samples, _ = sources.reference(name, data_dir, image_size, split, num, seed)
+    """`num` samples of a split of the set `name`, at random, or all that it has; with labels where it has classes."""
+    samples, labels = sources.reference(name, data_dir, image_size, split, num, seed)
     protocol = {"data": name, "split": f"drawn from seed {seed}" if sources.is_points(name) else split}
-    return of_array(samples, protocol, (name, data_dir, image_size))
+    # A set without classes calls all of its samples class 0; to open it a second time, only to ask, would be slow.
+    found = of_array(samples, protocol, (name, data_dir, image_size))
+    return found._replace(labels=labels) if labels.any() else found
 
 
 def generated_samples(

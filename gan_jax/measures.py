@@ -5,6 +5,8 @@ Each asks by the names of its arguments for what it needs, and `evaluation.measu
     fakes, reals                   as they are: uint8 images [n, h, w, c], or points float32 [n, 2]
     fake_features, real_features   float32 [n, d], of the chosen feature network
     fake_logits                    [n, classes], of its classifier
+    fake_labels, real_labels       int32 [n]: the classes that the generator was asked for, and those of the reals
+    fake_codes                     int32 [n], the value of InfoGAN's categorical code that each sample was made from
     classify                       uint8 images -> (their classes [n], how many there are, the classifier's name)
     read_digits                    the same with the classifier of mnist, whatever the set is
     mixture                        the means and the deviation of the mixture that the points are of
@@ -31,7 +33,8 @@ FEATURES = ("auto", "pixels", "classifier", "inception")
 # Metrics on the features of the Inception network, by the names that they are known by, and so for their numbers.
 OF_INCEPTION = {"fid": "frechet", "kid": "kernel", "is": "score"}
 _NUMBERS = {"frechet_distance": "fid", "kernel_distance": "kid", "kernel_distance_sd": "kid_sd",
-            "classifier_score": "inception_score", "classifier_score_sd": "inception_score_sd"}  # fmt: skip
+            "classifier_score": "inception_score", "classifier_score_sd": "inception_score_sd",
+            "intra_class_frechet": "intra_fid", "intra_class_frechets": "intra_fids"}  # fmt: skip
 # What decides which evaluation is the best, where an evaluation has it; smaller is better.
 SCORES = ("fid", "frechet_distance", "wasserstein_1", "kid", "kernel_distance", "sliced_wasserstein")
 LARGER_IS_BETTER = (
@@ -43,8 +46,12 @@ LARGER_IS_BETTER = (
     "coverage",
     "modes_covered",
     "share_within_3_sigma",
+    "class_accuracy",
+    "code_accuracy",
 )
 SCORING = ("fid", "frechet", "wasserstein_1", "kid", "kernel", "sliced")  # the metrics that give them
+# Of a protocol: what is drawn decides it, so that it is not the same for runs that differ in their seed alone.
+CLASS_SAMPLES = "class_samples"
 
 
 class Measured(NamedTuple):
@@ -139,6 +146,34 @@ def classes(fakes, classify) -> Measured:
     """Share of each class among the samples, by the set's small classifier."""
     found, count, classifier = classify(fakes)
     return Measured({"class_shares": class_metrics.class_shares(found, count)}, {"classifier": classifier})
+
+
+def class_accuracy(fakes, fake_labels, classify) -> Measured:
+    """Share of samples of the class that was asked for, and the share for each, by the set's small classifier."""
+    found, count, classifier = classify(fakes)
+    accuracy, of_class = class_metrics.class_accuracy(found, fake_labels, count)
+    return Measured({"class_accuracy": accuracy, "class_accuracies": of_class}, {"classifier": classifier})
+
+
+def intra_class(fake_features, real_features, fake_labels, real_labels) -> Measured:
+    """Frechet distance between features within each class, and their mean over classes."""
+    mean, of_class = class_metrics.intra_class_frechet(fake_features, real_features, fake_labels, real_labels)
+    least = min(np.unique(labels, return_counts=True)[1].min() for labels in (fake_labels, real_labels))
+    dimensions = fake_features.shape[1]
+    protocol = {"covariance": "N - 1", CLASS_SAMPLES: f"{least} or more on either side"}
+    if least <= dimensions:
+        protocol["class_warning"] = (
+            f"a class has no more samples than the {dimensions} dimensions: its covariances are singular, and its "
+            "Frechet distance is biased upwards; compare it with others of the same numbers of samples alone"
+        )
+    return Measured({"intra_class_frechet": mean, "intra_class_frechets": of_class}, protocol)
+
+
+def code_accuracy(fakes, fake_codes, classify) -> Measured:
+    """Accuracy of InfoGAN's categorical code as a classifier, its values assigned to classes as suits it best."""
+    found, count, classifier = classify(fakes)
+    accuracy, assigned = class_metrics.assignment_accuracy(found, fake_codes, count, int(np.max(fake_codes)) + 1)
+    return Measured({"code_accuracy": accuracy, "classes_of_codes": assigned}, {"classifier": classifier})
 
 
 def stacked(fakes, read_digits) -> Measured:

@@ -12,6 +12,7 @@ from gan_jax.config import default_config
 from gan_jax.data import mixtures
 from gan_jax.errors import UserError
 from gan_jax.evaluation import How
+from gan_jax.features import extraction
 from gan_jax.training import sampling
 from gan_jax.training.state import build_networks, create_state
 
@@ -113,6 +114,125 @@ def test_a_smooth_generator_has_the_path_length_of_its_latents(evaluate, monkeyp
     assert record["protocol"]["path"] == "100 great circles, epsilon 0.0001, 1 % trimmed at each end"
 
 
+# ------------------------------------------------------------------------------- classes that were asked for, codes
+
+
+def of_digits(images, labels=None, codes=None):
+    """Images of the set of digits, with the classes or the codes that they were asked for by."""
+    return evaluation.of_array(images, {}, ("digits", "", 0))._replace(labels=labels, codes=codes)
+
+
+def labelled_digits():
+    return of_digits(digits(), load_digits().target.astype(np.int32))
+
+
+def measured(metrics, fakes, reals=None, features="pixels"):
+    numbers, protocol, _ = evaluation.measure(How(metrics, features), fakes, reals or labelled_digits())
+    return numbers, protocol
+
+
+def test_real_samples_keep_the_labels_of_sets_that_have_classes():
+    labels = evaluation.real_samples("digits", "", 0, "train", 0, 0).labels
+    np.testing.assert_array_equal(labels, load_digits().target)
+    points = evaluation.real_samples("lines", "", 0, "train", 50, 0)
+    np.testing.assert_array_equal(points.labels, points.read(0, 50)[:, 0] > 0)
+    assert evaluation.real_samples("swiss_roll", "", 0, "train", 50, 0).labels is None
+
+
+def test_reals_under_their_labels_have_the_accuracy_of_the_classifier():
+    numbers, protocol = measured("class_accuracy", labelled_digits())
+    assert 0.97 < numbers["class_accuracy"] <= 1
+    assert len(numbers["class_accuracies"]) == 10
+    shares = np.bincount(load_digits().target) / 1797
+    assert numbers["class_accuracy"] == pytest.approx(shares @ numbers["class_accuracies"])
+    assert protocol["classifier"].startswith("gan_jax classifier v1 on digits")
+
+
+def test_class_accuracy_falls_with_the_share_of_labels_that_are_wrong():
+    labels = load_digits().target.astype(np.int32)
+    wrong = np.where(labels == 3, 7, labels)  # whoever asks for a 7 has a 3 half of the time
+    right = measured("class_accuracy", of_digits(digits(), labels))[0]
+    numbers = measured("class_accuracy", of_digits(digits(), wrong))[0]
+    assert numbers["class_accuracies"][3] is None
+    assert numbers["class_accuracies"][7] == pytest.approx(right["class_accuracies"][7] / 2, abs=0.02)
+    assert numbers["class_accuracy"] == pytest.approx(right["class_accuracy"] - np.mean(labels == 3), abs=0.01)
+    in_line = "\n".join(evaluation.table(numbers | {"protocol": {}}).splitlines())
+    assert in_line.count("None") == 1
+
+
+def test_codes_are_known_by_whatever_name_they_have():
+    labels, names = load_digits().target, np.random.default_rng(0).permutation(10).astype(np.int32)
+    accuracy = measured("class_accuracy", labelled_digits())[0]["class_accuracy"]
+    numbers, protocol = measured("code_accuracy", of_digits(digits(), codes=names[labels]))
+    assert numbers["code_accuracy"] == pytest.approx(accuracy, abs=1e-12)
+    assert [numbers["classes_of_codes"][name] for name in names] == [*range(10)]
+    assert protocol["classifier"].startswith("gan_jax classifier v1 on digits")
+    finer = (2 * labels + np.arange(1797) % 2).astype(np.int32)  # two codes of each class: one of them has it
+    numbers, _ = measured("code_accuracy", of_digits(digits(), codes=finer))
+    assert numbers["code_accuracy"] == pytest.approx(accuracy / 2, abs=0.03)
+    assert sorted(k for k in numbers["classes_of_codes"] if k is not None) == [*range(10)]
+    assert numbers["classes_of_codes"].count(None) == 10
+
+
+def test_distances_within_classes_see_classes_that_are_mixed_up():
+    reals = labelled_digits()
+    numbers, protocol = measured("intra_class,frechet", reals, features="classifier")
+    assert numbers["intra_class_frechets"] == pytest.approx([0] * 10, abs=1e-5)
+    assert protocol["class_samples"] == "174 or more on either side"  # of the digit 8
+    assert protocol["covariance"] == "N - 1"
+    assert "class_warning" not in protocol  # 64 dimensions
+    swapped = reals._replace(labels=np.where(reals.labels < 2, 1 - reals.labels, reals.labels))
+    numbers, _ = measured("intra_class,frechet", swapped, features="classifier")
+    assert numbers["frechet_distance"] == pytest.approx(0, abs=1e-5)
+    assert numbers["intra_class_frechets"][0] == pytest.approx(numbers["intra_class_frechets"][1], rel=1e-6)
+    assert numbers["intra_class_frechets"][0] > 1
+    assert numbers["intra_class_frechet"] == pytest.approx(numbers["intra_class_frechets"][0] / 5, rel=1e-4)
+
+
+def test_a_class_with_fewer_samples_than_dimensions_is_warned_of():
+    rows = np.concatenate([np.flatnonzero(load_digits().target == k)[:count] for k, count in [(0, 65), (4, 64)]])
+    few = of_digits(digits()[rows], load_digits().target[rows])
+    protocol = measured("intra_class,frechet", few, few)[1]
+    assert "64 dimensions" in protocol["class_warning"]
+    assert protocol["class_samples"] == "64 or more on either side"
+    assert "warning" not in protocol  # 129 samples
+    more = of_digits(digits()[rows[:65]], load_digits().target[rows[:65]])
+    assert "class_warning" not in measured("intra_class", more, more)[1]
+
+
+def test_points_have_distances_within_the_modes_of_their_mixture():
+    reals = evaluation.real_samples("ring", "", 0, "train", 400, 0)
+    shifted = evaluation.of_array(reals.read(0, 400) + np.float32([3, 4]), {})._replace(labels=reals.labels)
+    numbers, _ = measured("intra_class", shifted, reals, features="auto")
+    assert numbers["intra_class_frechets"] == pytest.approx([25.0] * 8, rel=1e-4)
+
+
+def test_within_classes_it_is_called_intra_fid_for_inception_alone(monkeypatch):
+    network = extraction.Network("a network", lambda images: (images.reshape(len(images), -1) / 255.0, None))
+    monkeypatch.setattr(evaluation, "_inception", lambda weights, resizer: network)
+    numbers, _ = measured("fid,intra_class", labelled_digits(), features="auto")
+    assert list(numbers) == ["fid", "intra_fid", "intra_fids"]
+    assert "intra_class_frechet" in measured("intra_class", labelled_digits())[0]
+
+
+UNLABELLED = [
+    ("class_accuracy", {"labels": None}, {}, "compares with the classes that were asked for: give a conditional run"),
+    ("intra_class", {"labels": None}, {}, "compares with the classes that were asked for: give a conditional run"),
+    ("intra_class", {}, {"labels": None}, "compares with the classes of the reals: give a labelled set"),
+    ("code_accuracy", {}, {}, "compares with the codes that samples were made from: give a run of infogan"),
+    ("class_accuracy", {"labels": np.arange(5)}, {}, "of the same samples, got 1797 and 5 of them"),
+    ("intra_class", {"labels": np.zeros(1797, int)}, {}, "class 1 has 0 fake and 182 real samples"),
+]
+
+
+@pytest.mark.parametrize(("metric", "fakes", "reals", "words"), UNLABELLED)
+def test_without_classes_or_codes_a_line_says_what_to_give(metric, fakes, reals, words):
+    given = labelled_digits()
+    with pytest.raises(UserError, match=f"^{metric}: .*{re.escape(words)}") as refused:
+        measured(metric, given._replace(**fakes), given._replace(**reals))
+    assert "\n" not in str(refused.value)
+
+
 ASKED = [
     (How("fid", "pixels"), "digits", "fid is frechet on Inception features, not on pixels: ask for frechet"),
     (How("nonsense"), "digits", "no metric 'nonsense': give auto, or by commas some of fid, kid, is, frechet"),
@@ -126,6 +246,10 @@ ASKED = [
     (How(split="test"), "digits", "split"),
     (How("fid"), "grid", "fid is for images"),
     (How("classes"), "grid", "classes is for images"),
+    (How("class_accuracy"), "grid", "class_accuracy is for images"),
+    (How("code_accuracy"), "grid", "code_accuracy is for images"),
+    (How("class_accuracy"), "folder", "class_accuracy is for digits, mnist, fashion_mnist, which have a classifier"),
+    (How("code_accuracy"), "folder", "code_accuracy is for digits, mnist, fashion_mnist, which have a classifier"),
     (How(num=10_001), "grid", "at most 10000"),
     (How(features="classifier"), "folder", "no classifier for folder: there is one for digits, mnist, fashion_mnist"),
 ]

@@ -92,6 +92,7 @@ def _said(record):
     protocol = dict(protocol) if isinstance(protocol, dict) else {}
     if str(protocol.get("split")).startswith(DRAWN):
         protocol["split"] = DRAWN + "of each run"
+    protocol.pop(measures.CLASS_SAMPLES, None)
     return protocol
 
 

@@ -317,6 +317,14 @@ def test_points_drawn_from_the_seed_of_each_run_are_one_protocol(make_run):
     assert [protocol["split"] for protocol in found["protocols"]] == ["drawn from seed of each run"]
 
 
+def test_how_many_samples_of_a_class_were_drawn_makes_no_other_protocol(make_run):
+    for seed in range(3):
+        make_run(f"{seed}", 1.0 + seed, seed=seed, protocol={"class_samples": f"{90 + seed} or more on either side"})
+    found = compared()
+    assert found["settings"][0]["last"]["n"] == 3
+    assert not has_note(found, "protocols")
+
+
 def test_generators_may_differ_by_the_runs_own_average(make_run):
     make_run("a", 1.0)
     make_run("b", 2.0, ema_decay=0.0, protocol={"generator": "last"})
