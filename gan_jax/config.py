@@ -20,7 +20,7 @@ from gan_jax.data.fitting import LARGEST
 from gan_jax.errors import UserError
 from gan_jax.features import resize
 from gan_jax.networks.layers import mixes_samples
-from gan_jax.objectives import divergences, losses, penalties
+from gan_jax.objectives import augmentations, divergences, losses, penalties
 from gan_jax.reports import tracking
 from gan_jax.training import conditional, optimizers
 
@@ -99,6 +99,11 @@ def _are_metrics(value):
     return value == "auto" or set(value.split(",")) <= set(measures.names())
 
 
+def _are_augmentations(value):
+    return value == "none" or set(value.split(",")) <= set(augmentations.names())
+
+
+_YES_OR_NO = (lambda value: True, "true or false")
 _PATH = (lambda value: "\0" not in value, "a path")
 _FRACTION = (lambda value: 0 <= value < 1, "at least 0 and below 1")
 _STEPS = (lambda value: 1 <= value < 2**31, "from 1 to 2**31 - 1")  # the state counts them in int32
@@ -116,6 +121,7 @@ FIELDS = {
     "batch_size": Field(64, _BATCH, "samples in a minibatch, of reals and of fakes"),
     "n_critic": Field(1, _UPDATES, "critic updates in each step, with fresh reals and fresh latents"),
     "n_generator": Field(1, _UPDATES, "generator updates in each step after the critic's, with fresh latents"),
+    "generator_batch": Field(1, _UPDATES, "fakes in an update of the generator, as a multiple of batch_size"),
     "packing": Field(1, _BATCH, "PacGAN: samples that the critic judges together; divides batch_size"),
     "loss": Field(
         "non_saturating",
@@ -162,17 +168,27 @@ FIELDS = {
         1.0, _at_least(0), "auxiliary_classifier, infogan: factor of the loss of telling the class or the codes"
     ),
     "conditional.continuous_weight": Field(0.1, _at_least(0), "infogan: factor of the continuous codes in that loss"),
+    "augment": Field(
+        "none",
+        (_are_augmentations, "none, or by commas some of " + ", ".join(augmentations.names())),
+        "DiffAugment: what is done to all that the critic sees, reals and fakes alike",
+    ),
     "data.name": Field("digits", (bool, "a name"), "an embedded set, a 2-D mixture, a TFDS image set, or folder"),
     "data.dir": Field("", _PATH, "the TFDS folder (empty: TFDS's own), or the image folder"),
     "data.image_size": Field(
         0, _from_to(0, LARGEST), "pixels to crop and resize images to; 0: their own (28 is padded to 32)"
     ),
+    "data.flip": Field(False, _YES_OR_NO, "reals are mirrored, left and right, half of the time"),
+    "data.balanced": Field(False, _YES_OR_NO, "reals of rarer classes are repeated, until all classes come as often"),
     "data.memory_mb": Field(
         2048.0, _at_least(0), "MB up to which a set is kept on the device; a larger one is streamed"
     ),
     "network.name": Field("dcgan", _named_in(networks, _is_network), "a module in networks/"),
     "network.latent_dim": Field(64, _WIDTH, "components of the latent, each drawn from N(0, 1)"),
     "network.width": Field(64, _WIDTH, "dcgan: channels at half the image's size; mlp: units in a hidden layer"),
+    "network.generator_width": Field(
+        0, _from_to(0, 2**16), "the generator's width, where it differs; 0: network.width"
+    ),
     "network.depth": Field(3, _DEPTH, "mlp: hidden layers"),
     "network.generator_norm": Field("batch", _one_of("none", "batch", "layer"), "normalisation in the generator"),
     "network.critic_norm": Field(
@@ -181,7 +197,7 @@ FIELDS = {
     "network.dtype": Field(
         "float32", _one_of("float32", "bfloat16"), "what the networks compute in; parameters are float32 in either case"
     ),
-    "network.spectral_norm": Field(False, (lambda value: True, "true or false"), "spectral norm of all critic kernels"),
+    "network.spectral_norm": Field(False, _YES_OR_NO, "spectral norm of all critic kernels"),
     "optimizer.name": Field(
         "adam",
         _named_in(optimizers, _takes("learning_rate", "b1", "b2")),
@@ -357,6 +373,12 @@ def _check_combinations(config):
         raise UserError("config.data.name='folder' needs the folder of images: give --config.data.dir=PATH")
     if sources.is_points(config.data.name) and config.data.image_size:
         raise UserError(f"config.data.image_size with config.data.name={config.data.name!r}: give 0")
+    of_images = {"data.flip": config.data.flip, "augment": config.augment, "data.balanced": config.data.balanced}
+    for name, value in of_images.items():
+        if sources.is_points(config.data.name) and value != FIELDS[name].default:
+            raise UserError(f"config.{name}={value!r} with config.data.name={config.data.name!r}: it is for images")
+    if config.augment != "none" and config.packing > 1:
+        raise UserError(f"config.packing={config.packing} with config.augment={config.augment!r}: give packing 1")
     if config.data.name in SMALL and config.data.dir:
         raise UserError(f"config.data.dir with config.data.name={config.data.name!r}: leave it empty")
 
@@ -374,7 +396,7 @@ def _check_conditional(config):
             f"config.packing={config.packing} with config.conditional.name={name!r}: a pack has no one class; give 1, "
             "or conditional.name concatenation"
         )
-    if settings.continuous and way is not conditional.infogan:
+    if settings.continuous and not way.is_told_codes:
         raise UserError(
             f"config.conditional.continuous={settings.continuous} with config.conditional.name={name!r}: only infogan "
             "has such codes; give 0"

@@ -251,13 +251,39 @@ class Evaluation(NamedTuple):
 def how(config: ml_collections.ConfigDict) -> How:
     """How the configuration has its generator evaluated."""
     names = ("metrics", "features", "resizer", "split", "reals")
-    return How(**{name: config[f"eval_{name}"] for name in names})
+    found = How(**{name: config[f"eval_{name}"] for name in names})
+    if found.metrics != "auto" or not (of_conditions := _suit_conditions(config)):
+        return found
+    suitable = _suitable(sources.is_points(config.data.name), config.data.name)
+    return found._replace(metrics=",".join([*suitable, *of_conditions]))
+
+
+def _suit_conditions(config):
+    """Whether the generator does what it is told, where a classifier can say so."""
+    way, _ = conditional.of(config)
+    if not way.labels or config.data.name not in CLASSIFIED:
+        return []
+    return ["class_accuracy"] if way.is_told_labels else ["code_accuracy"]
+
+
+def _check_conditions(config, names):
+    way, _ = conditional.of(config)
+    wanted = {
+        "class_accuracy": way.is_told_labels,
+        "intra_class": way.is_told_labels,
+        "code_accuracy": way.is_told_codes,
+    }
+    for name in names:
+        if not wanted.get(name, True):
+            told = "infogan" if name == "code_accuracy" else "concatenation, auxiliary_classifier or projection"
+            raise UserError(f"{name} with config.conditional.name={config.conditional.name!r}: it is for {told}")
 
 
 def check(config: ml_collections.ConfigDict, shape: tuple[int, ...]) -> None:
     """A UserError where evaluations of a run with samples of this shape would fail."""
     asked, data = how(config), config.data
     names, features = chosen(asked, shape, data.name)
+    _check_conditions(config, names)
     there = sources.count(data.name, data.dir, data.image_size, asked.split)
     trained_later = extraction.Network("classifier", lambda images: (None, None), has_logits=True)
     network = trained_later if features == "classifier" else feature_network(features, asked, shape, ("", "", 0))
@@ -273,7 +299,7 @@ def evaluate(config: ml_collections.ConfigDict, generator, state, how: How, is_k
     are kept in the cache, so that a second call has less to do.
     """
     num, data = how.num or config.eval_samples, config.data
-    chosen(how, generator.shape, data.name)  # before any work is done
+    _check_conditions(config, chosen(how, generator.shape, data.name)[0])  # before any work is done
     reals = real_samples(data.name, data.dir, data.image_size, how.split, how.reals or num, config.seed)
     fakes = generated_samples(config, generator, state, how.num or min(num, reals.count), how.truncation)
     numbers, protocol, features = measure(how, fakes._replace(is_kept=is_kept), reals)
@@ -305,7 +331,7 @@ def generated_samples(
     config: ml_collections.ConfigDict, generator, state, num: int, truncation: float = 0.0
 ) -> Samples:
     """`num` samples of the averaged generator, always of the same latents."""
-    _, takes = conditional.of(config)
+    way, takes = conditional.of(config)
     inputs = sampling.inputs(takes, state, num, EVALUATION_SEED, truncation=truncation)
     samples = sampling.samples(generator, state, takes, inputs)
 
@@ -323,7 +349,9 @@ def generated_samples(
     protocol: dict[str, Any] = {"generator": "average (ema)" if config.ema_decay else "last"}
     if truncation:
         protocol["truncation"] = truncation
-    return of_array(samples, protocol, generate=generate)
+    found = of_array(samples, protocol, generate=generate)
+    told = sampling.balanced_labels(takes, num)
+    return found._replace(labels=told if way.is_told_labels else None, codes=told if way.is_told_codes else None)
 
 
 def of_array(samples: np.ndarray, protocol: dict[str, Any], data=("", "", 0), generate=None) -> Samples:

@@ -140,7 +140,7 @@ def _checked_source(config, folder):
     if stored := workdir.stored_fields(folder):
         workdir.check_same(folder, stored, flat(config))
     data = config.data
-    source = sources.load(data.name, data.dir, data.image_size, data.memory_mb)
+    source = sources.load(data.name, data.dir, data.image_size, data.memory_mb, is_balanced=data.balanced)
     loop.check(config, source, [folder])
     return source
 

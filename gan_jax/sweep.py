@@ -194,7 +194,7 @@ def groups(configs: Configs) -> list[Configs]:
 
 def _source(config):
     data = config.data
-    return _load(data.name, data.dir, data.image_size, data.memory_mb)
+    return _load(data.name, data.dir, data.image_size, data.memory_mb, "train", data.balanced)
 
 
 @functools.lru_cache(maxsize=2)  # groups share their data, mostly

@@ -75,11 +75,16 @@ def test_a_configuration_is_valid_or_is_refused_in_a_line_that_names_a_field(fie
 
 # Sizes at which a step compiles in a moment; numbers and names as they may be, and some at the ends of their ranges.
 SIZES = {"batch_size": [1, 2, 4], "n_critic": [1, 2], "n_generator": [1, 2], "packing": [1, 2], "network.width": [1, 3],
-         "network.depth": [1, 2], "network.latent_dim": [1, 2], "penalty.every": [1, 2, 3]}  # fmt: skip
+         "network.depth": [1, 2], "network.latent_dim": [1, 2], "generator_batch": [1, 2],
+         "conditional.classes": [2, 10],
+         "conditional.continuous": [0, 2], "network.generator_width": [0, 5], "penalty.every": [1, 2, 3]}  # fmt: skip
 ENDS = {"seed": [0, 2**32 - 1], "steps": [1, 2**31 - 1], "noise.steps": [0, 1, 2**31 - 1],
         "optimizer.decay_steps": [0, 1, 2**31 - 1], "f_gan.alpha": [-3.0, 0.5, 2]}  # fmt: skip
 CHOICES = {
     "loss": [*loss_names(), *f_gans()],
+    "conditional.name": ["none", "concatenation", "auxiliary_classifier", "projection", "infogan"],
+    "augment": ["none", "color,translation,cutout", "flip"],
+    "data.flip": [False, True],
     "penalty.name": ["none", *penalty_names()],
     "network.name": ["mlp", "mlp", "dcgan"],
     "network.generator_norm": ["none", "batch", "layer"],

@@ -27,8 +27,18 @@ RANGES = {
     "batch_size": (2, [0, -1]),
     "n_critic": (1, NO_STEPS),
     "n_generator": (1, NO_STEPS),
+    "generator_batch": (1, NO_STEPS),
     "packing": POSITIVE_INT,
+    "augment": ("flip", [*NO_NAMES, "color, cutout", "color,", "augment", "names"]),
+    "data.flip": (True, []),
+    "data.balanced": (True, []),
+    "network.generator_width": COUNT,
     "loss": ("minimax", [*NO_NAMES, "AdversarialLoss", "softplus", "_up", "none", "pearson", "f_gan", "f_gan:f_gan"]),
+    "conditional.name": ("projection", [*NO_NAMES, "Conditional", "labels_of_data", "of", "Projection"]),
+    "conditional.classes": (2, [1, 0, -1, 2**16 + 1]),
+    "conditional.continuous": (0, [-1, 1001]),
+    "conditional.weight": NOT_NEGATIVE,
+    "conditional.continuous_weight": NOT_NEGATIVE,
     "smoothing.real": FRACTION,
     "smoothing.fake": FRACTION,
     "least_squares.a": NUMBER,
@@ -88,6 +98,8 @@ def with_field(name, value):
         group[leaf] = value
     if leaf == "final_lr":
         config.optimizer.decay_steps = 10
+    if leaf in ("weight", "continuous_weight") and groups == ["conditional"]:
+        config.conditional.name, config.conditional.continuous = "infogan", 1
     if groups and groups[0] in TAKERS:
         config.loss = TAKERS[groups[0]]
     return config
@@ -169,6 +181,17 @@ def test_a_missing_field_is_named(name):
         ({"noise.steps": 9}, ["noise.steps=9", "noise.sigma=0.0", "give 0"]),
         ({"penalty.name": "r1", "penalty.every": 41, "n_critic": 4, "steps": 10}, ["penalty.every=41", "at most 40"]),
         ({"loss": "least_squares", "least_squares.a": 1.0}, ["least_squares.a=1.0", "least_squares.b=1.0", "give two"]),
+        ({"conditional.name": "projection", "network.generator_norm": "none"}, ["projection", "batch or layer"]),
+        ({"conditional.name": "infogan", "packing": 2}, ["packing=2", "infogan", "give 1"]),
+        ({"conditional.name": "projection", "conditional.continuous": 2}, ["continuous=2", "only infogan"]),
+        ({"conditional.name": "projection", "conditional.weight": 2.0}, ["weight=2.0", "auxiliary_classifier"]),
+        (
+            {"conditional.name": "infogan", "conditional.continuous_weight": 2.0},
+            ["weight=2.0", "conditional.continuous"],
+        ),
+        ({"data.name": "ring", "augment": "color"}, ["augment='color'", "data.name='ring'", "images"]),
+        ({"data.name": "ring", "data.flip": True}, ["data.flip=True", "images"]),
+        ({"augment": "color", "packing": 2}, ["packing=2", "augment='color'", "give packing 1"]),
         ({"penalty.every": 4}, ["penalty.every=4", "penalty.name='none'", "give 1"]),
         ({"optimizer.final_lr": 0.5}, ["optimizer.final_lr=0.5", "optimizer.decay_steps=0", "give 0.0"]),
         ({"network.critic_norm": "batch", "packing": 64}, ["batch_size=64", "packing=64", "at least 128"]),

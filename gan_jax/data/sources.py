@@ -40,21 +40,37 @@ def is_points(name: str) -> bool:
     return name in mixtures.MIXTURES
 
 
-def load(name: str, data_dir: str, image_size: int, memory_mb: float, split: str = "train") -> Source:
+def load(
+    name: str, data_dir: str, image_size: int, memory_mb: float, split: str = "train", is_balanced: bool = False
+) -> Source:
     """The set `name`, ready to train on.
 
     data_dir: the folder of `folder`, or TFDS's ("" is its default). image_size, split: see `images.open_images`;
     mixtures ignore both. memory_mb: a set whose uint8 pixels take more than this many 10^6 bytes is streamed; 0 streams
-    every stored set.
+    every stored set. is_balanced: images of rarer classes are repeated, until every class has as many as any other.
     Raises UserError where there is no such set, split or folder, it is not prepared, or an image is broken.
     """
     if is_points(name):
         return Source(name, (2,), mixtures.MIXTURES[name][1], {}, partial(mixtures.draw, name), None)
     images = open_images(name, data_dir, image_size, split)
     if len(images) >= batches.MAX_ROWS or len(images) * np.prod(images.shape) > memory_mb * 1e6:
+        if is_balanced:
+            raise UserError(
+                f"data.balanced with data.name={name}: it is streamed, unread; give data.memory_mb or false"
+            )
         return Source(name, images.shape, images.num_classes, {}, None, partial(BatchStream, images))
     pixels, labels = read_images(images, np.arange(len(images)))
+    if is_balanced:
+        rows = balanced_rows(labels)
+        pixels, labels = pixels[rows], labels[rows]
     return Source(name, images.shape, images.num_classes, {"image": pixels, "label": labels}, batches.draw, None)
+
+
+def balanced_rows(labels: np.ndarray) -> np.ndarray:
+    """Rows, each at least once, among which every class is as frequent as the most frequent one; in order."""
+    _, counts = np.unique(labels, return_counts=True)
+    by_class = np.split(np.argsort(labels, kind="stable"), np.cumsum(counts)[:-1])
+    return np.sort(np.concatenate([np.resize(rows, counts.max()) for rows in by_class]))
 
 
 def count(name: str, data_dir: str, image_size: int, split: str) -> float:

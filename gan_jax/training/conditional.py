@@ -43,6 +43,16 @@ class Conditional(NamedTuple):
     loss: Callable[..., jax.Array] | None = None
     is_for_reals: bool = False
 
+    @property
+    def is_told_labels(self) -> bool:
+        """Whether the generator is told the classes of the data."""
+        return self.labels is labels_of_data
+
+    @property
+    def is_told_codes(self) -> bool:
+        """Whether it is told codes, which mean what training makes them mean."""
+        return self.labels is drawn_labels
+
 
 def labels_of_data(key, labels, classes):
     """The generator is told the classes of the reals that its samples are judged with."""
@@ -89,15 +99,17 @@ def of(config: ml_collections.ConfigDict) -> tuple[Conditional, Inputs]:
     """The way that a configuration names, and what its generator takes."""
     way, settings = globals()[config.conditional.name], config.conditional
     classes = settings.classes if way.labels else 0
-    continuous = settings.continuous if way is infogan else 0
+    continuous = settings.continuous if way.is_told_codes else 0
     return way, Inputs(config.network.latent_dim, classes, continuous)
 
 
 def condition(inputs: Inputs, labels: ArrayLike, key: jax.Array) -> jax.Array:
     """Classes [...] one-hot, and codes drawn from the key beside them: [..., classes + continuous]."""
-    labels = jnp.asarray(labels)
-    codes = jax.random.uniform(key, (*labels.shape, inputs.continuous), minval=-1.0)
-    return jnp.concatenate([jax.nn.one_hot(labels, inputs.classes), codes], axis=-1)
+    classes = jax.nn.one_hot(jnp.asarray(labels), inputs.classes)
+    if not inputs.continuous:
+        return classes
+    codes = jax.random.uniform(key, (*classes.shape[:-1], inputs.continuous), minval=-1.0)
+    return jnp.concatenate([classes, codes], axis=-1)
 
 
 def told(way: Conditional, inputs: Inputs, labels: jax.Array, key: jax.Array) -> jax.Array:

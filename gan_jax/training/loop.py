@@ -54,7 +54,7 @@ def check(config: ml_collections.ConfigDict, source: sources.Source, workdirs: S
 
 def _check_classes(config, source):
     given = config.conditional
-    if conditional.of(config)[0].labels is not conditional.labels_of_data or given.classes == source.num_classes:
+    if not conditional.of(config)[0].is_told_labels or given.classes == source.num_classes:
         return
     told = f"config.conditional.name={given.name!r} with config.data.name={config.data.name!r}"
     if source.num_classes < 2:

@@ -77,7 +77,9 @@ def build_networks(config: ml_collections.ConfigDict, shape: tuple[int, ...]) ->
     in_norms = {"classes": takes.classes} if way.is_in_norms else {}
     head = {"head": way.head(takes, dtype)} if way.head else {}
     width, depth = settings.width, settings.depth
-    generator = network.Generator(shape, width, depth, settings.generator_norm, dtype=dtype, **in_norms)
+    generator = network.Generator(
+        shape, settings.generator_width or width, depth, settings.generator_norm, dtype=dtype, **in_norms
+    )
     critic = network.Critic(width, depth, settings.critic_norm, dtype=dtype, **head)
     return generator, SpectralNorm(critic) if settings.spectral_norm else critic
 

@@ -14,7 +14,7 @@ import optax
 
 from gan_jax.networks.conditional import joined
 from gan_jax.networks.layers import mixes_samples
-from gan_jax.objectives import penalties
+from gan_jax.objectives import augmentations, penalties
 from gan_jax.training import conditional
 from gan_jax.training.state import NetState, at_step, build_loss, build_networks, build_optimizers, pack
 
@@ -54,15 +54,18 @@ def make_train_step(config, shape, shard=lambda latents: latents):
             fake += hparams["noise_sigma"] * jax.random.normal(fake_key, fake.shape)
         return pack(real, config.packing), pack(fake, config.packing)
 
-    def judgements_of_both(params, stats, real, fake, condition):
+    def judgements_of_both(params, stats, real, fake, condition, keys):
         """((logits, what is told of the condition) of reals, of fakes), and new statistics."""
-        real, fake = (shown(samples, condition) for samples in (real, fake))
+        real, fake = shown(real, condition, keys[0]), shown(fake, condition, keys[1])
         return judge_both(critic, params, stats, real, fake, **for_head(condition))
 
-    def logits_of(params, stats, samples, condition):
-        return _judgement(_apply(critic, params, stats, shown(samples, condition), **for_head(condition))[0])
+    def judgement_of(params, stats, samples, condition, key):
+        return _judgement(_apply(critic, params, stats, shown(samples, condition, key), **for_head(condition))[0])
 
-    def shown(samples, condition):
+    def shown(samples, condition, key):
+        """What the critic's first layer takes; gradients and penalties are of the samples as they were before."""
+        if config.augment != "none":
+            samples = augmentations.augment(samples, key, config.augment)
         return joined(samples, pack(condition, config.packing)) if way.is_joined else samples
 
     def for_head(condition):
@@ -82,8 +85,9 @@ def make_train_step(config, shape, shard=lambda latents: latents):
             value = jax.lax.cond(is_due, lambda: every * penalty(critic_fn, real, fake, key), lambda: jnp.float32(0))
         return hparams["penalty_weight"] * value, value
 
-    def critic_loss(params, critic_stats, hparams, real, fake, condition, key, count):
-        judged, stats = judgements_of_both(params, critic_stats, real, fake, condition)
+    def critic_loss(params, critic_stats, hparams, real, fake, condition, key, augment_key, count):
+        *both_keys, penalty_key = jax.random.split(augment_key, 3)
+        judged, stats = judgements_of_both(params, critic_stats, real, fake, condition, both_keys)
         (real_logits, real_told), (fake_logits, fake_told) = judged
         total = build_loss(config, hparams).critic(real_logits, fake_logits)
         metrics = {"real_logits": jnp.mean(real_logits), "fake_logits": jnp.mean(fake_logits)}
@@ -99,17 +103,17 @@ def make_train_step(config, shape, shard=lambda latents: latents):
         if penalty:
             # The singular values of a spectral norm are those that the pass over reals and fakes has just improved.
             added, metrics["penalty"] = weighted_penalty(
-                lambda x: logits_of(params, stats, x, condition)[0], real, fake, key, count, hparams
+                lambda x: judgement_of(params, stats, x, condition, penalty_key)[0], real, fake, key, count, hparams
             )
             total += added
         return total, (stats, metrics | {"critic_loss": total})
 
     def critic_update(generator_state, hparams, transform, critic_state, inputs):
-        real, (generator_inputs, condition), penalty_key, noise_key, count = inputs
+        real, (generator_inputs, condition), penalty_key, noise_key, augment_key, count = inputs
         fake, _ = _apply(generator, generator_state.params, generator_state.stats, generator_inputs)
         real, fake = as_judged(real, fake, noise_key, hparams)
         gradients, (stats, metrics) = jax.grad(critic_loss, has_aux=True)(
-            critic_state.params, critic_state.stats, hparams, real, fake, condition, penalty_key, count
+            critic_state.params, critic_state.stats, hparams, real, fake, condition, penalty_key, augment_key, count
         )
         critic_state = _updated(critic_state, gradients, stats, transform)
         if config.weight_clip:
@@ -117,13 +121,14 @@ def make_train_step(config, shape, shard=lambda latents: latents):
             critic_state = critic_state.replace(params=penalties.clip_weights(critic_state.params, bound))
         return critic_state, metrics
 
-    def generator_loss(params, generator_stats, critic_state, hparams, real, inputs, key):
+    def generator_loss(params, generator_stats, critic_state, hparams, real, inputs, noise_key, augment_key):
         # The critic's statistics are read, never changed. A loss that ignores the reals costs no pass over them.
         generator_inputs, condition = inputs
         fake, stats = _apply(generator, params, generator_stats, generator_inputs)
-        real, fake = as_judged(real, fake, key, hparams)
-        real_logits, _ = logits_of(critic_state.params, critic_state.stats, real, condition)
-        fake_logits, told = logits_of(critic_state.params, critic_state.stats, fake, condition)
+        real, fake = as_judged(real, fake, noise_key, hparams)
+        keys = jax.random.split(augment_key)
+        real_logits, _ = judgement_of(critic_state.params, critic_state.stats, real, condition, keys[0])
+        fake_logits, told = judgement_of(critic_state.params, critic_state.stats, fake, condition, keys[1])
         total = build_loss(config, hparams).generator(real_logits, fake_logits)
         if way.loss:
             total += hparams["conditional_weight"] * recognition(told, condition, hparams)
@@ -139,9 +144,13 @@ def make_train_step(config, shape, shard=lambda latents: latents):
         n_critic, n_generator = config.n_critic, config.n_generator
         hparams = at_step(state.hparams, state.step)
         generator_transform, critic_transform = build_optimizers(config, hparams)
-        keys = jax.random.split(jax.random.fold_in(state.key, state.step), 6)
-        critic_key, generator_key, penalty_key, noise_key, *condition_keys = keys
-        noise_keys = jax.random.split(noise_key, n_critic + n_generator)
+        keys = jax.random.split(jax.random.fold_in(state.key, state.step), 8)
+        critic_key, generator_key, penalty_key, noise_key, *condition_keys, flip_key, augment_key = keys
+        noise_keys, augment_keys = (jax.random.split(key, n_critic + n_generator) for key in (noise_key, augment_key))
+        reals = batch.image
+        if config.data.flip:
+            flip_keys = jax.random.split(flip_key, n_critic)
+            reals = jax.vmap(augmentations.flip)(reals, flip_keys)
 
         counts = state.step * n_critic + jnp.arange(n_critic)
         penalty_keys = jax.random.split(penalty_key, n_critic)
@@ -151,23 +160,26 @@ def make_train_step(config, shape, shard=lambda latents: latents):
             ),
             state.critic,
             (
-                batch.image,
+                reals,
                 draw_inputs(critic_key, condition_keys[0], batch.label),
                 penalty_keys,
                 noise_keys[:n_critic],
+                augment_keys[:n_critic],
                 counts,
             ),
         )
         mean_penalty = {name: jnp.mean(values) for name, values in metrics.items() if name == "penalty"}
         metrics = jax.tree.map(lambda values: values[-1], metrics) | mean_penalty
 
-        labels = jnp.broadcast_to(batch.label[-1], (n_generator, config.batch_size))
+        # Each real and its class as often as it has fakes beside it, where it lies: no device asks another for any.
+        last_reals, labels = (jnp.repeat(x[-1], config.generator_batch, axis=0) for x in (reals, batch.label))
+        labels = jnp.broadcast_to(labels, (n_generator, len(labels)))
         generator_state, losses = jax.lax.scan(
             lambda generator_state, inputs: generator_update(
-                critic_state, hparams, batch.image[-1], generator_transform, generator_state, inputs
+                critic_state, hparams, last_reals, generator_transform, generator_state, inputs
             ),
             state.generator,
-            (draw_inputs(generator_key, condition_keys[1], labels), noise_keys[n_critic:]),
+            (draw_inputs(generator_key, condition_keys[1], labels), noise_keys[n_critic:], augment_keys[n_critic:]),
         )
         ema = _averaged(state, generator_state.params)
         state = state.replace(step=state.step + 1, generator=generator_state, critic=critic_state, ema=ema)

@@ -103,5 +103,7 @@ def test_spherical_interpolation_turns_by_equal_angles_at_constant_length():
 
 def test_spherical_interpolation_between_parallel_latents_is_finite():
     latent = jnp.asarray([[1.0, 2.0, -3.0]])
-    np.testing.assert_allclose(sampling.paths(Inputs(3), latent, latent, 5), np.repeat(latent[:, None], 5, 1), rtol=1e-4)
+    np.testing.assert_allclose(
+        sampling.paths(Inputs(3), latent, latent, 5), np.repeat(latent[:, None], 5, 1), rtol=1e-4
+    )
     assert np.isfinite(sampling.paths(Inputs(3), latent, -latent, 5)).all()

@@ -43,7 +43,8 @@ def test_holds_what_the_configuration_says():
     rates = {"generator_lr": config.optimizer.generator_lr, "critic_lr": config.optimizer.critic_lr}
     defaults = {"decay_steps": 0, "final_lr": 0, "noise_sigma": 0, "noise_steps": 0}
     of_losses = {"smoothing_real": 0.0625, "smoothing_fake": 0.03125, "a": -1, "b": 2, "c": 0.75, "alpha": 3}
-    assert jax.tree.map(float, state.hparams) == pytest.approx(numbers | rates | defaults | of_losses)
+    of_conditions = {"conditional_weight": 1, "continuous_weight": 0.1}
+    assert jax.tree.map(float, state.hparams) == pytest.approx(numbers | rates | defaults | of_losses | of_conditions)
     assert {(leaf.shape, leaf.dtype.name) for leaf in state.hparams.values()} == {((), "float32")}
     assert (state.step.shape, state.step.dtype.name, int(state.step)) == ((), "int32", 0)
     assert jnp.issubdtype(state.key.dtype, jax.dtypes.prng_key)
