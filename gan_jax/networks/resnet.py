@@ -123,11 +123,11 @@ class UpBlock(nn.Module):
 
     @nn.compact
     def __call__(self, x, train: bool, condition=None):
-        shortcut = _upsampled(Conv(self.features, 1, 1, kernel_init=_INIT, dtype=self.dtype)(x))
+        shortcut = _upsampled(Conv(self.features, 1, 1, kernel_init=_INIT, dtype=self.dtype, name="shortcut")(x))
         x = nn.relu(Norm(self.norm, train, self.momentum, self.dtype)(x, condition))
-        x = UpsampleConv(self.features, kernel_init=_INIT_RESIDUAL, dtype=self.dtype)(x)
+        x = UpsampleConv(self.features, kernel_init=_INIT_RESIDUAL, dtype=self.dtype, name="conv1")(x)
         x = nn.relu(Norm(self.norm, train, self.momentum, self.dtype)(x, condition))
-        return shortcut + Conv(self.features, 3, 1, kernel_init=_INIT_RESIDUAL, dtype=self.dtype)(x)
+        return shortcut + Conv(self.features, 3, 1, kernel_init=_INIT_RESIDUAL, dtype=self.dtype, name="conv2")(x)
 
 
 class DownBlock(nn.Module):
@@ -145,13 +145,17 @@ class DownBlock(nn.Module):
 
     @nn.compact
     def __call__(self, x, train: bool):
-        shortcut = Conv(self.features, 1, 1, kernel_init=_INIT, dtype=self.dtype)(_pooled(x)) if self.is_down else x
+        shortcut = (
+            Conv(self.features, 1, 1, kernel_init=_INIT, dtype=self.dtype, name="shortcut")(_pooled(x))
+            if self.is_down
+            else x
+        )
         x = nn.relu(Norm(self.norm, train, dtype=self.dtype)(x))
-        x = Conv(x.shape[-1], 3, 1, kernel_init=_INIT_RESIDUAL, dtype=self.dtype)(x)
+        x = Conv(x.shape[-1], 3, 1, kernel_init=_INIT_RESIDUAL, dtype=self.dtype, name="conv1")(x)
         x = nn.relu(Norm(self.norm, train, dtype=self.dtype)(x))
         if self.is_down:
-            return shortcut + ConvMeanPool(self.features, kernel_init=_INIT_RESIDUAL, dtype=self.dtype)(x)
-        return shortcut + Conv(self.features, 3, 1, kernel_init=_INIT_RESIDUAL, dtype=self.dtype)(x)
+            return shortcut + ConvMeanPool(self.features, kernel_init=_INIT_RESIDUAL, dtype=self.dtype, name="conv2")(x)
+        return shortcut + Conv(self.features, 3, 1, kernel_init=_INIT_RESIDUAL, dtype=self.dtype, name="conv2")(x)
 
 
 class FirstBlock(nn.Module):
@@ -162,9 +166,9 @@ class FirstBlock(nn.Module):
 
     @nn.compact
     def __call__(self, x):
-        shortcut = Conv(self.features, 1, 1, kernel_init=_INIT, dtype=self.dtype)(_pooled(x))
-        x = nn.relu(Conv(self.features, 3, 1, kernel_init=_INIT_RESIDUAL, dtype=self.dtype)(x))
-        return shortcut + ConvMeanPool(self.features, kernel_init=_INIT_RESIDUAL, dtype=self.dtype)(x)
+        shortcut = Conv(self.features, 1, 1, kernel_init=_INIT, dtype=self.dtype, name="shortcut")(_pooled(x))
+        x = nn.relu(Conv(self.features, 3, 1, kernel_init=_INIT_RESIDUAL, dtype=self.dtype, name="conv1")(x))
+        return shortcut + ConvMeanPool(self.features, kernel_init=_INIT_RESIDUAL, dtype=self.dtype, name="conv2")(x)
 
 
 def _upsampled(x):
