@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gan_jax.networks import conditional, resnet
+from gan_jax.networks import conditional, layers, resnet
 
 pytestmark = pytest.mark.usefixtures("compiled_quickly")
 
@@ -42,6 +42,8 @@ def drawn(network, *inputs, **options):
     rng = np.random.default_rng(1)
 
     def draw(path, leaf):
+        if path[0].key == "spectral":
+            return rng.normal(size=leaf.shape).astype(np.float32)
         if path[-1].key == "var":
             return rng.uniform(0.5, 1.5, leaf.shape).astype(np.float32)
         fan_in = math.prod(leaf.shape[:-1]) if leaf.ndim > 1 else 4
@@ -108,11 +110,9 @@ if torch:
     class Attention(nn.Module):
         def __init__(self, channels):
             super().__init__()
-            self.theta, self.phi, self.g, self.o = (
-                nn.Conv2d(a, b, 1, bias=False)
-                for a, b in ((channels, max(channels // 8, 1)), (channels, max(channels // 8, 1)), (channels, channels // 2),
-                             (channels // 2, channels))
-            )  # fmt: skip
+            few, half = max(channels // 8, 1), channels // 2
+            self.theta, self.phi = nn.Conv2d(channels, few, 1, bias=False), nn.Conv2d(channels, few, 1, bias=False)
+            self.g, self.o = nn.Conv2d(channels, half, 1, bias=False), nn.Conv2d(half, channels, 1, bias=False)
             self.gamma = nn.Parameter(torch.zeros(()))
 
         def forward(self, x):
@@ -287,3 +287,169 @@ def test_the_critic_is_a_pytorch_users_and_so_is_its_gradient_penaltys_derivativ
         found = as_torch(our_name(name, "DownBlock"), np.asarray(gradients[our_name(name, "DownBlock")]))
         theirs = np.zeros(found.shape) if parameter.grad is None else parameter.grad.numpy()
         np.testing.assert_allclose(found, theirs, atol=1e-4 * max(np.abs(theirs).max(), 1e-3 * largest), rtol=0)
+
+
+# ---------------------------------------- what the papers' tables add up to
+
+
+def count(rows):
+    """Parameters of layers (taps, inputs, outputs) with biases; a norm is a scale and a shift, (1, 1, channels)."""
+    return sum(taps * inputs * outputs + outputs for taps, inputs, outputs in rows)
+
+
+def up_rows(a, b):
+    return [(1, 1, a), (9, a, b), (1, 1, b), (9, b, b), (1, a, b)]
+
+
+def down_rows(a, b):
+    return [(9, a, a), (9, a, b), (1, a, b)]
+
+
+def first_rows(b):
+    return [(9, 3, b), (9, b, b), (1, 3, b)]
+
+
+def generator_rows(channels):
+    blocks = [row for a, b in itertools.pairwise(channels) for row in up_rows(a, b)]
+    return [(1, 128, 16 * channels[0]), *blocks, (1, 1, channels[-1]), (9, channels[-1], 3)]
+
+
+COUNTS = {  # size, generator's width, critic's: the layers in the order of the papers' code
+    "WGAN-GP": (32, 128, 128, generator_rows((128,) * 4),
+                [*first_rows(128), *down_rows(128, 128), *[(9, 128, 128)] * 4, (1, 128, 1)]),
+    "SNGAN": (32, 256, 128, generator_rows((256,) * 4),
+              [*first_rows(128), *down_rows(128, 128), *[(9, 128, 128)] * 4, (1, 128, 1)]),
+    "64 pixels": (64, 64, 64, generator_rows((1024, 512, 256, 128, 64)),
+                  [*first_rows(64), *down_rows(64, 128), *down_rows(128, 256), *down_rows(256, 512),
+                   *down_rows(512, 1024), (1, 1024, 1)]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", COUNTS)
+def test_parameters_are_as_many_as_in_the_papers(name):
+    size, generator_width, critic_width, *rows = COUNTS[name]
+    shape = (size, size, 3)
+    generator = resnet.Generator(shape, generator_width, 0, "batch")
+    networks = (generator, jnp.zeros((1, 128))), (resnet.Critic(critic_width, 0, "none"), jnp.zeros((1, *shape)))
+    for (network, inputs), expected in zip(networks, rows, strict=True):
+        params = shapes_of(network, inputs)["params"]
+        assert sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params)) == count(expected)
+
+
+@needs_torch
+def test_a_pytorch_user_has_as_many():
+    twins = TorchGenerator(128, (256,) * 4), TorchCritic((128,) * 4, DOWNS[32][1])
+    assert [sum(p.numel() for p in twin.parameters()) for twin in twins] == [
+        count(rows) for rows in COUNTS["SNGAN"][3:]
+    ]
+
+
+# ---------------------------------------- what they start as, attention, spectral norm
+
+
+def test_initial_kernels_have_glorots_variance_and_twice_that_within_the_blocks():
+    generator = resnet.Generator((16, 16, 3), 32, 0, "batch", attention=8)
+    critic = resnet.Critic(32, 0, "none", attention=8)
+    for network, inputs in ((generator, jnp.zeros((1, 64))), (critic, jnp.zeros((1, 16, 16, 3)))):
+        params = jax.jit(functools.partial(network.init, train=True))(jax.random.key(0), inputs)["params"]
+        for name, leaf in leaves(params).items():
+            if name.endswith("kernel"):
+                *taps, fan_in, fan_out = leaf.shape
+                gain = 2 if re.search("conv[12]", name) else 1
+                variance = gain * 2 / (math.prod(taps) * (fan_in + fan_out))
+                assert np.mean(np.square(leaf)) == pytest.approx(variance, rel=6 / leaf.size**0.5), name
+                assert np.abs(leaf).max() <= (3 * variance) ** 0.5 * (1 + 1e-6)  # of a uniform distribution
+            elif not name.endswith("scale"):
+                assert (np.asarray(leaf) == 0).all(), name
+
+
+def test_the_norm_of_each_class_starts_as_the_same_batch_norm():
+    params = shapes_of(resnet.Generator((16, 16, 3), 4, 0, "batch", classes=3), jnp.zeros((2, 8)))["params"]
+    tables = {name: leaf.shape for name, leaf in leaves(params).items() if re.search("/Norm_./[a-z]+$", name)}
+    assert set(tables) == {f"UpBlock_{i}/Norm_{j}/{k}" for i in (0, 1) for j in (0, 1) for k in ("scale", "bias")}
+    assert set(tables.values()) == {(3, 4)}
+    norm = layers.Norm("batch", True)
+    x, condition = normal(6, 2, 2, 4), np.eye(3, dtype=np.float32)[[0, 1, 2, 0, 1, 2]]
+    variables = norm.init(jax.random.key(0), x, condition)
+    np.testing.assert_array_equal(variables["params"]["scale"], np.ones((3, 4)))
+    np.testing.assert_array_equal(variables["params"]["bias"], np.zeros((3, 4)))
+    y, _ = norm.apply(variables, x, condition, mutable=["batch_stats"])
+    expected = (x - x.mean((0, 1, 2))) / np.sqrt(x.var((0, 1, 2)) + 1e-5)
+    np.testing.assert_allclose(y, expected, atol=1e-5)
+
+
+def test_self_attention_starts_as_the_identity():
+    x = normal(2, 4, 6, 8)
+    variables = layers.SelfAttention().init(jax.random.key(0), x)
+    np.testing.assert_array_equal(layers.SelfAttention().apply(variables, x), x)
+    assert variables["params"]["gamma"].shape == ()
+
+
+def test_self_attention_is_its_sums():
+    """In loops over pixels, of images that are not square."""
+    x = normal(2, 4, 6, 16)
+    variables = drawn_attention(x)
+    kernels = {name: np.asarray(v["kernel"][0, 0], np.float64) for name, v in variables.items() if name != "gamma"}
+    expected = np.array(x, np.float64)
+    for n, i, j in itertools.product(range(2), range(4), range(6)):
+        query, scores, values = x[n, i, j] @ kernels["queries"], [], []
+        for a, b in itertools.product(range(2), range(3)):
+            block = x[n, 2 * a : 2 * a + 2, 2 * b : 2 * b + 2].reshape(4, 16)
+            scores.append(query @ (block @ kernels["keys"]).max(0))
+            values.append((block @ kernels["values"]).max(0))
+        weights = np.exp(scores) / np.exp(scores).sum()
+        expected[n, i, j] += variables["gamma"] * (weights @ np.array(values) @ kernels["outputs"])
+    found = jax.jit(layers.SelfAttention().apply)({"params": variables}, x)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def drawn_attention(x):
+    shapes = jax.eval_shape(layers.SelfAttention().init, jax.random.key(0), x)["params"]
+    rng = np.random.default_rng(2)
+    params = jax.tree.map(lambda leaf: rng.normal(size=leaf.shape).astype(np.float32) / 4, shapes)
+    return params | {"gamma": np.float32(0.7)}
+
+
+def test_attention_may_be_where_both_players_have_such_images():
+    assert [resnet.attention_sizes(size) for size in resnet.SIZES] == [(), (8,), (8, 16), (8, 16, 32)]
+    for size, sizes in ((16, (4, 8, 16)), (64, (4, 8, 16, 32, 64))):
+        shape = (size, size, 3)
+        for attention in sizes:
+            generator = resnet.Generator(shape, 2, 0, "batch", attention=attention)
+            critic = resnet.Critic(2, 0, "none", attention=attention)
+            players = shapes_of(generator, jnp.zeros((1, 4))), shapes_of(critic, jnp.zeros((1, *shape)))
+            have = [[name for name in player["params"] if "SelfAttention" in name] for player in players]
+            assert (have == [["SelfAttention_0"]] * 2) == (attention in resnet.attention_sizes(size))
+
+
+def test_spectral_norm_brings_every_kernel_of_a_critic_to_1_and_leaves_gamma_alone():
+    critic = resnet.Critic(4, 0, "none", head=conditional.Projection(), attention=8)
+    module, samples, condition = layers.SpectralNorm(critic), normal(2, 16, 16, 3), np.eye(2, dtype=np.float32)
+    variables = drawn(module, samples, condition=condition)
+    params = variables["params"]
+
+    @jax.jit
+    def many_passes(spectral):
+        def one(spectral, _):
+            variables = {"params": params, "spectral": spectral}
+            _, changed = module.apply(variables, samples, train=True, condition=condition, mutable=["spectral"])
+            return changed["spectral"], None
+
+        return jax.lax.scan(one, spectral, length=400)[0]
+
+    spectral = many_passes(variables["spectral"])
+    kernels = {name: leaf for name, leaf in leaves(params["network"]).items() if leaf.ndim > 1}
+    assert {f"params/{name}" for name in kernels} == set(spectral)
+    assert {"head/table/kernel", "SelfAttention_0/keys/kernel"} < set(kernels)
+    for name, kernel in kernels.items():
+        u, v = spectral[f"params/{name}"]
+        matrix = kernel.reshape(-1, kernel.shape[-1])
+        largest = np.linalg.svd(matrix / (u @ matrix @ v), compute_uv=False)[0]
+        assert largest == pytest.approx(1, abs=1e-3), name
+    divided = jax.tree.map(
+        lambda w: w if w.ndim < 2 else w / np.linalg.svd(w.reshape(-1, w.shape[-1]), compute_uv=False)[0],
+        params["network"],
+    )
+    expected = critic.apply({"params": divided}, samples, train=False, condition=condition)
+    found = module.apply({"params": params, "spectral": spectral}, samples, train=False, condition=condition)
+    np.testing.assert_allclose(found, expected, atol=1e-3 * np.abs(expected).max())
