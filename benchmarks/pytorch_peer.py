@@ -63,8 +63,7 @@ def make_step(config, shape, images, is_compiled):
 
 def make_networks(config, shape):
     """(generator, critic) as modules."""
-    make = _dcgan if len(shape) == 3 else _mlp
-    return make(config.network, shape)
+    return {"mlp": _mlp, "dcgan": _dcgan, "resnet": _resnet}[config.network.name](config.network, shape)
 
 
 def _mlp(settings, shape):
@@ -94,6 +93,63 @@ def _dcgan(settings, shape):
     up += [nn.BatchNorm2d(widths[0]), nn.ReLU(), nn.ConvTranspose2d(widths[0], colours, 4, 2, 1), nn.Tanh()]
     project = [nn.Linear(settings.latent_dim, widths[-1] * 16, bias=False), nn.Unflatten(1, (widths[-1], 4, 4))]
     return nn.Sequential(*project, *up), critic
+
+
+def _resnet(settings, shape):
+    """Those of WGAN-GP and SNGAN for up to 32 pixels."""
+    size, _, colours = shape
+    width, channels = settings.width, settings.get("generator_width", 0) or settings.width
+    project = [nn.Linear(settings.latent_dim, 16 * channels), nn.Unflatten(1, (channels, 4, 4))]
+    up = [_Up(channels) for _ in range(int(np.log2(size // 4)))]
+    up += [nn.BatchNorm2d(channels), nn.ReLU(), nn.Conv2d(channels, colours, 3, padding=1), nn.Tanh()]
+    down = [_First(colours, width), _Down(width), _Plain(width), _Plain(width), nn.ReLU(), _Sum()]
+    return nn.Sequential(*project, *up), nn.Sequential(*down, nn.Linear(width, 1), nn.Flatten(0))
+
+
+class _Up(nn.Module):
+    def __init__(self, c):
+        super().__init__()
+        self.shortcut = nn.Sequential(nn.Upsample(scale_factor=2), nn.Conv2d(c, c, 1))
+        first = [nn.BatchNorm2d(c), nn.ReLU(), nn.Upsample(scale_factor=2), nn.Conv2d(c, c, 3, padding=1)]
+        self.residual = nn.Sequential(*first, nn.BatchNorm2d(c), nn.ReLU(), nn.Conv2d(c, c, 3, padding=1))
+
+    def forward(self, x):
+        return self.shortcut(x) + self.residual(x)
+
+
+class _Plain(nn.Module):
+    def __init__(self, c):
+        super().__init__()
+        first = [nn.ReLU(), nn.Conv2d(c, c, 3, padding=1)]
+        self.residual = nn.Sequential(*first, nn.ReLU(), nn.Conv2d(c, c, 3, padding=1))
+
+    def forward(self, x):
+        return x + self.residual(x)
+
+
+class _Down(_Plain):
+    def __init__(self, c):
+        super().__init__(c)
+        self.shortcut = nn.Conv2d(c, c, 1)
+
+    def forward(self, x):
+        return nn.functional.avg_pool2d(self.shortcut(x), 2) + nn.functional.avg_pool2d(self.residual(x), 2)
+
+
+class _First(nn.Module):
+    def __init__(self, colours, c):
+        super().__init__()
+        self.shortcut = nn.Sequential(nn.AvgPool2d(2), nn.Conv2d(colours, c, 1))
+        first = [nn.Conv2d(colours, c, 3, padding=1), nn.ReLU()]
+        self.residual = nn.Sequential(*first, nn.Conv2d(c, c, 3, padding=1), nn.AvgPool2d(2))
+
+    def forward(self, x):
+        return self.shortcut(x) + self.residual(x)
+
+
+class _Sum(nn.Module):
+    def forward(self, x):
+        return x.sum((2, 3))
 
 
 def _optimizer(config, network, learning_rate):

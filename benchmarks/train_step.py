@@ -72,6 +72,13 @@ CASES = {
         _IMAGES | {"data.image_size": 64},
         ("ours", "stock flax", "PyTorch", "PyTorch, compiled"),
     ),
+    "resnet_wgan_gp": Case(
+        "ResNet 32x32x3, generator 128, critic 128, batch 64, WGAN-GP",
+        "wgan_gp",
+        "cifar10",
+        {"network.name": "resnet", "network.width": 128, "network.latent_dim": 128, "data.image_size": 32},
+        ("ours", "PyTorch"),
+    ),
     "mlp128_wgan_gp": Case(
         "2-D, 3x128, batch 256, WGAN-GP", "wgan_gp", "ring", {"network.width": 128}, ("ours", "PyTorch")
     ),
@@ -412,6 +419,8 @@ def _layers(config, shape):
             for first, last in ((latent, shape[0]), (shape[0], 1))
         )
     size, _, colours = shape
+    if config.network.name == "resnet":
+        return _layers_of_resnet(width, latent, size, colours)
     channels, pixels = [colours], []
     while size > 4:
         size //= 2
@@ -420,6 +429,18 @@ def _layers(config, shape):
     convolutions = [16 * a * b * n for a, b, n in zip(channels, channels[1:], pixels, strict=False)]
     flat = 16 * channels[-1]
     return [latent * flat, *reversed(convolutions)], [*convolutions, flat]
+
+
+def _layers_of_resnet(width, latent, size, colours):
+    """Up to 32 pixels. With its pooling or upsampling, a convolution has 16 taps on the smaller image, as in ours."""
+    generator, pixels = [16 * latent * width], 16
+    while pixels < size**2:
+        generator += [17 * width**2 * pixels, 9 * width**2 * 4 * pixels]  # the first 1 is the shortcut
+        pixels *= 4
+    generator += [9 * width * colours * pixels]
+    half, quarter = size**2 // 4, size**2 // 16
+    first = [9 * colours * width * size**2 + colours * width * half, 16 * width**2 * half]
+    return generator, [*first, (9 * half + 17 * quarter) * width**2, 36 * width**2 * quarter, width]
 
 
 if __name__ == "__main__":

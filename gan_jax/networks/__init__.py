@@ -5,6 +5,6 @@ and `check_shape(shape)`, which says in words what is wrong with samples of a sh
 of the file. `classes` and `head` are those of `conditional`.
 """
 
-from gan_jax.networks import dcgan, mlp
+from gan_jax.networks import dcgan, mlp, resnet, sn_cnn
 
-__all__ = ["dcgan", "mlp"]
+__all__ = ["dcgan", "mlp", "resnet", "sn_cnn"]

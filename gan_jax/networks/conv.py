@@ -272,6 +272,66 @@ class ConvTranspose(nn.Module):
         return _with_parameters(self, x, lambda x, kernel: input_gradient(x, kernel.swapaxes(2, 3), window))
 
 
+class ConvMeanPool(nn.Module):
+    """A convolution of stride 1, then the mean of every 2 x 2 pixels: [n, 2 h, 2 w, c] -> [n, h, w, features].
+
+    Both at once, as one convolution of stride 2, by the kernel that is the sum of the layer's four times, each a pixel
+    further, over 4. For 3 x 3 taps on 2 x 2 pixels, these are 16 products instead of 36, and the image before pooling
+    is never written. Attributes and parameters are those of `Conv`, for odd sizes and even images.
+    """
+
+    features: int
+    kernel_size: int = 3
+    use_bias: bool = True
+    kernel_init: nn.initializers.Initializer = nn.initializers.lecun_normal()
+    dtype: Any = None
+
+    @nn.compact
+    def __call__(self, x):
+        window = _window_of_pairs(self, x.shape[1:3])
+        return _with_parameters(self, x, lambda x, kernel: correlate(x, _summed_over_pairs(kernel) / 4, window))
+
+
+class UpsampleConv(nn.Module):
+    """Each pixel as 2 x 2 equal ones, then a convolution of stride 1: [n, h, w, c] -> [n, 2 h, 2 w, features].
+
+    Both at once, as `ConvMeanPool` does it: its transpose, times 4, by the turned kernel.
+    """
+
+    features: int
+    kernel_size: int = 3
+    use_bias: bool = True
+    kernel_init: nn.initializers.Initializer = nn.initializers.lecun_normal()
+    dtype: Any = None
+
+    @nn.compact
+    def __call__(self, x):
+        window = _window_of_pairs(self, [2 * size for size in x.shape[1:3]])
+
+        def upsampled(x, kernel):
+            turned = jnp.flip(kernel, (0, 1)).swapaxes(2, 3)
+            return input_gradient(x, _summed_over_pairs(turned), window)
+
+        return _with_parameters(self, x, upsampled)
+
+
+def _window_of_pairs(layer, sizes):
+    """The window of stride 2 that sees what one of stride 1 sees from both pixels of a pair."""
+    if layer.kernel_size % 2 != 1 or any(size % 2 for size in sizes):
+        raise ValueError(f"a kernel of {layer.kernel_size} on {tuple(sizes)} pixels; give an odd size and even images")
+    around = (layer.kernel_size // 2,) * 2
+    return Window(2, (around, around))
+
+
+def _summed_over_pairs(kernel):
+    """[p, q, c, o] -> [p + 1, q + 1, c, o]: the sum of the kernel in each of four places."""
+    for axis in (0, 1):
+        after, before = ([(0, 0)] * 4 for _ in range(2))
+        after[axis], before[axis] = (0, 1), (1, 0)
+        kernel = jnp.pad(kernel, after) + jnp.pad(kernel, before)
+    return kernel
+
+
 def _with_parameters(layer, x, bilinear):
     kernel = layer.param("kernel", layer.kernel_init, (layer.kernel_size,) * 2 + (x.shape[-1], layer.features))
     bias = layer.param("bias", nn.initializers.zeros_init(), (layer.features,)) if layer.use_bias else None

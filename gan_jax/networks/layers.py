@@ -7,7 +7,10 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from gan_jax.networks.conv import Conv
+
 _ONES, _ZEROS = nn.initializers.ones_init(), nn.initializers.zeros_init()
+_GLOROT = nn.initializers.glorot_uniform()
 
 
 class Norm(nn.Module):
@@ -47,6 +50,39 @@ class Norm(nn.Module):
         scale, bias = ((condition @ table).astype(x.dtype) for table in tables)
         spread = (x.shape[0], *(1,) * (x.ndim - 2), x.shape[-1])
         return x * scale.reshape(spread) + bias.reshape(spread)
+
+
+class SelfAttention(nn.Module):
+    """x + gamma o(x), where o(x) is what each pixel finds at all others (SAGAN, Zhang et al. 2019, arXiv:1805.08318).
+
+    Of images [b, h, w, c] with even h and w. A pixel's query, of c / 8 components, is compared with keys by their inner
+    product; a softmax of these over the keys weights values of c / 2 components, which a last map takes to c. All maps
+    are 1x1 convolutions without bias. Keys and values are the maxima over 2 x 2 pixels, as in the authors' code. gamma
+    is a scalar that starts at 0.
+    """
+
+    dtype: Any = None
+
+    @nn.compact
+    def __call__(self, x):
+        batch, height, width, channels = x.shape
+        few, half = max(channels // 8, 1), max(channels // 2, 1)
+        queries = self._mapped(x, few, "queries").reshape(batch, height * width, few)
+        keys = _maxima(self._mapped(x, few, "keys")).reshape(batch, -1, few)
+        values = _maxima(self._mapped(x, half, "values")).reshape(batch, -1, half)
+        weights = nn.softmax(jnp.einsum("bqc,bkc->bqk", queries, keys))
+        found = jnp.einsum("bqk,bkc->bqc", weights, values).reshape(batch, height, width, half)
+        found = self._mapped(found, channels, "outputs")
+        return x + self.param("gamma", _ZEROS, ()).astype(found.dtype) * found
+
+    def _mapped(self, x, features, name):
+        return Conv(features, 1, 1, use_bias=False, kernel_init=_GLOROT, dtype=self.dtype, name=name)(x)
+
+
+def _maxima(x):
+    """[b, h, w, c] -> [b, h / 2, w / 2, c]."""
+    batch, height, width, channels = x.shape
+    return x.reshape(batch, height // 2, 2, width // 2, 2, channels).max((2, 4))
 
 
 class SpectralNorm(nn.Module):

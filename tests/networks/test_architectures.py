@@ -10,7 +10,10 @@ from gan_jax import networks
 SHAPES = {
     "mlp": [(2,), (8, 8, 1), (12, 6, 3)],
     "dcgan": [(size, size, channels) for size in (8, 16, 32, 64) for channels in (1, 3)],
+    "resnet": [(8, 8, 1), (32, 32, 3), (64, 64, 1)],
+    "sn_cnn": [(8, 8, 1), (32, 32, 3), (64, 64, 1)],
 }
+IMAGES = ("dcgan", "resnet", "sn_cnn")
 NORMS = ("none", "batch", "layer")
 CASES = [(name, shape) for name in networks.__all__ for shape in SHAPES[name]]
 
@@ -46,7 +49,7 @@ def test_shapes_and_statistics(name, shape, norm):
         assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
 
 
-@pytest.mark.parametrize(("name", "shape"), [("mlp", (2,)), ("dcgan", (8, 8, 1))])
+@pytest.mark.parametrize(("name", "shape"), [("mlp", (2,)), *((name, (8, 8, 1)) for name in IMAGES)])
 @pytest.mark.parametrize("norm", NORMS)
 def test_bfloat16_is_computed_in_and_what_is_kept_and_given_is_float32(name, shape, norm):
     """To 8 bits, what float32 gives; and not to more, or it would not have been computed in bfloat16."""
@@ -63,9 +66,11 @@ def test_bfloat16_is_computed_in_and_what_is_kept_and_given_is_float32(name, sha
         assert jax.tree.map(jnp.shape, shapes) == jax.tree.map(jnp.shape, variables)
 
 
+@pytest.mark.parametrize("name", IMAGES)
 @pytest.mark.parametrize("shape", [(28, 28, 1), (16, 8, 1), (4, 4, 1), (128, 128, 3), (32, 32), (2,)])
-def test_dcgan_says_which_shapes_it_can_make(shape):
-    problem = networks.dcgan.check_shape(shape)
+def test_networks_of_images_say_which_shapes_they_can_make(name, shape):
+    problem = getattr(networks, name).check_shape(shape)
+    assert problem.startswith(name)
     assert "8, 16, 32, 64" in problem
     assert str(shape) in problem
     assert "\n" not in problem
@@ -82,7 +87,7 @@ def test_dcgan_doubles_its_width_at_each_halving():
     assert kernels[1] == [(4, 4, 3, 4), (4, 4, 4, 8), (4, 4, 8, 16), (4 * 4 * 16, 1)]
 
 
-@pytest.mark.parametrize(("name", "shape"), [("mlp", (2,)), ("mlp", (8, 8, 1)), ("dcgan", (8, 8, 1))])
+@pytest.mark.parametrize(("name", "shape"), [("mlp", (2,)), *((name, (8, 8, 1)) for name in SHAPES)])
 def test_images_are_in_the_unit_range_and_points_are_not(name, shape):
     generator, _ = players(name, shape, "none")
     latents = 100 * np.random.default_rng(0).normal(size=(8, 3))

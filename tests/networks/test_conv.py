@@ -110,6 +110,45 @@ def test_a_part_is_as_large_as_the_cache_allows():
     assert [conv._parts_in_cache(64, conv.CACHE // n) for n in (64, 63, 16, 15, 2)] == [1, 2, 4, 8, 8]
 
 
+def pooled_conv(x, kernel):
+    """Of stride 1, and then the means."""
+    y = lax_conv(x, kernel, 1)
+    return y.reshape(y.shape[0], y.shape[1] // 2, 2, y.shape[2] // 2, 2, -1).mean((2, 4))
+
+
+def conv_of_upsampled(x, kernel):
+    return lax_conv(x.repeat(2, 1).repeat(2, 2), kernel, 1)
+
+
+FUSED = {conv.ConvMeanPool: pooled_conv, conv.UpsampleConv: conv_of_upsampled}
+
+
+@pytest.mark.parametrize("layer", FUSED)
+@pytest.mark.parametrize("size", [1, 3, 5])
+def test_a_convolution_and_its_pooling_or_upsampling_are_what_they_are_one_after_the_other(layer, size):
+    x, kernel = normal(2, 4, 6, 3), normal(size, size, 3, 2, seed=9) / size
+    found = jit(derivatives(ours(layer, 2, size)))(x, kernel)
+    assert_close(found, in_float64(derivatives(FUSED[layer]), x, kernel))
+
+
+@pytest.mark.parametrize(
+    ("layer", "one_by_one"), [(conv.ConvMeanPool, pooled_conv), (conv.UpsampleConv, conv_of_upsampled)]
+)
+def test_a_1x1_convolution_and_pooling_or_upsampling_may_change_places(layer, one_by_one):
+    """As the shortcuts of a residual network have it, with a bias too."""
+    x, kernel, bias = normal(2, 4, 6, 3), normal(1, 1, 3, 2, seed=1), normal(2, seed=2)
+    pooled = x.reshape(2, 2, 2, 3, 2, 3).mean((2, 4))
+    swapped = pooled @ kernel[0, 0] if layer is conv.ConvMeanPool else (x @ kernel[0, 0]).repeat(2, 1).repeat(2, 2)
+    assert_close(swapped + bias, one_by_one(x, kernel) + bias)
+    assert_close(layer(2, 1).apply({"params": {"kernel": kernel, "bias": bias}}, x), swapped + bias)
+
+
+@pytest.mark.parametrize(("layer", "size", "shape"), [(conv.ConvMeanPool, 4, (4, 4)), (conv.ConvMeanPool, 3, (4, 5))])
+def test_what_has_no_pairs_is_refused(layer, size, shape):
+    with pytest.raises(ValueError, match="give an odd size and even images"):
+        layer(3, size).init(jax.random.key(0), normal(1, *shape, 2))
+
+
 # stride, kernel, ((top, bottom), (left, right)); images y of 3 x 2 pixels determine how large x is
 WINDOWS = [
     (1, (3, 3), ((1, 1), (1, 1))),

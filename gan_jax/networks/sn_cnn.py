@@ -1,0 +1,84 @@
+"""The "standard CNN" of SNGAN (Miyato et al. 2018, arXiv:1802.05957, table 3), for images of 8, 16, 32 or 64 pixels.
+
+The generator projects the latent to a 4x4 image and doubles it by 4x4 transposed convolutions, down to `width` channels
+at the image's size. The critic halves its image down to 4x4, each time by a 3x3 convolution and by a 4x4 one of stride
+2, both of `width` channels and then of twice as many each time, and ends in one more 3x3. The paper has a `width` of
+64, and three halvings whatever the size. `depth` is not used.
+
+In the table, convolutions of stride 2 keep the channels. The authors' code, chainer-gan-lib, doubles them there, a
+layer earlier, as do others that follow it; this is the table. Weights are drawn from N(0, 0.02), as in those codes; in
+the critic, spectral norm scales them. `dtype` is that of the computation, such as bfloat16, None for the inputs'; what
+comes out has the inputs' in any case.
+"""
+
+import math
+from typing import Any
+
+import jax.numpy as jnp
+from flax import linen as nn
+
+from gan_jax.networks.conditional import parted
+from gan_jax.networks.conv import Conv, ConvTranspose
+from gan_jax.networks.layers import Norm
+
+SIZES = (8, 16, 32, 64)
+_BASE = 4  # pixels of the smallest image
+_INIT = nn.initializers.normal(0.02)
+
+
+def check_shape(shape: tuple[int, ...]) -> str:
+    """What is wrong with samples of this shape, in words; empty where nothing is."""
+    if len(shape) == 3 and shape[0] == shape[1] and shape[0] in SIZES:
+        return ""
+    return f"sn_cnn makes square images of {', '.join(map(str, SIZES))} pixels, not samples of shape {shape}"
+
+
+class Generator(nn.Module):
+    """Latents [b, latent_dim] -> images [b, h, w, c] in [-1, 1]."""
+
+    shape: tuple[int, ...]
+    width: int
+    depth: int
+    norm: str
+    momentum: float = 0.9
+    dtype: Any = None
+    classes: int = 0
+
+    @nn.compact
+    def __call__(self, latents, train: bool):
+        latents, condition = parted(latents, self.classes)
+        channels = self.width * 2 ** _doublings(self.shape[0])
+        x = nn.Dense(_BASE * _BASE * channels, kernel_init=_INIT, dtype=self.dtype)(latents)
+        x = x.reshape(-1, _BASE, _BASE, channels)
+        x = nn.relu(Norm(self.norm, train, self.momentum, self.dtype)(x, condition))
+        while channels > self.width:
+            channels //= 2
+            x = ConvTranspose(channels, kernel_init=_INIT, dtype=self.dtype)(x)
+            x = nn.relu(Norm(self.norm, train, self.momentum, self.dtype)(x, condition))
+        x = Conv(self.shape[2], 3, 1, kernel_init=_INIT, dtype=self.dtype)(x)
+        return jnp.tanh(x.astype(jnp.result_type(latents)))
+
+
+class Critic(nn.Module):
+    """Images [b, h, w, c] -> logits [b]. No normalisation on the first layer."""
+
+    width: int
+    depth: int
+    norm: str
+    dtype: Any = None
+    head: nn.Module | None = None
+
+    @nn.compact
+    def __call__(self, samples, train: bool, condition=None):
+        halvings, x = _doublings(samples.shape[1]), samples
+        layers = [(2**i, *window) for i in range(halvings) for window in ((3, 1), (4, 2))]
+        for layer, (factor, size, stride) in enumerate([*layers, (2**halvings, 3, 1)]):
+            x = Conv(self.width * factor, size, stride, kernel_init=_INIT, dtype=self.dtype)(x)
+            x = nn.leaky_relu(Norm(self.norm if layer else "none", train, dtype=self.dtype)(x), 0.1)
+        features = x.reshape(x.shape[0], -1)
+        logits = nn.Dense(1, kernel_init=_INIT, dtype=self.dtype)(features)[:, 0].astype(jnp.result_type(samples))
+        return self.head(logits, features, condition) if self.head else logits
+
+
+def _doublings(size):
+    return int(math.log2(size // _BASE))
