@@ -190,6 +190,7 @@ FIELDS = {
         0, _from_to(0, 2**16), "the generator's width, where it differs; 0: network.width"
     ),
     "network.depth": Field(3, _DEPTH, "mlp: hidden layers"),
+    "network.attention": Field(0, _from_to(0, 64), "resnet: pixels of the images with self-attention; 0: none"),
     "network.generator_norm": Field("batch", _one_of("none", "batch", "layer"), "normalisation in the generator"),
     "network.critic_norm": Field(
         "none", _one_of("none", "batch", "layer"), "normalisation in the critic; batch: in two passes"
@@ -368,6 +369,11 @@ def _check_combinations(config):
         raise UserError(
             f"config.packing={config.packing} with config.batch_size={config.batch_size}: "
             "give a packing that divides the batch size"
+        )
+    if config.network.attention and not hasattr(getattr(networks, config.network.name), "attention_sizes"):
+        raise UserError(
+            f"config.network.attention={config.network.attention} with config.network.name={config.network.name!r}: "
+            "only resnet has self-attention; give 0"
         )
     if config.data.name == "folder" and not config.data.dir:
         raise UserError("config.data.name='folder' needs the folder of images: give --config.data.dir=PATH")

@@ -33,6 +33,7 @@ RANGES = {
     "data.flip": (True, []),
     "data.balanced": (True, []),
     "network.generator_width": COUNT,
+    "network.attention": COUNT,
     "loss": ("minimax", [*NO_NAMES, "AdversarialLoss", "softplus", "_up", "none", "pearson", "f_gan", "f_gan:f_gan"]),
     "conditional.name": ("projection", [*NO_NAMES, "Conditional", "labels_of_data", "of", "Projection"]),
     "conditional.classes": (2, [1, 0, -1, 2**16 + 1]),
@@ -98,6 +99,8 @@ def with_field(name, value):
         group[leaf] = value
     if leaf == "final_lr":
         config.optimizer.decay_steps = 10
+    if leaf == "attention":
+        config.network.name = "resnet"
     if leaf in ("weight", "continuous_weight") and groups == ["conditional"]:
         config.conditional.name, config.conditional.continuous = "infogan", 1
     if groups and groups[0] in TAKERS:
@@ -192,6 +195,7 @@ def test_a_missing_field_is_named(name):
         ({"data.name": "ring", "augment": "color"}, ["augment='color'", "data.name='ring'", "images"]),
         ({"data.name": "ring", "data.flip": True}, ["data.flip=True", "images"]),
         ({"augment": "color", "packing": 2}, ["packing=2", "augment='color'", "give packing 1"]),
+        ({"network.attention": 8}, ["attention=8", "network.name='mlp'", "only resnet"]),
         ({"penalty.every": 4}, ["penalty.every=4", "penalty.name='none'", "give 1"]),
         ({"optimizer.final_lr": 0.5}, ["optimizer.final_lr=0.5", "optimizer.decay_steps=0", "give 0.0"]),
         ({"network.critic_norm": "batch", "packing": 64}, ["batch_size=64", "packing=64", "at least 128"]),
@@ -241,17 +245,29 @@ def test_an_experiment_is_a_lab_note_of_at_most_40_lines(path):
     assert len(path.read_text().splitlines()) <= 40
     module = experiment(path)
     assert f"python -m gan_jax.main --config=experiments/{path.name}" in module.__doc__
-    assert module.get_config().data.name == "digits"
+    assert module.get_config().data.name == ("cifar10" if path.stem.endswith("cifar10") else "digits")
 
 
 @pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
 @pytest.mark.parametrize("data", EMBEDDED)
 def test_an_experiment_is_valid_on_every_embedded_set(path, data):
+    if path.stem.endswith("cifar10") and data not in ("mnist", "fashion_mnist", "cifar10"):
+        return  # its networks are for images of 32 pixels
     config = experiment(path).get_config(data)
     validate(config)
     assert config.data.name == data
 
 
+# What they all have: w86763777/pytorch-gan-collections.
+CIFAR10 = {
+    "steps": 100_000,
+    "optimizer.decay_steps": 100_000,
+    "optimizer.final_lr": 0,
+    "data.flip": True,
+    "ema_decay": 0,
+}
+CIFAR10 |= {"generator_batch": 2, "optimizer.name": "adam", "optimizer.b1": 0, "optimizer.b2": 0.9}
+CIFAR10 |= {"optimizer.generator_lr": 2e-4, "optimizer.critic_lr": 2e-4}
 # What a paper says, by experiment, for cifar10.
 PAPERS = {
     "gan": {"loss": "minimax", "n_critic": 1, "penalty.name": "none"},
@@ -270,6 +286,23 @@ PAPERS = {
     | {"optimizer.critic_lr": 2e-4, "optimizer.b1": 0.5, "optimizer.b2": 0.999, "n_critic": 1},
     "r1_gan": {"loss": "non_saturating", "penalty.name": "r1", "penalty.weight": 10, "optimizer.critic_lr": 1e-4}
     | {"optimizer.name": "rmsprop", "penalty.every": 1},
+    "conditional_gan": {"conditional.name": "concatenation"},
+    "ac_gan": {"conditional.name": "auxiliary_classifier"},
+    "projection_gan": {"conditional.name": "projection", "loss": "hinge", "network.spectral_norm": True}
+    | {"network.generator_norm": "batch"},
+    "info_gan": {"conditional.name": "infogan", "conditional.classes": 10, "conditional.continuous": 2}
+    | {"conditional.weight": 1, "conditional.continuous_weight": 0.1},
+    "wgan_gp_cifar10": CIFAR10
+    | {"loss": "wasserstein", "penalty.name": "gradient_penalty", "penalty.weight": 10}
+    | {"network.name": "resnet", "network.width": 128, "network.generator_width": 256, "network.latent_dim": 128}
+    | {"network.generator_norm": "batch", "network.critic_norm": "none", "batch_size": 64, "n_critic": 5},
+    "sn_gan_cifar10": CIFAR10
+    | {"loss": "hinge", "network.spectral_norm": True, "batch_size": 64, "n_critic": 5}
+    | {"network.name": "resnet", "network.width": 128, "network.generator_width": 256, "penalty.name": "none"},
+    "wgan_cifar10": CIFAR10
+    | {"loss": "wasserstein", "weight_clip": 0.1, "batch_size": 128, "n_critic": 1}
+    | {"network.name": "sn_cnn"},
+    "dcgan_cifar10": CIFAR10 | {"loss": "non_saturating", "batch_size": 128, "n_critic": 1, "optimizer.b1": 0.5},
     "rp_gan": {"loss": "relativistic", "penalty.name": "r1_r2", "penalty.every": 1, "optimizer.b1": 0},
 }
 

@@ -74,14 +74,26 @@ def build_networks(config: ml_collections.ConfigDict, shape: tuple[int, ...]) ->
         )
     dtype = None if settings.dtype == "float32" else settings.dtype  # the inputs' and the parameters' own
     way, takes = conditional.of(config)
+    common = {"dtype": dtype} | _attention(network, settings, config.data.name, shape)
     in_norms = {"classes": takes.classes} if way.is_in_norms else {}
     head = {"head": way.head(takes, dtype)} if way.head else {}
     width, depth = settings.width, settings.depth
     generator = network.Generator(
-        shape, settings.generator_width or width, depth, settings.generator_norm, dtype=dtype, **in_norms
+        shape, settings.generator_width or width, depth, settings.generator_norm, **common, **in_norms
     )
-    critic = network.Critic(width, depth, settings.critic_norm, dtype=dtype, **head)
+    critic = network.Critic(width, depth, settings.critic_norm, **common, **head)
     return generator, SpectralNorm(critic) if settings.spectral_norm else critic
+
+
+def _attention(network, settings, data, shape):
+    if not settings.attention:
+        return {}
+    if settings.attention not in (allowed := network.attention_sizes(shape[0])):
+        raise UserError(
+            f"config.network.attention={settings.attention} with config.data.name={data!r}: of images of {shape[0]} "
+            f"pixels, both players have some of {', '.join(map(str, allowed)) or 'no other size'}; give that, or 0"
+        )
+    return {"attention": settings.attention}
 
 
 def build_loss(config: ml_collections.ConfigDict, hparams: dict[str, Any]) -> losses.AdversarialLoss:

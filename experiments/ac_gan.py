@@ -1,0 +1,22 @@
+"""AC-GAN (Odena, Olah & Shlens 2017, arXiv:1610.09585): the critic names the class of reals and fakes.
+
+python -m gan_jax.main --config=experiments/ac_gan.py[:DATA]
+
+The paper weighs both losses alike, and has no hinge: with it, on the digits, the generator then makes one image of each
+class, which its classifier is surest of. A tenth of that weight keeps their variety.
+"""
+
+from gan_jax.config import SMALL, default_config
+
+
+def get_config(data="digits"):
+    """The configuration for a data set."""
+    config = default_config(data)
+    config.conditional.name = "auxiliary_classifier"
+    config.conditional.weight = 0.1
+    config.loss = "hinge"
+    config.network.spectral_norm = True
+    config.network.generator_norm = "batch"
+    config.optimizer.b2 = 0.999
+    config.steps = 5000 if data in SMALL else 20_000
+    return config
