@@ -2,6 +2,9 @@
 
 python -m gan_jax.main --config=experiments/info_gan.py[:DATA]
 python -m gan_jax.main --config=experiments/info_gan.py[:DATA] --mode=sample --traverse
+
+The second draws what each code does. Under the loss and the networks of sn_gan.py, with batch norm in the generator.
+With the paper's weight of 1 for the categorical code, the generator of digits makes one image for each of its values.
 """
 
 from gan_jax.config import SMALL, default_config
@@ -11,7 +14,10 @@ def get_config(data="digits"):
     """The configuration for a data set."""
     config = default_config(data)
     config.conditional.name, config.conditional.continuous = "infogan", 2
-    config.loss = "non_saturating"
+    config.conditional.weight = 0.3
+    config.loss = "hinge"
+    config.network.spectral_norm = True
     config.network.generator_norm = "batch"
+    config.optimizer.b2 = 0.999
     config.steps = 5000 if data in SMALL else 20_000
     return config

@@ -1,1 +1,22 @@
-"""Generative adversarial networks in JAX."""
+"""Generative adversarial networks in JAX.
+
+    import gan_jax
+
+    model = gan_jax.load("runs/wgan")  # or a step: load("runs/wgan", 5000), or "best"
+    images = model.sample(64)          # uint8 [64, h, w, c]
+    logits = model.score(images)       # the critic's opinion
+
+What there is else: `gan_jax.trained.Trained`.
+"""
+
+import os
+
+
+def load(workdir: str | os.PathLike[str], checkpoint: str | int = "last"):
+    """The run in a folder, as `gan_jax.trained.Trained`, at its checkpoint `last`, `best` or of a step.
+
+    Raises UserError, in one line, where there is none.
+    """
+    from gan_jax import trained  # here, for it imports all of JAX
+
+    return trained.load(workdir, checkpoint)
