@@ -19,6 +19,8 @@ SWEEPS = {
     "lr_seed": ("wgan_gp.py", "2", 10, 1),
     "random_search": ("ns_gan.py", "4", 8, 2),
     "created_equal": ("ns_gan.py:fashion_mnist", "5", 30, 12),
+    "seeds": ("info_gan.py", "3", 3, 1),
+    "conditionings": ("conditional_gan.py:fashion_mnist", "2", 6, 3),
     "grid25_objectives": ("ns_gan.py:grid", "2", 2 * len(mode_collapse.SYSTEMS), None),
 }
 

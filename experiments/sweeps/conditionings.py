@@ -1,6 +1,6 @@
-"""Ways to tell a generator the class, over seeds, under one loss, one budget and the same networks.
+"""Ways to tell a generator the class, over seeds, all else being as in conditional_gan.py.
 
-python -m gan_jax.main --config=experiments/conditional_gan.py[:DATA] --sweep=experiments/sweeps/conditionings.py[:SEEDS]
+python -m gan_jax.main --config=experiments/NAME.py[:DATA] --sweep=experiments/sweeps/conditionings.py[:SEEDS]
 
 Labels in further channels, AC-GAN with a tenth of its paper's weight (see ac_gan.py), and projection: SEEDS seeds (5).
 """
