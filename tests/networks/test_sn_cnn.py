@@ -28,13 +28,14 @@ def shapes_of(network, inputs):
 
 
 def drawn(network, inputs):
-    """Variables of N(0, 1/fan_in), means of N(0, 1), variances and scales of U[0.5, 1.5]."""
+    """Kernels of N(0, 1/fan_in), variances and scales of U[0.5, 1.5], the rest of N(0, 0.1)."""
     rng = np.random.default_rng(1)
 
     def draw(path, leaf):
         if path[-1].key in ("var", "scale"):
             return rng.uniform(0.5, 1.5, leaf.shape).astype(np.float32)
-        return (rng.normal(size=leaf.shape) / math.prod(leaf.shape[:-1]) ** 0.5).astype(np.float32)
+        deviation = math.prod(leaf.shape[:-1]) ** -0.5 if leaf.ndim > 1 else 0.1
+        return (deviation * rng.normal(size=leaf.shape)).astype(np.float32)
 
     return jax.tree_util.tree_map_with_path(draw, shapes_of(network, inputs))
 
