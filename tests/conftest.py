@@ -16,7 +16,8 @@ from gan_jax import cache, evaluation, main, trained
 from gan_jax.config import default_config
 from gan_jax.data import prepare, sources
 from gan_jax.features import classifier
-from gan_jax.training import checkpoint, loop
+from gan_jax.reports import pictures
+from gan_jax.training import checkpoint, loop, population
 
 EXPERIMENTS = pathlib.Path(__file__).parents[1] / "experiments"
 TINY = {"steps": 60, "batch_size": 8, "n_critic": 2, "network.width": 8, "network.latent_dim": 4, "log_every": 10,
@@ -76,7 +77,48 @@ def classified_quickly(monkeypatch, shared_folder):
 
 
 @pytest.fixture
-def command(tmp_path, monkeypatch, compiled_quickly, classified_quickly):
+def drawn_quickly(monkeypatch):
+    """Figures are as large as they are to be, and empty."""
+
+    def save(path, figure):
+        figure.clear()
+        figure.set_layout_engine("none")
+        drawn(path, figure)
+
+    drawn = pictures.save
+    monkeypatch.setattr(pictures, "save", save)
+    return drawn
+
+
+@pytest.fixture
+def drawn_in_full(monkeypatch, drawn_quickly):
+    """Figures are drawn as they are for a user."""
+    monkeypatch.setattr(pictures, "save", drawn_quickly)
+
+
+@pytest.fixture
+def traced_once(monkeypatch):
+    """The runs of one test that have one configuration have one program, and trace it once."""
+
+    def once_each(function):
+        known: dict = {}
+
+        def called(config, source, *rest):
+            if config.data.dir:  # whose content may change
+                return function(config, source, *rest)
+            key = json.dumps(config.to_dict(), sort_keys=True)
+            if key not in known:
+                known[key] = function(config, source, *rest)
+            return known[key]
+
+        return called
+
+    for module, name in ((population, "compile_program"), (loop, "shapes_of_carry")):
+        monkeypatch.setattr(module, name, once_each(getattr(module, name)))
+
+
+@pytest.fixture
+def command(tmp_path, monkeypatch, compiled_quickly, classified_quickly, drawn_quickly, traced_once):
     """command("wgan_gp.py:ring", "--mode=sample", steps=20) in an empty folder, must end with exit code `code`."""
     (tmp_path / "cwd").mkdir()
     monkeypatch.chdir(tmp_path / "cwd")

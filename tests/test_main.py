@@ -27,6 +27,7 @@ def test_help_names_every_flag_and_field(capsys):
     assert all(f"--config.{name}=" in text for name in FIELDS)
 
 
+@pytest.mark.usefixtures("drawn_in_full")
 def test_training_leaves_what_the_readme_promises(command, records):
     command("wgan_gp.py", eval_every=30)
     run = pathlib.Path("runs/wgan_gp")
@@ -106,6 +107,7 @@ def test_evaluate_writes_a_line_with_its_protocol(command, records, capsys):
     assert sum(record["class_shares"]) == pytest.approx(1)
 
 
+@pytest.mark.usefixtures("drawn_in_full")
 def test_evaluate_measures_what_is_asked_for_and_draws_best_and_last(command, records, capsys):
     command("wgan.py", "--workdir=run", eval_every=20, eval_features="pixels")
     capsys.readouterr()
@@ -144,6 +146,7 @@ def test_best_is_the_largest_or_the_least_as_the_metric_has_it(command, records,
     assert ("best" in printed) == bool(best)
 
 
+@pytest.mark.usefixtures("drawn_in_full")
 def test_modes_covered_and_wasserstein_are_given_for_points(command, records):
     command("wgan_gp.py:ring", steps=20)
     command("wgan_gp.py:ring", "--mode=evaluate", steps=20)
@@ -202,6 +205,7 @@ def test_curves_that_a_kill_kept_from_being_drawn_are_drawn_by_the_next_run(comm
     assert width("run/curves.png") > 500
 
 
+@pytest.mark.usefixtures("drawn_in_full")
 @pytest.mark.parametrize("data", ["digits", "ring"])
 def test_samples_are_in_the_npz_and_in_the_picture(command, data):
     command(f"wgan_gp.py:{data}", "--workdir=run", steps=20)

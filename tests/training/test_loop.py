@@ -1,5 +1,6 @@
 """What the loop promises: a stopped, killed or diverged run loses nothing that it should not."""
 
+import fcntl
 import pathlib
 import signal
 
@@ -40,19 +41,36 @@ def at_step(monkeypatch):
     return install
 
 
+@pytest.fixture
+def whole(command, shared_folder):
+    """whole(way): the folder of a run that was left alone; made by whichever test is first."""
+
+    def left_alone(way):
+        folder = shared_folder / "left_alone" / str(list(WAYS).index(way))
+        folder.parent.mkdir(exist_ok=True)
+        with open(f"{folder}.lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not folder.exists():
+                experiment, fields = WAYS[way]
+                command(experiment, f"--workdir={folder}.part", **fields)
+                pathlib.Path(f"{folder}.part").rename(folder)
+        return folder
+
+    return left_alone
+
+
 @pytest.mark.parametrize(("way", "number"), [*((way, signal.SIGTERM) for way in WAYS), ("ring", signal.SIGINT)])
-def test_a_stopped_run_resumes_bit_for_bit(command, same_run, at_step, capsys, way, number):
+def test_a_stopped_run_resumes_bit_for_bit(command, whole, same_run, at_step, capsys, way, number):
     experiment, fields = WAYS[way]
-    command(experiment, "--workdir=whole", **fields)
     at_step(30, lambda: signal.raise_signal(number))
     command(experiment, "--workdir=stopped", **fields, code=128 + number)
     assert "resumes" in capsys.readouterr().out
     command(experiment, "--workdir=stopped", **fields)
-    same_run("whole", "stopped")
+    same_run(whole(way), "stopped")
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_a_run_killed_at_any_moment_resumes_bit_for_bit(command, same_run, at_step, way):
+def test_a_run_killed_at_any_moment_resumes_bit_for_bit(command, whole, same_run, at_step, way):
     class Killed(BaseException):
         pass
 
@@ -60,15 +78,14 @@ def test_a_run_killed_at_any_moment_resumes_bit_for_bit(command, same_run, at_st
         raise Killed
 
     experiment, fields = WAYS[way]
-    command(experiment, "--workdir=whole", **fields)
     at_step(50, kill)
     with pytest.raises(Killed):
         command(experiment, "--workdir=killed", **fields)
     command(experiment, "--workdir=killed", **fields)
-    same_run("whole", "killed")
+    same_run(whole(way), "killed")
 
 
-def test_a_run_killed_just_after_a_checkpoint_has_the_lines_up_to_it(command, same_run, monkeypatch):
+def test_a_run_killed_just_after_a_checkpoint_has_the_lines_up_to_it(command, whole, same_run, monkeypatch):
     class Killed(BaseException):
         pass
 
@@ -78,20 +95,20 @@ def test_a_run_killed_just_after_a_checkpoint_has_the_lines_up_to_it(command, sa
         if carry[0].step == 40:
             raise Killed
 
-    command("wgan_gp.py:ring", "--workdir=whole")
     save = checkpoint.save
     with monkeypatch.context() as patch:
         patch.setattr(checkpoint, "save", save_and_die)
         with pytest.raises(Killed):
             command("wgan_gp.py:ring", "--workdir=killed")
     command("wgan_gp.py:ring", "--workdir=killed")
-    same_run("whole", "killed")
+    same_run(whole("ring"), "killed")
 
 
 def checkpoints(folder):
     return {path.name for path in pathlib.Path(folder, "checkpoints").glob("*") if path.name.isdigit()}
 
 
+@pytest.mark.usefixtures("drawn_in_full")
 @pytest.mark.parametrize(
     ("experiment", "critic_lr"), [("ns_gan.py", 1), ("ns_gan.py:ring", 1e3), ("ns_gan.py:ring", 1e30)]
 )
@@ -111,10 +128,10 @@ def test_a_diverged_run_names_its_last_good_checkpoint(command, capsys, experime
         assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves((state.generator.params, state.critic.params)))
 
 
-def test_results_do_not_depend_on_where_blocks_end(command, same_run, monkeypatch):
+def test_results_do_not_depend_on_where_blocks_end(command, whole, same_run, monkeypatch):
     from gan_jax.training import loop
 
-    command("wgan_gp.py", "--workdir=long")
-    monkeypatch.setattr(loop, "BLOCK_SECONDS", 0.0)
-    command("wgan_gp.py", "--workdir=short")
-    same_run("long", "short")
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "BLOCK_SECONDS", 0.0)
+        command("wgan_gp.py", "--workdir=short")
+    same_run(whole("digits"), "short")
