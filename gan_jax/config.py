@@ -185,7 +185,9 @@ FIELDS = {
     ),
     "network.name": Field("dcgan", _named_in(networks, _is_network), "a module in networks/"),
     "network.latent_dim": Field(64, _WIDTH, "components of the latent, each drawn from N(0, 1)"),
-    "network.width": Field(64, _WIDTH, "dcgan: channels at half the image's size; mlp: units in a hidden layer"),
+    "network.width": Field(
+        64, _WIDTH, "channels of the largest feature maps of dcgan, sn_cnn, resnet; units in a layer of mlp"
+    ),
     "network.generator_width": Field(
         0, _from_to(0, 2**16), "the generator's width, where it differs; 0: network.width"
     ),
