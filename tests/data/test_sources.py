@@ -85,3 +85,13 @@ def test_reference_draws_mixtures():
 def test_impossible_references_are_refused(name, num, words):
     with pytest.raises(UserError, match=words):
         sources.reference(name, "", 0, "all", num, 0)
+
+
+def test_balanced_rows_have_every_row_and_every_class_as_often():
+    labels = np.array([2, 0, 0, 2, 2, 1, 2, 0, 2])
+    rows = sources.balanced_rows(labels)
+    assert np.bincount(labels[rows]).tolist() == [5, 5, 5]
+    assert set(rows) == set(range(9))
+    assert (np.diff(rows) >= 0).all()
+    counts = np.bincount(rows)
+    assert all(counts[labels == label].max() - counts[labels == label].min() <= 1 for label in range(3))

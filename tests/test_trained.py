@@ -1,0 +1,101 @@
+"""What `gan_jax.load` gives, of runs of each kind."""
+
+import jax
+import numpy as np
+import pytest
+
+import gan_jax
+from gan_jax.data import batches
+from gan_jax.errors import UserError
+
+SMALL = {"steps": 4, "network.width": 8, "network.latent_dim": 3}
+
+
+@pytest.fixture
+def trained_run(command):
+    def run(experiment, **fields):
+        command(experiment, "--workdir=run", **SMALL, **fields)
+        return gan_jax.load("run")
+
+    return run
+
+
+def test_an_unconditional_run(trained_run):
+    model = trained_run("wgan_gp.py")
+    images = model.sample(20, seed=3)
+    assert (images.shape, images.dtype) == ((20, 8, 8, 1), np.uint8)
+    np.testing.assert_array_equal(images, model.generate(model.inputs(20, seed=3)))
+    assert not np.array_equal(images, model.sample(20, seed=4))
+    for wrong in (lambda: model.sample(5, label=0), model.traverse, lambda: model.score(images[:, :4])):
+        with pytest.raises(UserError):
+            wrong()
+    rows = model.interpolate(rows=2, columns=5, seed=3)
+    assert rows.shape == (2, 5, 8, 8, 1)
+    ends = model.generate(model.inputs(4, seed=3))
+    difference = np.abs(rows[:, [0, -1]].astype(int) - ends.reshape(2, 2, 8, 8, 1).swapaxes(0, 1))
+    assert difference.max() <= 1  # of 255
+
+
+@pytest.mark.parametrize("way", ["none", "concatenation", "projection", "auxiliary_classifier"])
+def test_the_score_is_the_critics_logit(trained_run, way):
+    """By the critic's own call, of flax."""
+    model = trained_run("conditional_gan.py", conditional__name=way)
+    images, labels = model.sample(700), np.arange(700) % 10
+    x, one_hot = batches.to_unit(images), np.eye(10, dtype=np.float32)[labels]
+    if way == "concatenation":
+        x = np.concatenate([x, np.broadcast_to(one_hot[:, None, None], (700, 8, 8, 10))], -1)
+    others = {"condition": one_hot} if way in ("projection", "auxiliary_classifier") else {}
+    variables = {"params": model.state.critic.params, **model.state.critic.stats}
+    expected = model.critic.apply(variables, x, train=False, **others)
+    expected = expected[0] if way == "auxiliary_classifier" else expected
+    np.testing.assert_allclose(model.score(images, labels), expected, rtol=1e-4, atol=1e-5)
+    if way in ("concatenation", "projection"):
+        with pytest.raises(UserError, match="needs labels"):
+            model.score(images)
+
+
+def test_a_class_can_be_asked_for(trained_run):
+    model = trained_run("projection_gan.py")
+    inputs = np.asarray(model.inputs(6, label=4))
+    np.testing.assert_array_equal(inputs[:, 3:], np.eye(10)[[4] * 6])
+    with pytest.raises(UserError, match="from 0 to 9"):
+        model.sample(6, label=10)
+
+
+def test_traversals_hold_the_latent_and_move_the_class_or_one_code(trained_run):
+    model = trained_run("info_gan.py")
+    images = model.traverse(rows=2, seed=5)
+    assert images.shape == (2 * 3, 10, 8, 8, 1)
+    inputs = np.asarray(model._traversal(2, 5))  # [classes and codes, rows, columns, inputs]
+    assert inputs.shape == (3, 2, 10, 3 + 10 + 2)
+    assert (inputs[..., :3] == inputs[:1, :, :1, :3]).all()
+    np.testing.assert_array_equal(inputs[0, 1, :, 3:13], np.eye(10))
+    np.testing.assert_allclose(inputs[2, 0, :, 14], np.linspace(-1, 1, 10))
+    assert (inputs[2, 0, :, 13] == 0).all()
+    np.testing.assert_array_equal(
+        images.reshape(-1, 8, 8, 1), model.generate(jax.numpy.asarray(inputs.reshape(60, -1)))
+    )
+
+
+def test_the_modes_of_the_command_do_the_same(command):
+    command("info_gan.py", "--workdir=run", **SMALL)
+    command("info_gan.py", "--workdir=run", "--mode=sample", "--traverse", **SMALL)
+    command("info_gan.py", "--workdir=run", "--mode=sample", "--label=7", "--num=5", "--truncation=0.25", **SMALL)
+    command("info_gan.py", "--workdir=run", "--mode=export", **SMALL)
+    model = gan_jax.load("run", 4)
+    with np.load("run/samples/samples.npz", allow_pickle=False) as arrays:
+        assert arrays["labels"].tolist() == [7] * 5
+        assert np.abs(arrays["latents"][:, :3]).max() <= 0.25
+        np.testing.assert_array_equal(arrays["images"], model.sample(5, label=7, truncation=0.25))
+    with open("run/generator.jax_export", "rb") as file:
+        exported = jax.export.deserialize(bytearray(file.read()))
+    inputs = model.inputs(5)
+    np.testing.assert_array_equal(batches.to_uint8(np.asarray(exported.call(inputs))), model.generate(inputs))
+
+
+@pytest.mark.parametrize(("folder", "step"), [("nowhere", "last"), ("run", 3), ("run", "first")])
+def test_what_is_not_there_is_said_in_a_line(trained_run, folder, step):
+    trained_run("wgan.py")
+    with pytest.raises(UserError) as caught:
+        gan_jax.load(folder, step)
+    assert "\n" not in str(caught.value)
