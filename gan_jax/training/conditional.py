@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import ml_collections
+import numpy as np
 import optax
 from numpy.typing import ArrayLike
 
@@ -106,7 +107,7 @@ def of(config: ml_collections.ConfigDict) -> tuple[Conditional, Inputs]:
 def condition(inputs: Inputs, labels: ArrayLike, key: jax.Array) -> jax.Array:
     """Classes [...] one-hot, and codes drawn from the key beside them: [..., classes + continuous]."""
     if not inputs.classes:
-        return jnp.zeros((*jnp.shape(labels), 0))
+        return jnp.zeros((*np.shape(labels), 0))
     classes = jax.nn.one_hot(jnp.asarray(labels), inputs.classes)
     if not inputs.continuous:
         return classes

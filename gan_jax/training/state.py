@@ -174,8 +174,9 @@ def _initial_state(config, shape, seed, hparams):
 
 def pack(samples: jax.Array, packing: int) -> jax.Array:
     """[b, ..., c] -> [b / packing, ..., packing * c]: what the critic judges together (PacGAN, Lin et al. 2018)."""
-    packs = samples.reshape(-1, packing, *samples.shape[1:])
-    return jnp.moveaxis(packs, 1, -2).reshape(-1, *samples.shape[1:-1], packing * samples.shape[-1])
+    count = samples.shape[0] // packing
+    packs = samples.reshape(count, packing, *samples.shape[1:])
+    return jnp.moveaxis(packs, 1, -2).reshape(count, *samples.shape[1:-1], packing * samples.shape[-1])
 
 
 def _initial(network, key, inputs, transform, **others):
