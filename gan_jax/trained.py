@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import ml_collections
 import numpy as np
+from numpy.typing import ArrayLike
 from flax import linen as nn
 from jax import export as jax_export
 
@@ -100,7 +101,7 @@ class Trained:
             blocks[1 + code, :, :, dim + classes + code] = np.linspace(-1, 1, columns)
         return blocks
 
-    def score(self, samples: np.ndarray, labels: np.ndarray | None = None) -> np.ndarray:
+    def score(self, samples: np.ndarray, labels: ArrayLike | None = None) -> np.ndarray:
         """The critic's logits [n] of uint8 images [n, h, w, c] or points [n, 2]: the larger, the more like reals.
 
         labels: the classes [n], where the critic is told them. Raises UserError where they are missing, or the samples
@@ -112,8 +113,11 @@ class Trained:
             raise UserError(f"samples of shape {samples.shape}: give [n, {wanted}], n a multiple of the packing")
         if labels is None and (way.is_joined or way.is_in_norms):
             raise UserError(f"a critic with conditional.name={self.config.conditional.name} needs labels: give classes")
+        labels = np.zeros(len(samples), int) if labels is None else np.asarray(labels)
+        if labels.shape != (len(samples),) or (takes.classes and not {*labels.tolist()} <= {*range(takes.classes)}):
+            raise UserError(f"labels: give {len(samples)} classes from 0 to {takes.classes - 1}")
         x = batches.to_unit(samples) if samples.ndim == 4 else samples
-        told = conditional.condition(takes, np.zeros(len(x), int) if labels is None else labels, jax.random.key(0))
+        told = conditional.condition(takes, labels, jax.random.key(0))
         step = sampling.CHUNK * self.config.packing
         chunks = [slice(start, start + step) for start in range(0, len(x), step)]
         return np.concatenate([np.asarray(self._logits(x[chunk], told[chunk])) for chunk in chunks])

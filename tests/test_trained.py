@@ -50,8 +50,9 @@ def test_the_score_is_the_critics_logit(trained_run, way):
     expected = expected[0] if way == "auxiliary_classifier" else expected
     np.testing.assert_allclose(model.score(images, labels), expected, rtol=1e-4, atol=1e-5)
     if way in ("concatenation", "projection"):
-        with pytest.raises(UserError, match="needs labels"):
-            model.score(images)
+        for wrong, words in ((None, "needs labels"), (labels[:5], "700 classes"), (labels + 1, "from 0 to 9")):
+            with pytest.raises(UserError, match=words):
+                model.score(images, wrong)
 
 
 def test_a_class_can_be_asked_for(trained_run):
