@@ -16,9 +16,9 @@ import jax
 import jax.numpy as jnp
 import ml_collections
 import numpy as np
-from numpy.typing import ArrayLike
 from flax import linen as nn
 from jax import export as jax_export
+from numpy.typing import ArrayLike
 
 from gan_jax import evaluation, measures, workdir
 from gan_jax.config import FIELDS, default_config, validate
