@@ -25,7 +25,7 @@ def evaluate(monkeypatch):
 
     def run(name, samples, how=None):
         config, shape = default_config(name), samples.shape[1:]
-        monkeypatch.setattr(sampling, "samples", lambda generator, state, latents: samples[: len(latents)])
+        monkeypatch.setattr(sampling, "samples", lambda generator, state, takes, latents: samples[: len(latents)])
         state = create_state(config, shape)
         asked = how or evaluation.how(config)
         return evaluation.evaluate(config, build_networks(config, shape)[0], state, asked).record
@@ -96,10 +96,10 @@ def test_the_reals_themselves_by_every_metric_of_features(evaluate):
 
 
 def test_a_smooth_generator_has_the_path_length_of_its_latents(evaluate, monkeypatch):
-    monkeypatch.setattr(sampling, "outputs", lambda generator, state, latents: np.asarray(latents))
+    monkeypatch.setattr(sampling, "outputs", lambda generator, state, takes, latents: np.asarray(latents))
     angles = []
 
-    def on_circle(state, num, dim, seed):
+    def on_circle(state, num, dim, seed, truncation):
         latents = np.random.default_rng(seed).normal(size=(num, dim))
         latents /= np.linalg.norm(latents, axis=1, keepdims=True)
         if seed == evaluation.PATH_SEED:

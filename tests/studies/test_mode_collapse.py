@@ -94,7 +94,7 @@ def test_rows_are_the_metrics_of_the_samples(monkeypatch):
     """Of 2,500 points: half on one mode, a quarter on another, a quarter outside of both, but nearest to the first."""
     means = mixtures.MODES["ring"].means
     places = np.stack([means[0], means[0], means[3], 2 * means[0]])
-    monkeypatch.setattr(sampling, "samples", lambda generator, state, latents: np.resize(places, latents.shape))
+    monkeypatch.setattr(sampling, "samples", lambda generator, state, takes, latents: np.resize(places, latents.shape))
     row = mode_collapse.train(mode_collapse.configured("ring", "minimax", **TINY | {"steps": 1}), (3,))
     assert (row["modes_covered"], row["share_within_3_sigma"], row["failed"]) == ([2], [0.75], [False])
     assert row["reverse_kl"] == pytest.approx([0.75 * np.log(0.75 * 8) + 0.25 * np.log(0.25 * 8)])
