@@ -247,7 +247,7 @@ def test_an_evaluation_that_would_fail_is_refused_before_the_first_step(refused,
     ids=["XLA", "XLA on a CPU", "Python"],
 )
 def test_what_is_too_large_for_the_memory(refused, monkeypatch, error):
-    def fail(*given):
+    def fail(*given, **named):
         raise error
 
     monkeypatch.setattr("gan_jax.data.sources.load", fail)
