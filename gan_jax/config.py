@@ -95,12 +95,11 @@ def penalty_names() -> list[str]:
     return _names_in(penalties, _takes("critic_fn", "real", "fake", "key"))
 
 
-def _are_metrics(value):
-    return value == "auto" or set(value.split(",")) <= set(measures.names())
-
-
-def _are_augmentations(value):
-    return value == "none" or set(value.split(",")) <= set(augmentations.names())
+def _alone_or_some_of(alone, names):
+    return (
+        lambda value: value == alone or set(value.split(",")) <= set(names),
+        f"{alone}, or by commas some of {', '.join(names)}",
+    )
 
 
 _YES_OR_NO = (lambda value: True, "true or false")
@@ -170,7 +169,7 @@ FIELDS = {
     "conditional.continuous_weight": Field(0.1, _at_least(0), "infogan: factor of the continuous codes in that loss"),
     "augment": Field(
         "none",
-        (_are_augmentations, "none, or by commas some of " + ", ".join(augmentations.names())),
+        _alone_or_some_of("none", augmentations.names()),
         "DiffAugment: what is done to all that the critic sees, reals and fakes alike",
     ),
     "data.name": Field("digits", (bool, "a name"), "an embedded set, a 2-D mixture, a TFDS image set, or folder"),
@@ -226,7 +225,7 @@ FIELDS = {
     "eval_split": Field("train", (bool, "a name"), "split of the data that an evaluation compares with"),
     "eval_metrics": Field(
         "auto",
-        (_are_metrics, "auto, or by commas some of " + ", ".join(measures.names())),
+        _alone_or_some_of("auto", measures.names()),
         "what is measured; auto: what suits the data",
     ),
     "eval_features": Field(

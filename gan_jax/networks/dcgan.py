@@ -13,7 +13,7 @@ from flax import linen as nn
 
 from gan_jax.networks.conditional import parted
 from gan_jax.networks.conv import Conv, ConvTranspose
-from gan_jax.networks.layers import Norm
+from gan_jax.networks.layers import Norm, problem_of_square
 
 SIZES = (8, 16, 32, 64)
 # The paper draws the weights from N(0, 0.02), which leaves a critic without batch norm nearly flat for its first
@@ -25,9 +25,7 @@ _INIT_TRANSPOSE = nn.initializers.variance_scaling(8.0, "fan_in", "truncated_nor
 
 def check_shape(shape: tuple[int, ...]) -> str:
     """What is wrong with samples of this shape, in words; empty where nothing is."""
-    if len(shape) == 3 and shape[0] == shape[1] and shape[0] in SIZES:
-        return ""
-    return f"dcgan makes square images of {', '.join(map(str, SIZES))} pixels, not samples of shape {shape}"
+    return problem_of_square("dcgan", SIZES, shape)
 
 
 class Generator(nn.Module):

@@ -133,6 +133,13 @@ def _unit(vector):
     return vector / jnp.maximum(jnp.linalg.norm(vector), 1e-12)
 
 
+def problem_of_square(name: str, sizes: tuple[int, ...], shape: tuple[int, ...]) -> str:
+    """What is wrong with samples of this shape for a network of square images; empty where nothing is."""
+    if len(shape) == 3 and shape[0] == shape[1] and shape[0] in sizes:
+        return ""
+    return f"{name} makes square images of {', '.join(map(str, sizes))} pixels, not samples of shape {shape}"
+
+
 def mixes_samples(norm: str) -> bool:
     """Whether a sample's output under `norm` depends on the other samples of its minibatch."""
     return norm == "batch"

@@ -24,7 +24,7 @@ from flax import linen as nn
 
 from gan_jax.networks.conditional import parted
 from gan_jax.networks.conv import Conv, ConvMeanPool, UpsampleConv
-from gan_jax.networks.layers import Norm, SelfAttention
+from gan_jax.networks.layers import Norm, SelfAttention, problem_of_square
 
 SIZES = (8, 16, 32, 64)
 _BASE = 4  # pixels of the generator's first image
@@ -35,9 +35,7 @@ _INIT_RESIDUAL = nn.initializers.variance_scaling(2.0, "fan_avg", "uniform")
 
 def check_shape(shape: tuple[int, ...]) -> str:
     """What is wrong with samples of this shape, in words; empty where nothing is."""
-    if len(shape) == 3 and shape[0] == shape[1] and shape[0] in SIZES:
-        return ""
-    return f"resnet makes square images of {', '.join(map(str, SIZES))} pixels, not samples of shape {shape}"
+    return problem_of_square("resnet", SIZES, shape)
 
 
 def attention_sizes(size: int) -> tuple[int, ...]:

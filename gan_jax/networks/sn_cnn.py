@@ -19,7 +19,7 @@ from flax import linen as nn
 
 from gan_jax.networks.conditional import parted
 from gan_jax.networks.conv import Conv, ConvTranspose
-from gan_jax.networks.layers import Norm
+from gan_jax.networks.layers import Norm, problem_of_square
 
 SIZES = (8, 16, 32, 64)
 _BASE = 4  # pixels of the smallest image
@@ -28,9 +28,7 @@ _INIT = nn.initializers.normal(0.02)
 
 def check_shape(shape: tuple[int, ...]) -> str:
     """What is wrong with samples of this shape, in words; empty where nothing is."""
-    if len(shape) == 3 and shape[0] == shape[1] and shape[0] in SIZES:
-        return ""
-    return f"sn_cnn makes square images of {', '.join(map(str, SIZES))} pixels, not samples of shape {shape}"
+    return problem_of_square("sn_cnn", SIZES, shape)
 
 
 class Generator(nn.Module):

@@ -14,7 +14,7 @@ import numpy as np
 import optax
 from numpy.typing import ArrayLike
 
-from gan_jax.networks.conditional import Projection, Recognition
+from gan_jax.networks.conditional import Projection, Recognition, joined
 
 
 class Inputs(NamedTuple):
@@ -113,6 +113,11 @@ def condition(inputs: Inputs, labels: ArrayLike, key: jax.Array) -> jax.Array:
         return classes
     codes = jax.random.uniform(key, (*classes.shape[:-1], inputs.continuous), minval=-1.0)
     return jnp.concatenate([classes, codes], axis=-1)
+
+
+def for_critic(way: Conditional, samples: jax.Array, condition: jax.Array) -> tuple[jax.Array, dict[str, jax.Array]]:
+    """(what the critic's first layer takes, what its head takes besides) of samples [b, ...], conditions [b, c]."""
+    return joined(samples, condition) if way.is_joined else samples, {"condition": condition} if way.head else {}
 
 
 def told(way: Conditional, inputs: Inputs, labels: jax.Array, key: jax.Array) -> jax.Array:

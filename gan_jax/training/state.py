@@ -15,7 +15,6 @@ from flax import linen as nn
 from gan_jax import networks
 from gan_jax.config import LOSS_NUMBERS, flat, loss_function
 from gan_jax.errors import UserError
-from gan_jax.networks.conditional import joined
 from gan_jax.networks.layers import SpectralNorm
 from gan_jax.objectives import divergences, losses
 from gan_jax.training import conditional, optimizers
@@ -165,8 +164,8 @@ def _initial_state(config, shape, seed, hparams):
     way, takes = conditional.of(config)
     generator_state = _initial(generator, generator_key, jnp.zeros((2, sum(takes))), transforms[0])
     samples, condition = jnp.zeros((2 * config.packing, *shape)), jnp.zeros((2 * config.packing, sum(takes[1:])))
-    samples = pack(joined(samples, condition) if way.is_joined else samples, config.packing)
-    for_head = {"condition": condition} if way.head else {}
+    packed = pack(samples, config.packing), pack(condition, config.packing)
+    samples, for_head = conditional.for_critic(way, *packed)
     critic_state = _initial(critic, critic_key, samples, transforms[1], **for_head)
     ema = jax.tree.map(jnp.copy, generator_state.params)
     return GANState(jnp.int32(0), run_key, generator_state, critic_state, ema, hparams)

@@ -12,7 +12,6 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from gan_jax.networks.conditional import joined
 from gan_jax.networks.layers import mixes_samples
 from gan_jax.objectives import augmentations, penalties
 from gan_jax.training import conditional
@@ -56,20 +55,18 @@ def make_train_step(config, shape, shard=lambda latents: latents):
 
     def judgements_of_both(params, stats, real, fake, condition, keys):
         """((logits, what is told of the condition) of reals, of fakes), and new statistics."""
-        real, fake = shown(real, condition, keys[0]), shown(fake, condition, keys[1])
-        return judge_both(critic, params, stats, real, fake, **for_head(condition))
+        (real, for_head), (fake, _) = shown(real, condition, keys[0]), shown(fake, condition, keys[1])
+        return judge_both(critic, params, stats, real, fake, **for_head)
 
     def judgement_of(params, stats, samples, condition, key):
-        return _judgement(_apply(critic, params, stats, shown(samples, condition, key), **for_head(condition))[0])
+        samples, for_head = shown(samples, condition, key)
+        return _judgement(_apply(critic, params, stats, samples, **for_head)[0])
 
     def shown(samples, condition, key):
-        """What the critic's first layer takes; gradients and penalties are of the samples as they were before."""
+        """What the critic takes; gradients and penalties are of the samples as they were before."""
         if config.augment != "none":
             samples = augmentations.augment(samples, key, config.augment)
-        return joined(samples, pack(condition, config.packing)) if way.is_joined else samples
-
-    def for_head(condition):
-        return {"condition": condition} if way.head else {}
+        return conditional.for_critic(way, samples, pack(condition, config.packing))
 
     def recognition(told, condition, hparams):
         assert way.loss
@@ -191,9 +188,8 @@ def make_train_step(config, shape, shard=lambda latents: latents):
 def judge(config, critic, variables, samples, condition):
     """(logits, what is told of the condition or None) of samples [b, ...] and conditions [b, c], not in training."""
     way, _ = conditional.of(config)
-    samples, condition = pack(samples, config.packing), pack(condition, config.packing)
-    for_head = {"condition": condition} if way.head else {}
-    samples = joined(samples, condition) if way.is_joined else samples
+    packed = pack(samples, config.packing), pack(condition, config.packing)
+    samples, for_head = conditional.for_critic(way, *packed)
     return _judgement(critic.apply(variables, samples, train=False, **for_head))
 
 
