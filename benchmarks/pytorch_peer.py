@@ -25,8 +25,8 @@ def make_step(config, shape, images, is_compiled):
     draw = _ring(device) if images is None else _minibatches(images, device)
     batch = config.batch_size
 
-    def sample():
-        return generator(torch.randn(batch, config.network.latent_dim, device=device))
+    def sample(count):
+        return generator(torch.randn(count, config.network.latent_dim, device=device))
 
     def critic_loss(real, fake):
         total = _critic_loss(config, critic(real), critic(fake))
@@ -35,7 +35,7 @@ def make_step(config, shape, images, is_compiled):
         return total
 
     def generator_loss():
-        return _generator_loss(config, critic(sample()))
+        return _generator_loss(config, critic(sample(batch * config.generator_batch)))
 
     fakes = torch.compile(sample) if is_compiled else sample
     if is_compiled:
@@ -44,7 +44,7 @@ def make_step(config, shape, images, is_compiled):
     def step():
         for _ in range(config.n_critic):
             with torch.no_grad():
-                fake = fakes()
+                fake = fakes(batch)
             critic_optimizer.zero_grad()
             critic_loss(draw(batch), fake).backward()
             critic_optimizer.step()
@@ -98,7 +98,7 @@ def _dcgan(settings, shape):
 def _resnet(settings, shape):
     """Those of WGAN-GP and SNGAN for up to 32 pixels."""
     size, _, colours = shape
-    width, channels = settings.width, settings.get("generator_width", 0) or settings.width
+    width, channels = settings.width, settings.generator_width or settings.width
     project = [nn.Linear(settings.latent_dim, 16 * channels), nn.Unflatten(1, (channels, 4, 4))]
     up = [_Up(channels) for _ in range(int(np.log2(size // 4)))]
     up += [nn.BatchNorm2d(channels), nn.ReLU(), nn.Conv2d(channels, colours, 3, padding=1), nn.Tanh()]

@@ -73,10 +73,10 @@ CASES = {
         ("ours", "stock flax", "PyTorch", "PyTorch, compiled"),
     ),
     "resnet_wgan_gp": Case(
-        "ResNet 32x32x3, generator 128, critic 128, batch 64, WGAN-GP",
-        "wgan_gp",
+        "ResNet 32x32x3, generator 256, critic 128, batch 64, 128 in the generator's update, WGAN-GP",
+        "wgan_gp_cifar10",
         "cifar10",
-        {"network.name": "resnet", "network.width": 128, "network.latent_dim": 128, "data.image_size": 32},
+        {"data.image_size": 32},
         ("ours", "PyTorch"),
     ),
     "mlp128_wgan_gp": Case(
@@ -401,12 +401,13 @@ def flops(config, shape: tuple[int, ...]) -> int:
     With g and d the products of a pass of one sample through generator and critic: a critic update makes the fakes (g),
     and passes reals and fakes forwards, back to the weights and back to the inputs (3 d each, but for the first layer's
     inputs). A penalty passes its points forwards and back to the inputs, and derives the latter by cotangents and by
-    weights (4 d). The generator's step is 3 g (but for the latents) + 2 d.
+    weights (4 d). The generator's step is 3 g (but for the latents) + 2 d, for generator_batch times as many fakes.
     """
     generator, critic = _layers(config, shape)
     g, d = sum(generator), sum(critic)
     critic_update = g + 2 * (3 * d - critic[0]) + (4 * d if config.penalty.name != "none" else 0)
-    return 2 * config.batch_size * (config.n_critic * critic_update + 3 * g - generator[0] + 2 * d)
+    generator_update = config.generator_batch * (3 * g - generator[0] + 2 * d)
+    return 2 * config.batch_size * (config.n_critic * critic_update + generator_update)
 
 
 def _layers(config, shape):
@@ -420,7 +421,7 @@ def _layers(config, shape):
         )
     size, _, colours = shape
     if config.network.name == "resnet":
-        return _layers_of_resnet(width, latent, size, colours)
+        return _layers_of_resnet(config.network, size, colours)
     channels, pixels = [colours], []
     while size > 4:
         size //= 2
@@ -431,13 +432,14 @@ def _layers(config, shape):
     return [latent * flat, *reversed(convolutions)], [*convolutions, flat]
 
 
-def _layers_of_resnet(width, latent, size, colours):
+def _layers_of_resnet(network, size, colours):
     """Up to 32 pixels. With its pooling or upsampling, a convolution has 16 taps on the smaller image, as in ours."""
-    generator, pixels = [16 * latent * width], 16
+    width, channels = network.width, network.generator_width or network.width
+    generator, pixels = [16 * network.latent_dim * channels], 16
     while pixels < size**2:
-        generator += [17 * width**2 * pixels, 9 * width**2 * 4 * pixels]  # the first 1 is the shortcut
+        generator += [17 * channels**2 * pixels, 9 * channels**2 * 4 * pixels]  # the first 1 is the shortcut
         pixels *= 4
-    generator += [9 * width * colours * pixels]
+    generator += [9 * channels * colours * pixels]
     half, quarter = size**2 // 4, size**2 // 16
     first = [9 * colours * width * size**2 + colours * width * half, 16 * width**2 * half]
     return generator, [*first, (9 * half + 17 * quarter) * width**2, 36 * width**2 * quarter, width]

@@ -15,7 +15,7 @@ def get_config(data="cifar10"):
     config.loss, config.weight_clip = "wasserstein", 0.1
     config.batch_size, config.generator_batch = 128, 2
     config.data.flip = True
-    config.network.name, config.network.latent_dim, config.network.width = "sn_cnn", 128, 64
+    config.network.name, config.network.latent_dim, config.network.width = "sn_cnn", 100, 64
     config.optimizer.b1, config.optimizer.b2 = 0.0, 0.9
     config.ema_decay = 0.0
     return config

@@ -51,7 +51,7 @@ def test_pytorchs_networks_have_our_parameters_and_learn(benchmark, case, monkey
     torch = pytest.importorskip("torch")
     peer = importlib.import_module("pytorch_peer")
     config, shape = small(benchmark, case)
-    config.network.width, config.batch_size = 4, 8
+    config.network.width, config.network.generator_width, config.batch_size = 4, 0, 8
     state = create_state(config, shape)
     for ours, theirs in zip((state.generator, state.critic), peer.make_networks(config, shape), strict=True):
         sizes = sorted(leaf.size for leaf in jax.tree.leaves(ours.params))

@@ -301,8 +301,10 @@ PAPERS = {
     | {"network.name": "resnet", "network.width": 128, "network.generator_width": 256, "penalty.name": "none"},
     "wgan_cifar10": CIFAR10
     | {"loss": "wasserstein", "weight_clip": 0.1, "batch_size": 128, "n_critic": 1}
-    | {"network.name": "sn_cnn"},
-    "dcgan_cifar10": CIFAR10 | {"loss": "non_saturating", "batch_size": 128, "n_critic": 1, "optimizer.b1": 0.5},
+    | {"network.name": "sn_cnn", "network.latent_dim": 100},
+    "dcgan_cifar10": CIFAR10
+    | {"loss": "non_saturating", "batch_size": 128, "n_critic": 1, "optimizer.b1": 0.5}
+    | {"network.name": "sn_cnn", "network.latent_dim": 100},
     "rp_gan": {"loss": "relativistic", "penalty.name": "r1_r2", "penalty.every": 1, "optimizer.b1": 0},
 }
 

@@ -1,14 +1,14 @@
-"""The "standard CNN" of SNGAN (Miyato et al. 2018, arXiv:1802.05957, table 3), for images of 8, 16, 32 or 64 pixels.
+"""The "standard CNN" of SNGAN (Miyato et al. 2018, arXiv:1802.05957), for images of 8, 16, 32 or 64 pixels.
 
 The generator projects the latent to a 4x4 image and doubles it by 4x4 transposed convolutions, down to `width` channels
-at the image's size. The critic halves its image down to 4x4, each time by a 3x3 convolution and by a 4x4 one of stride
-2, both of `width` channels and then of twice as many each time, and ends in one more 3x3. The paper has a `width` of
-64, and three halvings whatever the size. `depth` is not used.
+at the image's size. The critic halves its image down to 4x4, each time by a 3x3 convolution of as many channels as its
+input, `width` in the first, and by a 4x4 one of stride 2 to twice as many, and ends in one more 3x3. The paper has a
+`width` of 64, and three halvings whatever the size. `depth` is not used.
 
-In the table, convolutions of stride 2 keep the channels. The authors' code, chainer-gan-lib, doubles them there, a
-layer earlier, as do others that follow it; this is the table. Weights are drawn from N(0, 0.02), as in those codes; in
-the critic, spectral norm scales them. `dtype` is that of the computation, such as bfloat16, None for the inputs'; what
-comes out has the inputs' in any case.
+In the paper's table, convolutions of stride 2 keep the channels, and the 3x3 after them doubles them. The authors' code,
+chainer-gan-lib, doubles them at stride 2, and so does pytorch-gan-collections: this is theirs, for the published figures
+are. Weights are drawn from N(0, 0.02), as in those codes; in the critic, spectral norm scales them. `dtype` is that of
+the computation, such as bfloat16, None for the inputs'; what comes out has the inputs' in any case.
 """
 
 import math
@@ -69,7 +69,7 @@ class Critic(nn.Module):
     @nn.compact
     def __call__(self, samples, train: bool, condition=None):
         halvings, x = _doublings(samples.shape[1]), samples
-        layers = [(2**i, *window) for i in range(halvings) for window in ((3, 1), (4, 2))]
+        layers = [window for i in range(halvings) for window in ((2**i, 3, 1), (2 ** (i + 1), 4, 2))]
         for layer, (factor, size, stride) in enumerate([*layers, (2**halvings, 3, 1)]):
             x = Conv(self.width * factor, size, stride, kernel_init=_INIT, dtype=self.dtype)(x)
             x = nn.leaky_relu(Norm(self.norm if layer else "none", train, dtype=self.dtype)(x), 0.1)

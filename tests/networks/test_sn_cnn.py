@@ -1,4 +1,4 @@
-"""The reference is a PyTorch user's network, from table 3 of the paper."""
+"""The reference is a PyTorch user's network, with the layers of the authors' code."""
 
 import functools
 import math
@@ -12,10 +12,10 @@ from gan_jax.networks import sn_cnn
 
 pytestmark = pytest.mark.usefixtures("compiled_quickly")
 
-# The layers (taps, inputs, outputs) of the paper's table for 32 pixels, 3 colours and 128 latents; all have a bias.
+# The layers (taps, inputs, outputs) of chainer-gan-lib for 32 pixels, 3 colours and 128 latents; all have a bias.
 GENERATOR = [(1, 128, 4 * 4 * 512), (16, 512, 256), (16, 256, 128), (16, 128, 64), (9, 64, 3)]
 NORMS = [512, 256, 128, 64]
-CRITIC = [(9, 3, 64), (16, 64, 64), (9, 64, 128), (16, 128, 128), (9, 128, 256), (16, 256, 256), (9, 256, 512),
+CRITIC = [(9, 3, 64), (16, 64, 128), (9, 128, 128), (16, 128, 256), (9, 256, 256), (16, 256, 512), (9, 512, 512),
           (1, 4 * 4 * 512, 1)]  # fmt: skip
 
 
@@ -40,7 +40,7 @@ def drawn(network, inputs):
     return jax.tree_util.tree_map_with_path(draw, shapes_of(network, inputs))
 
 
-def test_parameters_are_as_many_as_in_the_papers_table():
+def test_parameters_are_as_many_as_in_the_authors_code():
     counts = [
         sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(shapes_of(network, inputs)["params"]))
         for network, inputs in zip(networks(32, 64), (jnp.zeros((1, 128)), jnp.zeros((1, 32, 32, 3))), strict=True)
@@ -56,13 +56,11 @@ def torch_layers(torch, size, width):
     for i in range(doublings, 0, -1):
         up += [nn.BatchNorm2d(width * 2**i), nn.ReLU(), nn.ConvTranspose2d(width * 2**i, width * 2 ** (i - 1), 4, 2, 1)]
     up += [nn.BatchNorm2d(width), nn.ReLU(), nn.Conv2d(width, 3, 3, 1, 1), nn.Tanh()]
-    down, c = [], 3
-    for i in range(doublings):
-        down += [nn.Conv2d(c, width * 2**i, 3, 1, 1), nn.LeakyReLU(0.1)]
-        c = width * 2**i
-        down += [nn.Conv2d(c, c, 4, 2, 1), nn.LeakyReLU(0.1)]
-    down += [nn.Conv2d(c, 2 * c, 3, 1, 1), nn.LeakyReLU(0.1)]
-    return first, nn.Sequential(*up), nn.Sequential(*down), nn.Linear(16 * 2 * c, 1)
+    down, c = [nn.Conv2d(3, width, 3, 1, 1), nn.LeakyReLU(0.1)], width
+    for _ in range(doublings):
+        down += [nn.Conv2d(c, 2 * c, 4, 2, 1), nn.LeakyReLU(0.1), nn.Conv2d(2 * c, 2 * c, 3, 1, 1), nn.LeakyReLU(0.1)]
+        c *= 2
+    return first, nn.Sequential(*up), nn.Sequential(*down), nn.Linear(16 * c, 1)
 
 
 def carry(torch, modules, variables):
