@@ -1,7 +1,8 @@
 """The same GANs in PyTorch, as its users write them: modules, autograd, torch.optim and a Python loop.
 
-Like ours, but without what only ours does in every step: no average of the generator, no metrics, and images that were
-turned to float32 beforehand. So what is measured against it is measured in its favour.
+Like ours, but without what only ours does in every step: no average of the generator, no metrics, no flips, no decay of
+learning rates, and images that were turned to float32 beforehand. Reals and fakes go through its critic one after the
+other, as in most such code; through ours, which has no batch norm there, together.
 """
 
 import itertools
@@ -17,6 +18,9 @@ def make_step(config, shape, images, is_compiled):
     images: float32 [n, h, w, c] in [-1, 1], or None for the ring of eight Gaussians. is_compiled: whether sampling and
     both losses go through `torch.compile`, whose backward pass can't be derived again: so not with a penalty.
     """
+    if config.loss not in ("wasserstein", "non_saturating") or config.penalty.name not in ("none", "gradient_penalty"):
+        raise ValueError(f"PyTorch's side has no {config.loss} with {config.penalty.name}")
+    torch.backends.cudnn.benchmark = True
     device = "cuda" if torch.cuda.is_available() else "cpu"
     memory_format = torch.channels_last if len(shape) == 3 else torch.contiguous_format
     generator, critic = (network.to(device, memory_format=memory_format) for network in make_networks(config, shape))

@@ -14,7 +14,8 @@ that a busy machine is busy for all of them. What is timed is what training runs
                    of a 2048 x 2048 float32 matrix product in its own best round
     times ours     its median over that of ours; with "8" or "16" it is a step of all of these
 
-Floating-point operations are those of all taps of a kernel, also where they fall on padding. "stock flax" is our train
+Floating-point operations are those of our networks, and of all taps of a kernel, also where they fall on padding;
+PyTorch's ResNets take more for the same, since they pool and upsample apart. "stock flax" is our train
 step with flax's layers, and XLA's options are ours.
 """
 

@@ -4,7 +4,7 @@ python -m gan_jax.main --config=experiments/sn_gan_cifar10.py
 
 There, after 100,000 steps, 50,000 fakes against 50,000 of train: ResNet, FID 14.32, Inception score 8.31; and the CNN,
 17.81 and 7.84, which is --config.network.name=sn_cnn --config.network.width=64 --config.network.generator_width=64
---config.batch_size=128 --config.n_critic=1.
+--config.network.latent_dim=100 --config.batch_size=128 --config.n_critic=1.
 """
 
 from gan_jax.config import default_config

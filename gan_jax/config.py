@@ -383,7 +383,10 @@ def _check_combinations(config):
     of_images = {"data.flip": config.data.flip, "augment": config.augment, "data.balanced": config.data.balanced}
     for name, value in of_images.items():
         if sources.is_points(config.data.name) and value != FIELDS[name].default:
-            raise UserError(f"config.{name}={value!r} with config.data.name={config.data.name!r}: it is for images")
+            raise UserError(
+                f"config.{name}={value!r} with config.data.name={config.data.name!r}: it is for images; "
+                f"give {FIELDS[name].default!r}, or a set of images"
+            )
     if config.augment != "none" and config.packing > 1:
         raise UserError(f"config.packing={config.packing} with config.augment={config.augment!r}: give packing 1")
     if config.data.name in SMALL and config.data.dir:

@@ -288,7 +288,10 @@ def check(config: ml_collections.ConfigDict, shape: tuple[int, ...]) -> None:
     trained_later = extraction.Network("classifier", lambda images: (None, None), has_logits=True)
     network = trained_later if features == "classifier" else feature_network(features, asked, shape, ("", "", 0))
     reals = int(min(asked.reals or config.eval_samples, there))
-    _check_counts(names, network, min(config.eval_samples, reals), reals)
+    fakes, least = min(config.eval_samples, reals), 2 * config.conditional.classes
+    _check_counts(names, network, fakes, reals)
+    if "intra_class" in names and fakes < least:
+        raise UserError(f"intra_class with {fakes} samples: it needs 2 or more of each class; give at least {least}")
 
 
 def evaluate(config: ml_collections.ConfigDict, generator, state, how: How, is_kept: bool = False) -> Evaluation:

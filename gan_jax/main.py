@@ -97,6 +97,7 @@ def run(given: flags.FlagValues) -> int:
         raise UserError(f"--sweep with --mode={given.mode}: give --workdir={folder}/000 alone")
     if given["way"].present and not given.sweep:
         raise UserError(f"--way={given.way} without --sweep: a run by itself has no members; leave it out")
+    _check_mode(given)
     if given.sweep:
         function, asked = sweep.read(given.sweep)
         train_all = search.train if function == "get_study" else sweep.train
@@ -116,14 +117,24 @@ def run(given: flags.FlagValues) -> int:
     model = trained.load(folder, given.checkpoint)
     if given.mode == "export":
         trained.export(model, folder)
-    elif given.interpolate:
-        trained.interpolate(model, folder, given.seed)
-    elif given.traverse:
-        trained.traverse(model, folder, given.seed)
-    else:
-        which = trained.Wanted(given.num or 64, given.seed, given.label, given.truncation)
-        trained.sample(model, folder, which)
+        return 0
+    which = trained.Wanted(given.num or 64, given.seed, given.label, given.truncation)
+    draw = trained.interpolate if given.interpolate else trained.traverse if given.traverse else trained.sample
+    draw(model, folder, which)
     return 0
+
+
+def _check_mode(given):
+    """A UserError where a flag would do nothing: its help begins with the modes that it is of."""
+    for name in given:
+        modes = given[name].help.partition(":")[0].split(", ")
+        if given[name].present and {*modes} <= {*MODES} and given.mode not in modes:
+            raise UserError(f"--{name} with --mode={given.mode}: it is for {' and '.join(modes)}; leave it out")
+    if given.traverse and (given.interpolate or given.label is not None):
+        other = "--interpolate" if given.interpolate else "--label"
+        raise UserError(f"--traverse with {other}: rows go through all classes of one latent; leave one of them out")
+    if given["num"].present and (given.interpolate or given.traverse):
+        raise UserError("--num with --interpolate or --traverse: these have their own numbers of rows; leave it out")
 
 
 def train(config: ml_collections.ConfigDict, name: str, folder: pathlib.Path) -> int:
@@ -147,6 +158,7 @@ def _checked_source(config, folder):
 
 def compare(given: flags.FlagValues, folders: Sequence[str]) -> int:
     """Prints tables of the runs in the folders, and writes them as a page and as a .csv file."""
+    _check_mode(given)
     page_path = pathlib.Path(given.out or f"{folders[0]}/comparison.html").expanduser()
     if page_path.suffix != ".html" or os.path.isdir(page_path):
         raise UserError(f"--out={given.out}: give a file that ends in .html; a .csv file is written beside it")

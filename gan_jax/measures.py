@@ -173,7 +173,8 @@ def code_accuracy(fakes, fake_codes, classify) -> Measured:
     """Accuracy of InfoGAN's categorical code as a classifier, its values assigned to classes as suits it best."""
     found, count, classifier = classify(fakes)
     accuracy, assigned = class_metrics.assignment_accuracy(found, fake_codes, count, int(np.max(fake_codes)) + 1)
-    return Measured({"code_accuracy": accuracy, "classes_of_codes": assigned}, {"classifier": classifier})
+    protocol = {"classifier": classifier, "codes": len(assigned)}
+    return Measured({"code_accuracy": accuracy, "classes_of_codes": assigned}, protocol)
 
 
 def stacked(fakes, read_digits) -> Measured:

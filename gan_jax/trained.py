@@ -8,6 +8,7 @@ The data is needed only to evaluate.
 
 import dataclasses
 import functools
+import operator
 import os
 import pathlib
 from typing import NamedTuple
@@ -32,7 +33,8 @@ from gan_jax.training.state import GANState, build_networks, create_state
 from gan_jax.training.step import judge
 
 PLATFORMS = ("cpu", "cuda", "tpu")
-ROWS, COLUMNS = 8, 10  # of an interpolation, and of a traversal
+ROWS, COLUMNS = 8, 10  # of an interpolation; a traversal of codes has as many columns, or more
+MOST, LAST_SEED = 10**6, 2**32 - 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,50 +55,62 @@ class Trained:
         """What the generator takes [num, sum(takes)]: latents of N(0, 1), and the class `label`, or all in turn.
 
         truncation: latents beyond it on either side are drawn again; 0 for none. Raises UserError where there is no
-        such class.
+        such class, or no such truncation.
         """
-        if label is not None and not 0 <= label < self.takes.classes:
-            classes = f"from 0 to {self.takes.classes - 1}" if self.takes.classes else "none: the run is unconditional"
-            raise UserError(f"label={label}: give {classes}")
-        labels = None if label is None else np.full(num, label)
+        num, seed = _whole("num", num, 1, MOST), _whole("seed", seed, 0, LAST_SEED)
+        if label is not None and not self.takes.classes:
+            raise UserError(f"label={label}: give none, for the run is unconditional")
+        labels = None if label is None else np.full(num, _whole("label", label, 0, self.takes.classes - 1))
         return sampling.inputs(self.takes, self.state, num, seed, labels, truncation)
 
     def generate(self, inputs: jax.Array) -> np.ndarray:
         """The averaged generator at inputs [n, sum(takes)]: uint8 images [n, h, w, c], or float32 points [n, 2]."""
+        if np.ndim(inputs) != 2 or not len(inputs) or inputs.shape[1] != sum(self.takes):
+            raise UserError(f"inputs of shape {np.shape(inputs)}: give [n, {sum(self.takes)}], such as model.inputs(n)")
         return sampling.samples(self.generator, self.state, self.takes, inputs)
 
     def sample(self, num: int = 64, seed: int = 0, label: int | None = None, truncation: float = 0.0) -> np.ndarray:
         """Samples, uint8 images [n, h, w, c] or float32 points [n, 2], of `inputs`."""
         return self.generate(self.inputs(num, seed, label, truncation))
 
-    def interpolate(self, rows: int = ROWS, columns: int = COLUMNS, seed: int = 0) -> np.ndarray:
+    def interpolate(
+        self,
+        rows: int = ROWS,
+        columns: int = COLUMNS,
+        seed: int = 0,
+        label: int | None = None,
+        truncation: float = 0.0,
+    ) -> np.ndarray:
         """[rows, columns, ...]: each row leads from one latent to another, along the sphere, within a class."""
-        inputs = self._path(rows, columns, seed)
+        rows, columns = _whole("rows", rows, 1, MOST // 2), _whole("columns", columns, 1, MOST)
+        inputs = self._path(rows, columns, seed, label, truncation)
         samples = self.generate(inputs.reshape(rows * columns, -1))
         return samples.reshape(rows, columns, *samples.shape[1:])
 
-    def _path(self, rows, columns, seed):
-        start, end = self.inputs(2 * rows, seed).reshape(2, rows, -1)
+    def _path(self, rows, columns, *which):
+        start, end = self.inputs(2 * rows, *which).reshape(2, rows, -1)
         return sampling.paths(self.takes, start, end, columns)
 
-    def traverse(self, rows: int = 4, seed: int = 0) -> np.ndarray:
+    def traverse(self, rows: int = 4, seed: int = 0, truncation: float = 0.0) -> np.ndarray:
         """[rows * (1 + continuous), columns, ...]: one latent a row, and along the row all classes, or one code.
 
         The first `rows` of these go through the classes, the first 20; the next ones through the first continuous
-        code, from -1 to 1, and so on. Raises UserError where the generator is told nothing.
+        code, from -1 to 1, and so on. Where there are such codes there are 10 columns or more, and fewer classes than
+        that begin anew. Raises UserError where the generator is told nothing.
         """
-        samples = self.generate(jnp.asarray(self._traversal(rows, seed).reshape(-1, sum(self.takes))))
+        rows = _whole("rows", rows, 1, MOST)
+        samples = self.generate(jnp.asarray(self._traversal(rows, seed, truncation).reshape(-1, sum(self.takes))))
         return samples.reshape(rows * (1 + self.takes.continuous), -1, *samples.shape[1:])
 
-    def _traversal(self, rows, seed):
+    def _traversal(self, rows, seed, truncation=0.0):
         dim, classes, continuous = self.takes
         if not classes:
             raise UserError("an unconditional run has neither classes nor codes to go through: see interpolate")
-        columns = min(classes, sampling.MOST_CLASSES)
-        starts = np.array(self.inputs(rows, seed))
+        columns = max(min(classes, sampling.MOST_CLASSES), COLUMNS if continuous else 1)
+        starts = np.array(self.inputs(rows, seed, truncation=truncation))
         starts[:, dim + classes :] = 0
         blocks = np.repeat(starts[None, :, None], 1 + continuous, axis=0).repeat(columns, axis=2)
-        blocks[0, :, :, dim : dim + classes] = np.eye(columns, classes)
+        blocks[0, :, :, dim : dim + classes] = np.eye(classes)[np.arange(columns) % classes]
         for code in range(continuous):
             blocks[1 + code, :, :, dim + classes + code] = np.linspace(-1, 1, columns)
         return blocks
@@ -108,13 +122,19 @@ class Trained:
         have another shape; a critic with packing judges as many at once, one logit each.
         """
         way, takes = conditional.of(self.config)
-        if tuple(samples.shape[1:]) != self.generator.shape or len(samples) % self.config.packing:
-            wanted = ", ".join(map(str, self.generator.shape))
+        samples, shape = np.asarray(samples), self.generator.shape
+        if samples.shape[1:] != shape or not len(samples) or len(samples) % self.config.packing:
+            wanted = ", ".join(map(str, shape))
             raise UserError(f"samples of shape {samples.shape}: give [n, {wanted}], n a multiple of the packing")
+        if len(shape) == 3 and samples.dtype != np.uint8:
+            raise UserError(f"images of type {samples.dtype}: give uint8, from 0 to 255")
         if labels is None and (way.is_joined or way.is_in_norms):
             raise UserError(f"a critic with conditional.name={self.config.conditional.name} needs labels: give classes")
+        if labels is not None and not takes.classes:
+            raise UserError("labels: give none, for the run is unconditional")
         labels = np.zeros(len(samples), int) if labels is None else np.asarray(labels)
-        if labels.shape != (len(samples),) or (takes.classes and not {*labels.tolist()} <= {*range(takes.classes)}):
+        is_right = labels.shape == (len(samples),) and labels.dtype.kind in "iu"
+        if not is_right or not 0 <= labels.min() <= labels.max() <= max(takes.classes - 1, 0):
             raise UserError(f"labels: give {len(samples)} classes from 0 to {takes.classes - 1}")
         x = batches.to_unit(samples) if samples.ndim == 4 else samples
         told = conditional.condition(takes, labels, jax.random.key(0))
@@ -126,6 +146,17 @@ class Trained:
     def _logits(self):
         variables = {"params": self.state.critic.params, **self.state.critic.stats}
         return jax.jit(lambda x, told: judge(self.config, self.critic, variables, x, told)[0])
+
+
+def _whole(name, value, least, most):
+    """The value as an int; a UserError where it is none from least to most."""
+    try:
+        number = -1 if isinstance(value, bool | np.bool_) else operator.index(value)
+    except TypeError:
+        number = -1
+    if not least <= number <= most:
+        raise UserError(f"{name}={value!r}: give a whole number from {least} to {most}")
+    return number
 
 
 def stored_config(folder: pathlib.Path) -> ml_collections.ConfigDict:
@@ -199,11 +230,14 @@ def draw_evaluation(folder: pathlib.Path, found: evaluation.Evaluation) -> None:
 
 
 def _is_alike(record, other):
-    """Whether two evaluations agree in all that both say of their protocols: one may have measured more."""
+    """Whether two evaluations agree in all that both say of their protocols: one may have measured more.
+
+    Only of truncation silence says something: that there was none.
+    """
     protocol = record.get("protocol")
-    return isinstance(protocol, dict) and all(
-        other["protocol"].get(key, value) == value for key, value in protocol.items()
-    )
+    if not isinstance(protocol, dict) or protocol.get("truncation") != other["protocol"].get("truncation"):
+        return False
+    return all(other["protocol"].get(key, value) == value for key, value in protocol.items())
 
 
 def _is_number(value):
@@ -237,15 +271,15 @@ def sample(model: Trained, folder: pathlib.Path, which: Wanted) -> None:
     print(f"wrote {folder / 'samples.npz'} and {folder / 'samples.png'}")
 
 
-def interpolate(model: Trained, folder: pathlib.Path, seed: int) -> None:
+def interpolate(model: Trained, folder: pathlib.Path, which: Wanted) -> None:
     """Writes samples/interpolation.png: each row leads from one latent to another, along the sphere."""
-    rows = model.interpolate(seed=seed)
+    rows = model.interpolate(seed=which.seed, label=which.label, truncation=which.truncation)
     _draw_rows(model.config, folder / "samples" / "interpolation.png", rows, f"{len(rows)} interpolations")
 
 
-def traverse(model: Trained, folder: pathlib.Path, seed: int) -> None:
+def traverse(model: Trained, folder: pathlib.Path, which: Wanted) -> None:
     """Writes samples/traversal.png: rows of one latent, through all classes, or through one code."""
-    rows = model.traverse(seed=seed)
+    rows = model.traverse(seed=which.seed, truncation=which.truncation)
     _draw_rows(model.config, folder / "samples" / "traversal.png", rows, f"{len(rows)} traversals")
 
 

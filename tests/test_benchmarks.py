@@ -9,7 +9,7 @@ import pytest
 
 from gan_jax.data.batches import Batch
 from gan_jax.networks import conv
-from gan_jax.training.state import create_state
+from gan_jax.training.state import build_networks, create_state
 from gan_jax.training.step import make_train_step
 
 FOLDER = pathlib.Path(__file__).parents[1] / "benchmarks"
@@ -59,12 +59,42 @@ def test_pytorchs_networks_have_our_parameters_and_learn(benchmark, case, monkey
     images = None if len(shape) == 1 else np.zeros((16, *shape), np.float32)
     torch.manual_seed(0)
     networks = peer.make_networks(config, shape)
-    before = [numbers(network) for network in networks]
+    before, seen = [numbers(network) for network in networks], []
+    networks[1].register_forward_hook(lambda critic, inputs, logits: seen.append(len(logits)))
     monkeypatch.setattr(peer, "make_networks", lambda config, shape: networks)
     peer.make_step(config, shape, images, is_compiled=False)()
+    passes = 3 if config.penalty.name == "gradient_penalty" else 2
+    assert seen == [8] * passes + [8 * config.generator_batch]
     for old, network in zip(before, networks, strict=True):
         assert np.isfinite(numbers(network)).all()
         assert (numbers(network) != old).any()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", ["dcgan_wgan_gp", "mlp64_wgan_gp", "resnet_wgan_gp"])
+def test_pytorchs_networks_compute_what_ours_do(benchmark, case):
+    """All weights being alike, the order of layers does not matter, but which there are does."""
+    torch = pytest.importorskip("torch")
+    peer = importlib.import_module("pytorch_peer")
+    config, shape = small(benchmark, case)
+    config.network.width, config.network.generator_width = 4, 0
+    rng, alike = np.random.default_rng(0), 0.1
+    for ours, theirs, inputs in zip(
+        build_networks(config, shape), peer.make_networks(config, shape), ((8, config.network.latent_dim), (8, *shape)),
+        strict=True,
+    ):  # fmt: skip
+        x = rng.normal(size=inputs).astype(np.float32)
+        variables = jax.tree.map(lambda leaf: np.full(leaf.shape, alike, leaf.dtype), variables_of(ours, x))
+        for weight in theirs.parameters():
+            weight.data.fill_(alike)
+        found, _ = jax.jit(lambda v, x, ours=ours: ours.apply(v, x, train=True, mutable=["batch_stats"]))(variables, x)
+        expected = theirs.train()(torch.tensor(np.moveaxis(x, -1, 1).copy())).detach().numpy()
+        expected = np.moveaxis(expected, 1, -1) if expected.ndim == 4 else expected
+        np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-5)
+
+
+def variables_of(network, x):
+    return jax.eval_shape(lambda: network.init(jax.random.key(0), x, train=True))
 
 
 def numbers(network):

@@ -291,7 +291,7 @@ PAPERS = {
     "projection_gan": {"conditional.name": "projection", "loss": "hinge", "network.spectral_norm": True}
     | {"network.generator_norm": "batch"},
     "info_gan": {"conditional.name": "infogan", "conditional.classes": 10, "conditional.continuous": 2}
-    | {"conditional.continuous_weight": 0.1, "loss": "hinge", "network.spectral_norm": True},
+    | {"loss": "hinge", "network.spectral_norm": True},
     "wgan_gp_cifar10": CIFAR10
     | {"loss": "wasserstein", "penalty.name": "gradient_penalty", "penalty.weight": 10}
     | {"network.name": "resnet", "network.width": 128, "network.generator_width": 256, "network.latent_dim": 128}

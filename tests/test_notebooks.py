@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import re
 
 import pytest
 
@@ -29,6 +30,12 @@ def test_is_a_story_without_outputs_that_ends_with_things_to_try(name):
     assert "## Things to try\n" in texts[-1]
     assert all(cell["outputs"] == [] and cell["execution_count"] is None for cell in codes)
     assert sum(cell["metadata"].get("tags") == ["parameters"] for cell in codes) == 1
+
+
+@pytest.mark.parametrize("name", REDUCED)
+def test_experiments_that_it_names_are_found_from_its_folder(name):
+    named = re.findall(r"[./\w]*experiments/\w+\.py", (FOLDER / f"{name}.ipynb").read_text())
+    assert all((FOLDER / path).is_file() for path in named), named
 
 
 @pytest.mark.slow

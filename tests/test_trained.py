@@ -26,7 +26,8 @@ def test_an_unconditional_run(trained_run):
     assert (images.shape, images.dtype) == ((20, 8, 8, 1), np.uint8)
     np.testing.assert_array_equal(images, model.generate(model.inputs(20, seed=3)))
     assert not np.array_equal(images, model.sample(20, seed=4))
-    for wrong in (lambda: model.sample(5, label=0), model.traverse, lambda: model.score(images[:, :4])):
+    scored = (lambda: model.score(images[:, :4]), lambda: model.score(images, [0] * 20))
+    for wrong in (lambda: model.sample(5, label=0), model.traverse, *scored):
         with pytest.raises(UserError):
             wrong()
     rows = model.interpolate(rows=2, columns=5, seed=3)
@@ -48,7 +49,8 @@ def test_the_score_is_the_critics_logit(trained_run, way):
     variables = {"params": model.state.critic.params, **model.state.critic.stats}
     expected = model.critic.apply(variables, x, train=False, **others)
     expected = expected[0] if way == "auxiliary_classifier" else expected
-    np.testing.assert_allclose(model.score(images, labels), expected, rtol=1e-4, atol=1e-5)
+    given = None if way == "none" else labels
+    np.testing.assert_allclose(model.score(images, given), expected, rtol=1e-4, atol=1e-5)
     if way in ("concatenation", "projection"):
         for wrong, words in ((None, "needs labels"), (labels[:5], "700 classes"), (labels + 1, "from 0 to 9")):
             with pytest.raises(UserError, match=words):
@@ -61,6 +63,42 @@ def test_a_class_can_be_asked_for(trained_run):
     np.testing.assert_array_equal(inputs[:, 3:], np.eye(10)[[4] * 6])
     with pytest.raises(UserError, match="from 0 to 9"):
         model.sample(6, label=10)
+
+
+WRONG = [
+    (lambda model: model.sample(0), "num=0: give a whole number from 1"),
+    (lambda model: model.sample(2.5), "num=2.5"),
+    (lambda model: model.sample(2, seed=-1), "seed=-1: give a whole number from 0"),
+    (lambda model: model.sample(2, label=3.5), "label=3.5: give a whole number from 0 to 9"),
+    (lambda model: model.sample(2, label="3"), "label='3'"),
+    (lambda model: model.sample(2, label=np.array([0, 1])), "label=array"),
+    (lambda model: model.sample(2, label=True), "label=True"),
+    (lambda model: model.sample(2, truncation=-1.0), "truncation=-1.0: give 0 for none"),
+    (lambda model: model.interpolate(rows=0), "rows=0"),
+    (lambda model: model.interpolate(columns=0), "columns=0"),
+    (lambda model: model.traverse(rows=0), "rows=0"),
+    (lambda model: model.generate(np.zeros((2, 3), np.float32)), r"inputs of shape \(2, 3\): give \[n, 13\]"),
+    (lambda model: model.score(np.zeros((0, 8, 8, 1), np.uint8), labels=[]), r"\(0, 8, 8, 1\)"),
+    (lambda model: model.score(np.zeros((2, 8, 8, 1)), labels=[0, 1]), "float64: give uint8"),
+    (lambda model: model.score(np.zeros((2, 8, 8, 1), np.uint8), labels=[True, False]), "2 classes from 0 to 9"),
+    (lambda model: model.score(np.zeros((2, 8, 8, 1), np.uint8), labels=[0, 10]), "2 classes from 0 to 9"),
+]
+
+
+def test_what_is_wrong_with_arguments_is_said_in_a_line(trained_run):
+    model = trained_run("projection_gan.py")
+    for call, words in WRONG:
+        with pytest.raises(UserError, match=words):
+            call(model)
+
+
+def test_a_row_holds_the_class_and_the_truncation_that_were_asked_for(trained_run):
+    model = trained_run("projection_gan.py")
+    ends = np.asarray(model.inputs(4, 1, 6, 0.5)).reshape(2, 2, -1)
+    rows = model.interpolate(rows=2, columns=3, seed=1, label=6, truncation=0.5)
+    for column, inputs in ((0, ends[0]), (-1, ends[1])):
+        assert np.abs(rows[:, column].astype(int) - model.generate(jax.numpy.asarray(inputs))).max() <= 1
+    np.testing.assert_array_equal(model.traverse(2, truncation=0.5)[:, 0], model.sample(2, label=0, truncation=0.5))
 
 
 def test_traversals_hold_the_latent_and_move_the_class_or_one_code(trained_run):

@@ -148,7 +148,9 @@ def _check_counts(present, fake_classes, real_classes) -> None:
     for k in present:
         fakes, reals = np.count_nonzero(fake_classes == k), np.count_nonzero(real_classes == k)
         if min(fakes, reals) < 2:
-            raise ValueError(f"class {k} has {fakes} fake and {reals} real samples: 2 or more of either are needed")
+            raise ValueError(
+                f"class {k} has {fakes} fake and {reals} real samples: 2 or more of either are needed; give more"
+            )
 
 
 def _checked(classes, name, count=math.inf) -> NDArray[np.integer]:

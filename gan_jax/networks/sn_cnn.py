@@ -5,10 +5,10 @@ at the image's size. The critic halves its image down to 4x4, each time by a 3x3
 input, `width` in the first, and by a 4x4 one of stride 2 to twice as many, and ends in one more 3x3. The paper has a
 `width` of 64, and three halvings whatever the size. `depth` is not used.
 
-In the paper's table, convolutions of stride 2 keep the channels, and the 3x3 after them doubles them. The authors' code,
-chainer-gan-lib, doubles them at stride 2, and so does pytorch-gan-collections: this is theirs, for the published figures
-are. Weights are drawn from N(0, 0.02), as in those codes; in the critic, spectral norm scales them. `dtype` is that of
-the computation, such as bfloat16, None for the inputs'; what comes out has the inputs' in any case.
+In the paper's table, convolutions of stride 2 keep the channels, and the 3x3 after them doubles them. The authors'
+code, chainer-gan-lib, doubles them at stride 2, and so does pytorch-gan-collections: this is theirs, for the published
+figures are. Weights are drawn from N(0, 0.02), as in those codes; in the critic, spectral norm scales them. `dtype` is
+that of the computation, such as bfloat16, None for the inputs'; what comes out has the inputs' in any case.
 """
 
 import math

@@ -54,11 +54,15 @@ def check(config: ml_collections.ConfigDict, source: sources.Source, workdirs: S
 
 def _check_classes(config, source):
     given = config.conditional
+    if config.data.balanced and source.num_classes < 2:
+        raise UserError(
+            f"config.data.balanced=True with config.data.name={config.data.name!r}: it has no classes; give False"
+        )
     if not conditional.of(config)[0].is_told_labels or given.classes == source.num_classes:
         return
     told = f"config.conditional.name={given.name!r} with config.data.name={config.data.name!r}"
     if source.num_classes < 2:
-        raise UserError(f"{told}, which has no classes: give conditional.name none or infogan")
+        raise UserError(f"{told}, which has no classes, or one: give conditional.name none or infogan")
     raise UserError(
         f"{told}: it has {source.num_classes} classes; give --config.conditional.classes={source.num_classes}"
     )

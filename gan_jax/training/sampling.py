@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from gan_jax.data import batches, sources
-from gan_jax.errors import DivergedError
+from gan_jax.errors import DivergedError, UserError
 from gan_jax.reports import pictures
 from gan_jax.training.conditional import Inputs, condition
 from gan_jax.training.state import CALIBRATION, CODES, SAMPLES
@@ -26,8 +26,10 @@ def inputs(
 
     So the first 64 of 10,000 are the 64 of any other call, up to the last bit. labels: the classes [num]; by default
     one after the other, so that each comes equally often. truncation: latents beyond it on either side are drawn again
-    (Brock et al. 2019, arXiv:1809.11096); 0 for none.
+    (Brock et al. 2019, arXiv:1809.11096); 0 for none. Raises UserError for others than 0 and numbers from 1e-6 on.
     """
+    if truncation != 0 and not 1e-6 <= truncation < np.inf:
+        raise UserError(f"truncation={truncation}: give 0 for none, or a number from 1e-6 on")
     codes_key = jax.random.fold_in(jax.random.fold_in(state.key, CODES), seed)
     told = condition(takes, balanced_labels(takes, num) if labels is None else labels, codes_key)
     return jnp.concatenate([latents(state, num, takes.latent_dim, seed, truncation), told], axis=1)
@@ -88,8 +90,8 @@ def averaged_variables(generator, state, takes: Inputs):
     """The averaged generator's variables: the averaged parameters, and batch statistics that fit them.
 
     The running statistics belong to the generator that was trained, not to the average of its past. So they are
-    recomputed here from 1,024 latents, of all classes alike: momentum 0 keeps exactly this minibatch's. These are the
-    standing statistics of Brock et al. 2019 (appendix B), in one minibatch.
+    recomputed here from 1,024 latents, of classes alike (the first 1,024): momentum 0 keeps exactly this minibatch's.
+    These are the standing statistics of Brock et al. 2019 (appendix B), in one minibatch.
     """
     key = jax.random.fold_in(state.key, CALIBRATION)
     latents = jax.random.normal(key, (1024, takes.latent_dim))

@@ -88,9 +88,12 @@ def _attention(network, settings, data, shape):
     if not settings.attention:
         return {}
     if settings.attention not in (allowed := network.attention_sizes(shape[0])):
+        advice = (
+            f"give {', '.join(map(str, allowed))}, or 0" if allowed else "give 0, or a larger config.data.image_size"
+        )
         raise UserError(
             f"config.network.attention={settings.attention} with config.data.name={data!r}: of images of {shape[0]} "
-            f"pixels, both players have some of {', '.join(map(str, allowed)) or 'no other size'}; give that, or 0"
+            f"pixels, both players have none of that size in between; {advice}"
         )
     return {"attention": settings.attention}
 

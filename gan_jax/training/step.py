@@ -168,8 +168,8 @@ def make_train_step(config, shape, shard=lambda latents: latents):
         mean_penalty = {name: jnp.mean(values) for name, values in metrics.items() if name == "penalty"}
         metrics = jax.tree.map(lambda values: values[-1], metrics) | mean_penalty
 
-        # Each real and its class as often as it has fakes beside it, where it lies: no device asks another for any.
-        last_reals, labels = (jnp.repeat(x[-1], config.generator_batch, axis=0) for x in (reals, batch.label))
+        # Each pack of reals, and its classes, as often as it has fakes beside it.
+        last_reals, labels = (_repeated(x[-1], config) for x in (reals, batch.label))
         labels = jnp.broadcast_to(labels, (n_generator, len(labels)))
         generator_state, losses = jax.lax.scan(
             lambda generator_state, inputs: generator_update(
@@ -183,6 +183,12 @@ def make_train_step(config, shape, shard=lambda latents: latents):
         return state, metrics | {"generator_loss": losses[-1]}
 
     return train_step
+
+
+def _repeated(samples, config):
+    """[b, ...] -> [b * generator_batch, ...], pack by pack, and where they lie: no device asks another for any."""
+    packs = samples.reshape(-1, config.packing, *samples.shape[1:])
+    return jnp.repeat(packs, config.generator_batch, axis=0).reshape(-1, *samples.shape[1:])
 
 
 def judge(config, critic, variables, samples, condition):

@@ -8,6 +8,7 @@ from scipy import stats
 
 from gan_jax.config import default_config
 from gan_jax.data.batches import Batch
+from gan_jax.errors import UserError
 from gan_jax.training import conditional, sampling
 from gan_jax.training.conditional import Inputs
 from gan_jax.training.state import build_networks, create_state
@@ -200,6 +201,13 @@ def test_truncated_latents_are_of_a_truncated_normal(truncation):
     latents = np.asarray(sampling.inputs(Inputs(40), state, 200, truncation=truncation)).ravel()
     assert np.abs(latents).max() <= truncation
     assert stats.kstest(latents, stats.truncnorm(-truncation, truncation).cdf).pvalue > 1e-3
+
+
+@pytest.mark.parametrize("truncation", [-1.0, 1e-40, float("nan"), float("inf")])
+def test_there_is_no_such_truncation(truncation):
+    state = create_state(default_config("ring"), (2,))
+    with pytest.raises(UserError, match=f"truncation={truncation}: give 0 for none, or a number from 1e-6 on"):
+        sampling.inputs(Inputs(40), state, 2, truncation=truncation)
 
 
 def test_a_grid_has_a_class_in_each_row():

@@ -11,7 +11,7 @@ from gan_jax.config import LOSS_NUMBERS, default_config, f_gans, loss_names, pen
 from gan_jax.data.batches import Batch
 from gan_jax.objectives.losses import AdversarialLoss
 from gan_jax.training import step as step_module
-from gan_jax.training.state import build_loss, create_state
+from gan_jax.training.state import build_loss, build_networks, create_state
 from gan_jax.training.step import make_train_step
 
 pytestmark = pytest.mark.usefixtures("compiled_quickly")
@@ -521,6 +521,54 @@ def test_any_loss_with_any_penalty_and_network_stays_finite_and_moves_every_kern
             assert all(jax.tree.leaves(moved)), (name, moved)
         seen.add((float(metrics["critic_loss"]), float(metrics["generator_loss"])))
     assert len(seen) > 0.8 * len(LOSSES)  # some agree at logits near 0, and most don't
+
+
+def test_flips_mirror_some_of_the_reals_from_left_to_right():
+    """All reals are one image, so their mean logit says how many of 64 the critic saw as they were."""
+    config = tiny((8, 8, 1), network__name="dcgan", batch_size=64, n_critic=1, data__flip=True)
+    image = np.random.default_rng(0).uniform(-1, 1, (8, 8, 1)).astype(np.float32)
+    state = create_state(config, (8, 8, 1))
+    batch = Batch(jnp.tile(image, (1, 64, 1, 1, 1)), jnp.zeros((1, 64), jnp.int32))
+    _, metrics = jax.jit(make_train_step(config, (8, 8, 1)))(state, batch)
+    _, critic = build_networks(config, (8, 8, 1))
+    both = np.stack([image, image[:, ::-1]])
+    kept, mirrored = critic.apply({"params": state.critic.params}, both, train=False)
+    count = 64 * (metrics["real_logits"] - mirrored) / (kept - mirrored)
+    assert 16 < count < 48
+    assert count == pytest.approx(round(float(count)), abs=1e-3)
+
+
+@pytest.mark.parametrize("packing", [1, 2])
+def test_reals_of_a_larger_minibatch_of_fakes_keep_their_classes_and_their_packs(packing, monkeypatch):
+    """The generator's update judges each pack of reals as often as it has fakes, and gives the fakes those classes."""
+    fields = {"conditional__name": "concatenation", "conditional__classes": 4, "generator_batch": 2, "n_critic": 1}
+    config = tiny(loss="relativistic", packing=packing, **fields)
+    seen, for_critic = [], step_module.conditional.for_critic
+
+    def spy(way, samples, condition):
+        jax.debug.callback(lambda *values: seen.append(values), samples, condition, ordered=True)
+        return for_critic(way, samples, condition)
+
+    monkeypatch.setattr(step_module.conditional, "for_critic", spy)
+    reals, labels = np.arange(8, dtype=np.float32).reshape(1, 4, 2), np.arange(4, dtype=np.int32)[None]
+    jax.jit(make_train_step(config, (2,)))(create_state(config, (2,)), Batch(jnp.asarray(reals), jnp.asarray(labels)))
+    jax.effects_barrier()
+    order = [0, 0, 1, 1, 2, 2, 3, 3] if packing == 1 else [0, 1, 0, 1, 2, 3, 2, 3]
+    (real, of_reals), (_, of_fakes) = seen[-2:]
+    told = np.eye(4)[order].reshape(8 // packing, -1)
+    assert sorted(map(tuple, real)) == sorted(map(tuple, reals[0][order].reshape(8 // packing, -1)))
+    np.testing.assert_array_equal(of_reals, told)
+    np.testing.assert_array_equal(of_fakes, told)
+
+
+def test_both_players_see_all_samples_through_the_augmentation(monkeypatch):
+    """Where it makes all images alike, all logits are, and the generator learns nothing."""
+    blank = lambda images, key, policy: jnp.zeros_like(images)  # noqa: E731
+    monkeypatch.setattr(step_module.augmentations, "augment", blank)
+    config = tiny((8, 8, 1), network__name="dcgan", augment="color", n_critic=1)
+    states, _, metrics = run(config, (8, 8, 1), steps=1)
+    assert metrics["real_logits"] == metrics["fake_logits"]
+    jax.tree.map(np.testing.assert_array_equal, states[0].generator.params, states[1].generator.params)
 
 
 def test_everything_optional_at_once():
