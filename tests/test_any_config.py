@@ -86,7 +86,7 @@ CHOICES = {
     "augment": ["none", "color,translation,cutout", "flip"],
     "data.flip": [False, True],
     "penalty.name": ["none", *penalty_names()],
-    "network.name": ["mlp", "mlp", "dcgan"],
+    "network.name": ["mlp", "mlp", "dcgan", "resnet", "sn_cnn"],
     "network.generator_norm": ["none", "batch", "layer"],
     "network.critic_norm": ["none", "batch", "layer"],
     "network.spectral_norm": [False, True],
@@ -109,7 +109,8 @@ def trains_a_step(fields, data):
         return
     shape = SHAPES[data]
     if words := complaint(lambda: build_networks(config, shape)):
-        assert "config.network.name='dcgan'" in words
+        assert config.network.name != "mlp"
+        assert f"config.network.name={config.network.name!r}" in words
         return
     state = create_state(config, shape)
     rows = config.n_critic, config.batch_size
@@ -123,15 +124,16 @@ def trains_a_step(fields, data):
 
 
 @pytest.mark.usefixtures("compiled_quickly")
-@settings(SETTINGS, max_examples=8)
-@given(some_of(TRAINABLE, 8), st.sampled_from(["digits", "ring"]))
+@settings(SETTINGS, max_examples=20)
+@given(some_of(TRAINABLE, 12), st.sampled_from(["digits", "ring"]))
 def test_a_valid_configuration_trains_a_step(fields, data):
     trains_a_step(fields, data)
 
 
 @pytest.mark.slow
+@pytest.mark.hours
 @pytest.mark.usefixtures("compiled_quickly")
-@settings(SETTINGS, max_examples=80)
+@settings(SETTINGS, max_examples=300)
 @given(st.one_of(some_of(TRAINABLE, 12), st.fixed_dictionaries(TRAINABLE)), st.sampled_from(["digits", "ring"]))
 def test_many_valid_configurations_train_a_step(fields, data):
     trains_a_step(fields, data)

@@ -35,7 +35,7 @@ def alone(command, index, folder="alone", **fields):
 
 def test_every_member_is_the_run_that_its_fields_make_alone(command, sweep_of, same_run):
     sweep_of(FOUR)
-    for index in range(4):
+    for index in (0, 3):  # one of each group
         alone(command, index, f"alone{index}")
         same_run(f"s/00{index}", f"alone{index}")
         files = {path.relative_to(f"alone{index}") for path in pathlib.Path(f"alone{index}").rglob("*.*")}

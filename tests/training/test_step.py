@@ -482,6 +482,9 @@ def chosen(functions, which):
     return lambda *args: jax.lax.switch(which, functions, *args)
 
 
+HOURS = [pytest.mark.slow, pytest.mark.hours]
+
+
 @pytest.fixture
 def all_losses_at_once(monkeypatch):
     """A step compiled from now on holds every loss, and takes the one whose place in LOSSES is hparams["which"]."""
@@ -502,7 +505,7 @@ def with_loss(config, name):
 
 @pytest.mark.parametrize(
     ("network", "norm", "penalty"),
-    [pytest.param(*critic, marks=[] if critic in CRITICS[::4] else pytest.mark.slow) for critic in CRITICS],
+    [pytest.param(*critic, marks=[] if critic in CRITICS[::4] else HOURS) for critic in CRITICS],
 )
 def test_any_loss_with_any_penalty_and_network_stays_finite_and_moves_every_kernel(
     network, norm, penalty, all_losses_at_once
