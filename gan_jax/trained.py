@@ -22,6 +22,7 @@ from jax import export as jax_export
 from numpy.typing import ArrayLike
 
 from gan_jax import evaluation, measures, workdir
+from gan_jax.comparing import protocols
 from gan_jax.config import FIELDS, default_config, validate
 from gan_jax.data import batches, sources
 from gan_jax.data.fitting import LARGEST
@@ -215,10 +216,10 @@ def draw_evaluation(folder: pathlib.Path, found: evaluation.Evaluation) -> None:
 
     Says which of them was the best, and which the last.
     """
-    numbers = [name for name, value in found.record.items() if isinstance(value, int | float) and name != "step"]
+    numbers = protocols.numbers(found.record)
     name = next((name for name in (*measures.SCORES, *numbers) if name in numbers), "")
     records = scalars.read(folder / "evaluation.jsonl")
-    alike = [record for record in records if _is_number(record.get(name)) and _is_alike(record, found.record)]
+    alike = [record for record in records if protocols.is_number(record.get(name)) and _is_alike(record, found.record)]
     curve = dict(sorted((record["step"], record[name]) for record in alike))
     path = folder / "evaluation.png"
     best = (max if name in measures.LARGER_IS_BETTER else min)(curve, key=lambda step: curve[step], default=None)
@@ -230,18 +231,8 @@ def draw_evaluation(folder: pathlib.Path, found: evaluation.Evaluation) -> None:
 
 
 def _is_alike(record, other):
-    """Whether two evaluations agree in all that both say of their protocols: one may have measured more.
-
-    Only of truncation silence says something: that there was none.
-    """
     protocol = record.get("protocol")
-    if not isinstance(protocol, dict) or protocol.get("truncation") != other["protocol"].get("truncation"):
-        return False
-    return all(other["protocol"].get(key, value) == value for key, value in protocol.items())
-
-
-def _is_number(value):
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(protocol, dict) and protocols.is_alike(protocol, other["protocol"])
 
 
 class Wanted(NamedTuple):

@@ -74,7 +74,8 @@ def is_alike(a: Record, b: Record) -> bool:
 
 
 def _differences(a, b):
-    """In words; "" where there are none."""
+    """In words; "" where there are none. Of truncation silence says something too: that there was none."""
+    a, b = {"truncation": 0.0} | a, {"truncation": 0.0} | b
     keys = [key for key in a if key != "generator" and key in b and a[key] != b[key]]
     return "; ".join(f"{key} {_few(a[key])} instead of {_few(b[key])}" for key in keys)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from gan_jax.comparing import protocols
 from gan_jax.comparison import compare
 from gan_jax.errors import UserError
 
@@ -291,6 +292,14 @@ def test_evaluations_by_other_protocols_are_left_out(make_run, records):
         "3 evaluations by other protocols are left out (samples 50 instead of 1000, samples 100 instead of 1000)."
     )
     assert has_note(found, "1 finished without a frechet_distance by this protocol (c)")
+
+
+def test_truncated_samples_compare_with_those_of_the_same_truncation_alone():
+    plain, half = {"samples": 50}, {"samples": 50, "truncation": 0.5}
+    assert protocols.is_alike(plain, plain | {"neighbours": 5})
+    assert protocols.is_alike(half, half)
+    assert not protocols.is_alike(plain, half)
+    assert not protocols.is_alike(half, half | {"truncation": 0.7})
 
 
 def test_of_two_protocols_as_frequent_the_first_is_used(make_run):
