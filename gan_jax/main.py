@@ -245,7 +245,7 @@ def define_flags(values: flags.FlagValues, argv: Sequence[str]) -> None:
     )
     flags.DEFINE_string("measure", None, "compare: a number of evaluation.jsonl; else the one checkpoints have", values)
     flags.DEFINE_string("out", None, "compare: the page to write; else comparison.html in the first folder", values)
-    flags.DEFINE_integer("num", None, "evaluate, sample: how many samples", 2, 10**6, flag_values=values)
+    flags.DEFINE_integer("num", None, "evaluate, sample: how many samples", 2, trained.MOST, flag_values=values)
     flags.DEFINE_integer("reals", 0, "evaluate: at most so many reals; 0: as many as samples", 0, flag_values=values)
     flags.DEFINE_string("split", "train", "evaluate: which split of the data the reals are from", values)
     flags.DEFINE_string(
@@ -268,7 +268,7 @@ def define_flags(values: flags.FlagValues, argv: Sequence[str]) -> None:
     flags.DEFINE_float(
         "truncation", 0.0, "sample, evaluate: latents beyond it are drawn again; 0: none", 0, flag_values=values
     )
-    flags.DEFINE_integer("seed", 0, "sample: of the latents", 0, 2**32 - 1, flag_values=values)
+    flags.DEFINE_integer("seed", 0, "sample: of the latents", 0, trained.LAST_SEED, flag_values=values)
 
 
 def usage() -> str:

@@ -35,7 +35,7 @@ from gan_jax.training.step import judge
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 ROWS, COLUMNS = 8, 10  # of an interpolation; a traversal of codes has as many columns, or more
-MOST, LAST_SEED = 10**6, 2**32 - 1
+MOST, LAST_SEED = 10**6, 2**32 - 1  # samples that may be asked for at once, and their seed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Trained:
 
     def generate(self, inputs: jax.Array) -> np.ndarray:
         """The averaged generator at inputs [n, sum(takes)]: uint8 images [n, h, w, c], or float32 points [n, 2]."""
-        if np.ndim(inputs) != 2 or not len(inputs) or inputs.shape[1] != sum(self.takes):
+        if np.ndim(inputs) != 2 or not len(inputs) or np.shape(inputs)[1] != sum(self.takes):
             raise UserError(f"inputs of shape {np.shape(inputs)}: give [n, {sum(self.takes)}], such as model.inputs(n)")
         return sampling.samples(self.generator, self.state, self.takes, inputs)
 
@@ -111,7 +111,7 @@ class Trained:
         starts = np.array(self.inputs(rows, seed, truncation=truncation))
         starts[:, dim + classes :] = 0
         blocks = np.repeat(starts[None, :, None], 1 + continuous, axis=0).repeat(columns, axis=2)
-        blocks[0, :, :, dim : dim + classes] = np.eye(classes)[np.arange(columns) % classes]
+        blocks[0, :, :, dim : dim + classes] = np.arange(columns)[:, None] % classes == np.arange(classes)
         for code in range(continuous):
             blocks[1 + code, :, :, dim + classes + code] = np.linspace(-1, 1, columns)
         return blocks
