@@ -20,14 +20,23 @@ from gan_jax.reports import pictures
 from gan_jax.training import checkpoint, loop, population
 
 EXPERIMENTS = pathlib.Path(__file__).parents[1] / "experiments"
-TINY = {"steps": 60, "batch_size": 8, "n_critic": 2, "network.width": 8, "network.latent_dim": 4, "log_every": 10,
-        "sample_every": 30, "checkpoint_every": 20, "eval_every": 0, "eval_samples": 64}  # fmt: skip
+TINY = {"steps": 60, "batch_size": 8, "n_critic": 2, "network.width": 8, "network.depth": 1, "network.latent_dim": 4,
+        "log_every": 10, "sample_every": 30, "checkpoint_every": 20, "eval_every": 0, "eval_samples": 64}  # fmt: skip
+SLOW_FIXTURES = "numbers", "nursery", "trained", "driver"  # a study's, a process's, something trained, a browser
 START = time.monotonic()
 
 
 def pytest_addoption(parser):
     text = "begin no test after so many minutes, on a machine too slow for all; those left are skipped, and counted"
     parser.addoption("--minutes", type=float, default=math.inf, help=text)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """What takes hours is slow too, and so is what needs one of these."""
+    for item in items:
+        if item.get_closest_marker("hours") or {*SLOW_FIXTURES} & {*item.fixturenames}:
+            item.add_marker("slow")
 
 
 def pytest_runtest_setup(item):

@@ -123,14 +123,14 @@ def trains_a_step(fields, data):
     assert all(metric.shape == () for metric in metrics.values())
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("compiled_quickly")
-@settings(SETTINGS, max_examples=20)
+@settings(SETTINGS, max_examples=10)
 @given(some_of(TRAINABLE, 12), st.sampled_from(["digits", "ring"]))
 def test_a_valid_configuration_trains_a_step(fields, data):
     trains_a_step(fields, data)
 
 
-@pytest.mark.slow
 @pytest.mark.hours
 @pytest.mark.usefixtures("compiled_quickly")
 @settings(SETTINGS, max_examples=300)

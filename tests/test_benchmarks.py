@@ -15,6 +15,10 @@ from gan_jax.training.step import make_train_step
 FOLDER = pathlib.Path(__file__).parents[1] / "benchmarks"
 
 
+def in_hours(*cases):
+    return [pytest.param(case, marks=pytest.mark.hours) for case in cases]
+
+
 @pytest.fixture
 def benchmark(monkeypatch):
     monkeypatch.syspath_prepend(str(FOLDER))
@@ -27,7 +31,8 @@ def small(benchmark, case):
     return config, benchmark.shape_of(config)
 
 
-@pytest.mark.parametrize("case", ["dcgan_wgan_gp", "dcgan_wgan", "mlp128_wgan_gp", "resnet_wgan_gp"])
+@pytest.mark.slow
+@pytest.mark.parametrize("case", ["dcgan_wgan_gp", "mlp128_wgan_gp", *in_hours("dcgan_wgan", "resnet_wgan_gp")])
 def test_flops_are_those_that_xla_counts_in_matrix_products(benchmark, case, monkeypatch):
     """XLA counts, before it optimises, all other arithmetic too, but no taps that fall on padding: within 15 %."""
     monkeypatch.setattr(jax.lax, "platform_dependent", lambda *args, cpu, default: cpu(*args))  # not both branches
@@ -46,7 +51,9 @@ def scan_of_one_step(step, carry, inputs):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case", ["dcgan_wgan_gp", "dcgan_wgan", "dcgan64_gan", "mlp64_wgan_gp", "resnet_wgan_gp"])
+@pytest.mark.parametrize(
+    "case", ["mlp64_wgan_gp", "resnet_wgan_gp", *in_hours("dcgan_wgan_gp", "dcgan_wgan", "dcgan64_gan")]
+)
 def test_pytorchs_networks_have_our_parameters_and_learn(benchmark, case, monkeypatch):
     torch = pytest.importorskip("torch")
     peer = importlib.import_module("pytorch_peer")

@@ -25,7 +25,6 @@ SMALL = {"steps": 160, "batch_size": 8, "n_critic": 1, "network.width": 8, "netw
          "log_every": 7, "sample_every": 60, "checkpoint_every": 20, "eval_every": 0}  # fmt: skip
 EVALUATED = {"eval_every": 20, "eval_features": "pixels", "eval_metrics": "frechet", "eval_samples": 64}
 SEED = 8
-HOURS = [pytest.mark.slow, pytest.mark.hours]
 # A process that has all imported, and forks one for each command line: that takes no time, and JAX has not begun.
 NURSERY = """
 import json, os, sys, traceback
@@ -170,7 +169,7 @@ def kill_somewhere(nursery, folder, rng):
     return nursery.ended(), any("tmp" in name for name in names(folder))
 
 
-@pytest.mark.parametrize("kills", [4, pytest.param(200, marks=HOURS)])
+@pytest.mark.parametrize("kills", [3, pytest.param(200, marks=pytest.mark.hours)])
 def test_killed_at_random_moments_a_run_gives_the_bits_of_one_left_alone(nursery, whole, tmp_path, kills):
     rng, start, done, saving, runs = random.Random(SEED), time.monotonic(), 0, 0, 0
     folder = tmp_path / "run"
@@ -243,7 +242,7 @@ def small_disk(tmp_path):
     subprocess.run(["umount", str(place)], capture_output=True)
 
 
-@pytest.mark.parametrize("kilobytes", [100, pytest.param(250, marks=HOURS), 400])
+@pytest.mark.parametrize("kilobytes", [100, pytest.param(250, marks=pytest.mark.hours), 400])
 def test_a_run_on_a_full_disk_is_one_line_and_goes_on_when_there_is_room(nursery, whole, small_disk, kilobytes):
     """The first has no room for one checkpoint, the others for one or two."""
     folder = small_disk(kilobytes) / "run"
@@ -275,8 +274,10 @@ def flipped(content, rng):
 DAMAGES = {"a flipped bit": flipped, "cut": lambda content, rng: content[: len(content) // 2], "empty": lambda *_: b""}
 
 
-@pytest.mark.parametrize("times", [1, pytest.param(10, marks=HOURS)])
-@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("damage", "times"), [("a flipped bit", 1), *(pytest.param(name, 10, marks=pytest.mark.hours) for name in DAMAGES)]
+)
 def test_damage_to_any_file_of_a_checkpoint_is_the_same_bits_or_the_checkpoint_before(
     evaluated, tmp_path, capsys, damage, times
 ):
@@ -356,6 +357,7 @@ def test_a_run_whose_evaluations_are_all_damaged_is_refused_and_left_as_it_is(nu
     assert files(folder) == before
 
 
+@pytest.mark.slow
 def test_checkpoints_of_another_network_are_not_taken_for_damaged(whole, tmp_path):
     folder = tmp_path / "run"
     shutil.copytree(whole, folder)

@@ -37,6 +37,7 @@ def digits():
     return np.round(load_digits().images * 255 / 16).astype(np.uint8)[..., None]
 
 
+@pytest.mark.slow
 def test_the_reals_themselves_have_distance_0_and_the_shares_of_their_labels(evaluate):
     record = evaluate("digits", digits())
     assert record["frechet_distance"] == pytest.approx(0, abs=1e-6)
@@ -47,6 +48,7 @@ def test_the_reals_themselves_have_distance_0_and_the_shares_of_their_labels(eva
     assert protocol["classifier"] == protocol["features"]
 
 
+@pytest.mark.slow
 def test_a_brighter_picture_adds_the_squared_shift_in_units_of_minus_1_to_1(evaluate):
     dark = np.minimum(digits(), 235)
     bright = dark + 20
@@ -56,6 +58,7 @@ def test_a_brighter_picture_adds_the_squared_shift_in_units_of_minus_1_to_1(eval
     assert from_bright - from_dark == pytest.approx(expected, rel=1e-5)  # their covariances are the same
 
 
+@pytest.mark.slow
 def test_num_asks_for_fakes_and_for_as_many_reals_as_there_are(evaluate):
     twice = np.concatenate([digits(), digits()])
     protocol = evaluate("digits", twice, PIXELS._replace(num=3000))["protocol"]
@@ -64,6 +67,7 @@ def test_num_asks_for_fakes_and_for_as_many_reals_as_there_are(evaluate):
     assert (protocol["samples"], protocol["reals"]) == (100, 700)
 
 
+@pytest.mark.slow
 def test_points_drawn_from_the_mixture_itself_cover_all_modes(evaluate):
     means, sigma = mixtures.MODES["grid"]
     rng = np.random.default_rng(5)
@@ -75,6 +79,7 @@ def test_points_drawn_from_the_mixture_itself_cover_all_modes(evaluate):
     assert record["protocol"]["features"] == "coordinates"
 
 
+@pytest.mark.slow
 def test_lines_shifted_by_3_have_wasserstein_3(evaluate):
     y = np.random.default_rng(0).uniform(-1, 1, 2500)
     x = np.where(np.arange(2500) % 2, 1.0, -1.0)
@@ -82,6 +87,7 @@ def test_lines_shifted_by_3_have_wasserstein_3(evaluate):
     assert evaluate("lines", shifted)["wasserstein_1"] == pytest.approx(3, abs=0.1)
 
 
+@pytest.mark.slow
 def test_the_reals_themselves_by_every_metric_of_features(evaluate):
     half = digits()[::2]
     record = evaluate("digits", digits(), How("kernel,prdc,memorised,sliced,wasserstein_1", "pixels"))
@@ -95,6 +101,7 @@ def test_the_reals_themselves_by_every_metric_of_features(evaluate):
     assert max(record["class_shares"]) == 1
 
 
+@pytest.mark.slow
 def test_a_smooth_generator_has_the_path_length_of_its_latents(evaluate, monkeypatch):
     monkeypatch.setattr(sampling, "outputs", lambda generator, state, takes, latents: np.asarray(latents))
     angles = []
@@ -131,6 +138,7 @@ def measured(metrics, fakes, reals=None, features="pixels"):
     return numbers, protocol
 
 
+@pytest.mark.slow
 def test_real_samples_keep_the_labels_of_sets_that_have_classes():
     labels = evaluation.real_samples("digits", "", 0, "train", 0, 0).labels
     np.testing.assert_array_equal(labels, load_digits().target)
@@ -139,6 +147,7 @@ def test_real_samples_keep_the_labels_of_sets_that_have_classes():
     assert evaluation.real_samples("swiss_roll", "", 0, "train", 50, 0).labels is None
 
 
+@pytest.mark.slow
 def test_reals_under_their_labels_have_the_accuracy_of_the_classifier():
     numbers, protocol = measured("class_accuracy", labelled_digits())
     assert 0.97 < numbers["class_accuracy"] <= 1
@@ -148,6 +157,7 @@ def test_reals_under_their_labels_have_the_accuracy_of_the_classifier():
     assert protocol["classifier"].startswith("gan_jax classifier v1 on digits")
 
 
+@pytest.mark.slow
 def test_class_accuracy_falls_with_the_share_of_labels_that_are_wrong():
     labels = load_digits().target.astype(np.int32)
     wrong = np.where(labels == 3, 7, labels)  # whoever asks for a 7 has a 3 half of the time
@@ -255,6 +265,7 @@ ASKED = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("how", "data", "words"), ASKED)
 def test_what_does_not_suit_is_refused_in_a_line(evaluate, how, data, words):
     samples = np.zeros((20, 2), np.float32) if data == "grid" else digits()[:20]
@@ -263,6 +274,7 @@ def test_what_does_not_suit_is_refused_in_a_line(evaluate, how, data, words):
     assert "\n" not in str(refused.value)
 
 
+@pytest.mark.slow
 def test_fewer_samples_than_dimensions_are_warned_of(evaluate):
     protocol = evaluate("digits", digits(), PIXELS._replace(num=60))["protocol"]
     assert "60 samples for 64 dimensions" in protocol["warning"]

@@ -39,11 +39,13 @@ def test_training_leaves_what_the_readme_promises(command, records):
     assert set(json.loads((run / "config.json").read_text())) == set(FIELDS)
 
 
+@pytest.mark.slow
 def test_the_data_sets_name_is_appended_to_the_folders(command):
     command("ns_gan.py:ring", steps=10)
     assert pathlib.Path("runs/ns_gan_ring/checkpoints/10").is_dir()
 
 
+@pytest.mark.slow
 def test_the_same_command_again_says_finished_and_changes_nothing(command, capsys):
     command("wgan.py")
     before = snapshot(pathlib.Path("runs"))
@@ -53,6 +55,7 @@ def test_the_same_command_again_says_finished_and_changes_nothing(command, capsy
     assert snapshot(pathlib.Path("runs")) == before
 
 
+@pytest.mark.slow
 def test_raised_steps_continue_the_run(command, records):
     command("wgan.py", "--workdir=a", steps=40)
     command("wgan.py", "--workdir=b", steps=60)
@@ -64,6 +67,7 @@ def snapshot(folder):
     return {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in folder.rglob("*") if path.is_file()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
@@ -96,6 +100,7 @@ def test_a_folder_in_use_is_refused(command, capsys):
     assert "in use" in only_line(capsys)
 
 
+@pytest.mark.slow
 def test_evaluate_writes_a_line_with_its_protocol(command, records, capsys):
     command("wgan.py", steps=20)
     command("wgan.py", "--mode=evaluate", "--num=100", steps=20)
@@ -107,6 +112,7 @@ def test_evaluate_writes_a_line_with_its_protocol(command, records, capsys):
     assert sum(record["class_shares"]) == pytest.approx(1)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("drawn_in_full")
 def test_evaluate_measures_what_is_asked_for_and_draws_best_and_last(command, records, capsys):
     command("wgan.py", "--workdir=run", eval_every=20, eval_features="pixels")
@@ -122,6 +128,7 @@ def test_evaluate_measures_what_is_asked_for_and_draws_best_and_last(command, re
     assert width("run/evaluation.png") > 500
 
 
+@pytest.mark.slow
 def test_a_run_at_work_may_be_measured(command):
     """What its checkpoint writer is about to finish must not be cleaned away."""
     command("wgan.py", "--workdir=run", steps=20)
@@ -131,6 +138,7 @@ def test_a_run_at_work_may_be_measured(command):
     assert unfinished.is_dir()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("metrics", "best"), [("prdc", max), ("memorised", min), ("classes", None)])
 def test_best_is_the_largest_or_the_least_as_the_metric_has_it(command, records, capsys, metrics, best):
     for steps in (20, 40):
@@ -146,6 +154,7 @@ def test_best_is_the_largest_or_the_least_as_the_metric_has_it(command, records,
     assert ("best" in printed) == bool(best)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("drawn_in_full")
 def test_modes_covered_and_wasserstein_are_given_for_points(command, records):
     command("wgan_gp.py:ring", steps=20)
@@ -156,6 +165,7 @@ def test_modes_covered_and_wasserstein_are_given_for_points(command, records):
     assert width("runs/wgan_gp_ring/evaluation.png") > 500
 
 
+@pytest.mark.slow
 def test_the_best_checkpoint_outlives_the_last_three_and_a_resumed_run(command, records, monkeypatch):
     scores = {20: 3.0, 40: 1.0, 60: 2.0, 80: 5.0, 100: 4.0}
 
@@ -173,6 +183,7 @@ def test_the_best_checkpoint_outlives_the_last_three_and_a_resumed_run(command, 
     assert records("run/evaluation.jsonl")[-1]["step"] == 40
 
 
+@pytest.mark.slow
 def test_more_samples_than_can_be_had_are_refused(command, capsys):
     command("wgan_gp.py:ring", "--workdir=run", steps=10, eval_every=5, eval_samples=10001, code=2)
     assert "at most 10000" in only_line(capsys)
@@ -183,6 +194,7 @@ def test_more_samples_than_can_be_had_are_refused(command, capsys):
         assert words in only_line(capsys)
 
 
+@pytest.mark.slow
 def test_two_samples_are_enough_for_an_evaluation(command, records):
     command("wgan.py", "--workdir=run", steps=10)
     command("wgan.py", "--workdir=run", "--mode=evaluate", "--num=2", steps=10)
@@ -191,6 +203,7 @@ def test_two_samples_are_enough_for_an_evaluation(command, records):
     assert sum(record["class_shares"]) == pytest.approx(1)
 
 
+@pytest.mark.slow
 def test_wandb_may_be_turned_on_and_off_between_runs(command):
     command("wgan.py", "--workdir=run", steps=10)
     command("wgan.py", "--workdir=run", steps=20, wandb__mode="offline")
@@ -198,6 +211,7 @@ def test_wandb_may_be_turned_on_and_off_between_runs(command):
     command("wgan.py", "--workdir=run", steps=30)
 
 
+@pytest.mark.slow
 def test_curves_that_a_kill_kept_from_being_drawn_are_drawn_by_the_next_run(command):
     command("wgan.py", "--workdir=run", steps=10)
     pathlib.Path("run/curves.png").unlink()
@@ -205,6 +219,7 @@ def test_curves_that_a_kill_kept_from_being_drawn_are_drawn_by_the_next_run(comm
     assert width("run/curves.png") > 500
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("drawn_in_full")
 @pytest.mark.parametrize("data", ["digits", "ring"])
 def test_samples_are_in_the_npz_and_in_the_picture(command, data):
@@ -217,6 +232,7 @@ def test_samples_are_in_the_npz_and_in_the_picture(command, data):
     assert width("run/samples/samples.png") > 400
 
 
+@pytest.mark.slow
 def test_another_seed_gives_other_samples_and_the_same_seed_the_same(command):
     command("wgan_gp.py", "--workdir=run", steps=20)
     drawn = []
@@ -227,6 +243,7 @@ def test_another_seed_gives_other_samples_and_the_same_seed_the_same(command):
     assert not np.array_equal(drawn[0], drawn[2])
 
 
+@pytest.mark.slow
 def test_interpolation_is_drawn(command):
     command("wgan_gp.py", "--workdir=run", steps=20)
     command("wgan_gp.py", "--workdir=run", "--mode=sample", "--interpolate", steps=20)
@@ -243,6 +260,7 @@ def width(path):
         return image.size[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", ["mlp", "dcgan"])
 def test_the_exported_generator_gives_the_samples_at_any_batch_size(command, network):
     fields = {"steps": 20, "network__name": network}
@@ -258,6 +276,7 @@ def test_the_exported_generator_gives_the_samples_at_any_batch_size(command, net
         np.testing.assert_allclose(images, expected, atol=0.51 / 127.5)
 
 
+@pytest.mark.slow
 def test_other_modes_take_the_stored_configuration(command, capsys):
     command("wgan.py", steps=20)
     capsys.readouterr()
@@ -268,6 +287,7 @@ def test_other_modes_take_the_stored_configuration(command, capsys):
     assert "give last, best or one of 20" in only_line(capsys)
 
 
+@pytest.mark.slow
 def test_tensorflow_is_never_imported(tmp_path):
     code = (
         "import sys; from gan_jax import main;"
@@ -282,6 +302,7 @@ def compare(*arguments, code=0):
     assert main.main(["gan_jax", "--mode=compare", *arguments]) == code
 
 
+@pytest.mark.slow
 def test_compare_prints_tables_and_writes_a_page_and_a_csv_file(command, capsys):
     for seed in (0, 1):
         command("wgan.py:ring", f"--workdir=runs/{seed}", steps=20, eval_every=20, seed=seed)

@@ -40,6 +40,7 @@ def proposed():
     return [member["optimizer.critic_lr"] for member in json.loads(pathlib.Path("s/sweep.json").read_text())["members"]]
 
 
+@pytest.mark.slow
 def test_members_are_what_an_optuna_told_of_their_last_evaluations_proposes(study_of, capsys):
     study_of()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -61,6 +62,7 @@ def test_members_are_what_an_optuna_told_of_their_last_evaluations_proposes(stud
     assert f"best of 4: {min(values):.4g}" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_search_goes_on_from_where_it_was_stopped(study_of, killed_as_it_saves):
     study_of(num=6)
     whole = proposed(), evaluations()
@@ -80,6 +82,7 @@ def evaluations():
     return [pathlib.Path(f"s/{index:03}/evaluation.jsonl").read_bytes() for index in range(len(proposed()))]
 
 
+@pytest.mark.slow
 def test_pruned_members_stop_and_the_others_go_on(study_of, capsys):
     study_of(num=4, pruner="ThresholdPruner(upper=-1.0)")
     assert "0 of 4 members; 4 pruned" in capsys.readouterr().out
@@ -89,11 +92,13 @@ def test_pruned_members_stop_and_the_others_go_on(study_of, capsys):
         assert pathlib.Path(f"s/00{index}/checkpoints/20").is_dir()
 
 
+@pytest.mark.slow
 def test_a_member_that_has_made_all_its_steps_is_not_pruned(study_of, capsys):
     study_of(num=2, pruner="ThresholdPruner(upper=-1.0)", eval_every=40)
     assert "2 of 2 members" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_member_that_diverges_fails_and_the_search_goes_on(study_of, capsys):
     """Gradient descent at 1e30, on a Wasserstein critic that nothing bounds."""
     fields = {"optimizer__name": "sgd", "penalty__name": "none"}
@@ -126,6 +131,7 @@ def test_a_wrong_study_is_refused_in_a_line(study_of, capsys, given, words):
     assert not pathlib.Path("s/000").exists()
 
 
+@pytest.mark.slow
 def test_another_study_in_the_same_folder_is_refused(study_of, capsys):
     study_of(num=2)
     capsys.readouterr()

@@ -33,6 +33,7 @@ def alone(command, index, folder="alone", **fields):
     command("wgan_gp.py:ring", f"--workdir={folder}", **given)
 
 
+@pytest.mark.slow
 def test_every_member_is_the_run_that_its_fields_make_alone(command, sweep_of, same_run):
     sweep_of(FOUR)
     for index in (0, 3):  # one of each group
@@ -44,6 +45,7 @@ def test_every_member_is_the_run_that_its_fields_make_alone(command, sweep_of, s
             assert pathlib.Path(f"s/00{index}", name).read_bytes() == pathlib.Path(f"alone{index}", name).read_bytes()
 
 
+@pytest.mark.slow
 def test_the_members_of_a_group_share_one_program(sweep_of, monkeypatch):
     compiled = []
     compile_program = population.compile_program
@@ -52,6 +54,7 @@ def test_the_members_of_a_group_share_one_program(sweep_of, monkeypatch):
     assert len(compiled) == 2
 
 
+@pytest.mark.slow
 def test_a_streamed_member_reads_the_data_of_its_own_seed(command, sweep_of, same_run):
     fields = {"data__memory_mb": 0, "steps": 20, "eval_every": 0}
     sweep_of('grid({"seed": [2, 3]})', experiment="wgan_gp.py", **fields)
@@ -59,6 +62,7 @@ def test_a_streamed_member_reads_the_data_of_its_own_seed(command, sweep_of, sam
     same_run("s/001", "alone")
 
 
+@pytest.mark.slow
 def test_a_member_that_diverges_is_marked_and_the_others_are_unharmed(command, sweep_of, same_run, capsys):
     """Nothing bounds a Wasserstein critic; by gradient descent at 1e30, its first update is its last."""
     rates = 'grid({"optimizer.critic_lr": [1e-3, 1e30, 2e-3]})'
@@ -78,6 +82,7 @@ def test_a_member_that_diverges_is_marked_and_the_others_are_unharmed(command, s
     assert checkpoint_steps("s/002")[-1] == 80
 
 
+@pytest.mark.slow
 def test_a_lone_run_that_diverges_leaves_the_files_of_the_member(command, sweep_of):
     fields = {"optimizer__name": "sgd", "penalty__name": "none", "eval_every": 0}
     sweep_of('grid({"optimizer.critic_lr": [1e30]})', code=3, **fields)
@@ -87,7 +92,8 @@ def test_a_lone_run_that_diverges_leaves_the_files_of_the_member(command, sweep_
         assert not pathlib.Path(folder, "metrics.jsonl").exists()
 
 
-@pytest.mark.parametrize("way", ["one_after_another", "side_by_side"])
+@pytest.mark.slow
+@pytest.mark.parametrize("way", ["side_by_side", pytest.param("one_after_another", marks=pytest.mark.hours)])
 def test_a_sweep_killed_as_it_saves_resumes_bit_for_bit(command, sweep_of, same_run, killed_as_it_saves, way):
     """The first member has the checkpoint of step 40 and the second has not: it catches up."""
 
@@ -101,6 +107,7 @@ def test_a_sweep_killed_as_it_saves_resumes_bit_for_bit(command, sweep_of, same_
         same_run(f"s/00{index}", f"alone{index}")
 
 
+@pytest.mark.slow
 def test_a_member_whose_newest_checkpoint_is_damaged_goes_on_from_the_one_before(
     command, sweep_of, same_run, damage_arrays, capsys
 ):
@@ -120,6 +127,7 @@ def test_a_member_whose_newest_checkpoint_is_damaged_goes_on_from_the_one_before
         same_run(f"s/00{index}", f"alone{index}")
 
 
+@pytest.mark.slow
 def test_a_sweep_that_is_stopped_resumes_bit_for_bit(command, sweep_of, same_run, monkeypatch, capsys):
     log = outputs._log
 
@@ -139,6 +147,7 @@ def test_a_sweep_that_is_stopped_resumes_bit_for_bit(command, sweep_of, same_run
         same_run(f"s/00{index}", f"alone{index}")
 
 
+@pytest.mark.slow
 def test_the_same_sweep_again_changes_nothing_and_one_with_more_members_trains_these(sweep_of, capsys):
     sweep_of('grid({"seed": [4, 5]})')
     before = snapshot("s")
@@ -154,6 +163,7 @@ def test_the_same_sweep_again_changes_nothing_and_one_with_more_members_trains_t
     assert "holds a sweep with a member seed=5" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_member_may_be_used_like_any_run_and_the_sweeps_folder_may_not(command, sweep_of, capsys):
     sweep_of('grid({"seed": [4, 5]})')
     command("wgan_gp.py:ring", "--workdir=s/001", "--mode=sample", "--num=4", **FIELDS | {"seed": 5})
@@ -166,6 +176,7 @@ def test_a_member_may_be_used_like_any_run_and_the_sweeps_folder_may_not(command
         assert "s/000" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_folder_that_holds_a_run_takes_no_sweep(command, sweep_of, capsys):
     command("wgan_gp.py:ring", "--workdir=s", steps=10)
     capsys.readouterr()
@@ -173,6 +184,7 @@ def test_a_folder_that_holds_a_run_takes_no_sweep(command, sweep_of, capsys):
     assert "holds a run" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_an_argument_is_given_to_get_sweep(command):
     pathlib.Path("s.py").write_text("def get_sweep(num='1'):\n    return [{'seed': i} for i in range(int(num))]\n")
     assert sweep.read("s.py:3")[1] == [{"seed": 0}, {"seed": 1}, {"seed": 2}]
@@ -181,12 +193,14 @@ def test_an_argument_is_given_to_get_sweep(command):
     assert checkpoint_steps("runs/ns_gan_ring_s_2/001") == [1]
 
 
+@pytest.mark.slow
 def test_numpys_numbers_are_numbers(sweep_of):
     sweep_of('[{"optimizer.critic_lr": __import__("numpy").float64(1e-3)}]', steps=10, eval_every=0)
     stored = json.loads(pathlib.Path("s/000/config.json").read_text())
     assert stored["optimizer.critic_lr"] == 1e-3
 
 
+@pytest.mark.slow
 def test_a_group_keeps_its_way(sweep_of):
     def ways():
         return json.loads(pathlib.Path("s/sweep.json").read_text())["ways"]
@@ -197,6 +211,7 @@ def test_a_group_keeps_its_way(sweep_of):
     assert ways() == {"000": "vmap"}
 
 
+@pytest.mark.slow
 def test_the_members_memory_is_given_back(sweep_of, monkeypatch):
     monkeypatch.setattr(population, "at_once", lambda program, carry: 2)
     trained = []

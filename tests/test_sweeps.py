@@ -89,6 +89,7 @@ def test_the_search_by_optuna_is_valid():
     sweep.member_config(configured("wgan_gp.py"), trial.params)
 
 
+@pytest.mark.slow
 def test_wandbs_agent_gives_a_command_that_trains(tmp_path):
     """The command, filled in by wandb's own code, with the shortest run there is."""
     yaml = pytest.importorskip("yaml")

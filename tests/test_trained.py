@@ -8,7 +8,8 @@ import gan_jax
 from gan_jax.data import batches
 from gan_jax.errors import UserError
 
-SMALL = {"steps": 4, "network.width": 8, "network.latent_dim": 3}
+# Perceptrons compile sooner than convolutions; what is asked of a run here does not depend on which it has.
+SMALL = {"steps": 4, "network.name": "mlp", "network.width": 8, "network.latent_dim": 3}
 
 
 @pytest.fixture
@@ -20,6 +21,7 @@ def trained_run(command):
     return run
 
 
+@pytest.mark.slow
 def test_an_unconditional_run(trained_run):
     model = trained_run("wgan_gp.py")
     images = model.sample(20, seed=3)
@@ -37,7 +39,10 @@ def test_an_unconditional_run(trained_run):
     assert difference.max() <= 1  # of 255
 
 
-@pytest.mark.parametrize("way", ["none", "concatenation", "projection", "auxiliary_classifier"])
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "way", ["none", "concatenation", "projection", pytest.param("auxiliary_classifier", marks=pytest.mark.hours)]
+)
 def test_the_score_is_the_critics_logit(trained_run, way):
     """By the critic's own call, of flax."""
     model = trained_run("conditional_gan.py", conditional__name=way)
@@ -85,6 +90,7 @@ WRONG = [
 ]
 
 
+@pytest.mark.slow
 def test_what_is_wrong_with_arguments_is_said_in_a_line(trained_run):
     model = trained_run("projection_gan.py")
     for call, words in WRONG:
@@ -92,6 +98,7 @@ def test_what_is_wrong_with_arguments_is_said_in_a_line(trained_run):
             call(model)
 
 
+@pytest.mark.slow
 def test_a_row_holds_the_class_and_the_truncation_that_were_asked_for(trained_run):
     model = trained_run("projection_gan.py")
     ends = np.asarray(model.inputs(4, 1, 6, 0.5)).reshape(2, 2, -1)
@@ -101,6 +108,7 @@ def test_a_row_holds_the_class_and_the_truncation_that_were_asked_for(trained_ru
     np.testing.assert_array_equal(model.traverse(2, truncation=0.5)[:, 0], model.sample(2, label=0, truncation=0.5))
 
 
+@pytest.mark.slow
 def test_traversals_hold_the_latent_and_move_the_class_or_one_code(trained_run):
     model = trained_run("info_gan.py")
     images = model.traverse(rows=2, seed=5)
@@ -116,6 +124,7 @@ def test_traversals_hold_the_latent_and_move_the_class_or_one_code(trained_run):
     )
 
 
+@pytest.mark.slow
 def test_the_modes_of_the_command_do_the_same(command):
     command("info_gan.py", "--workdir=run", **SMALL)
     command("info_gan.py", "--workdir=run", "--mode=sample", "--traverse", **SMALL)
@@ -132,6 +141,7 @@ def test_the_modes_of_the_command_do_the_same(command):
     np.testing.assert_array_equal(batches.to_uint8(np.asarray(exported.call(inputs))), model.generate(inputs))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("folder", "step"), [("nowhere", "last"), ("run", 3), ("run", "first")])
 def test_what_is_not_there_is_said_in_a_line(trained_run, folder, step):
     trained_run("wgan.py")

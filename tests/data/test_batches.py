@@ -14,6 +14,7 @@ def permutations(n, keys):
     return np.asarray(jax.jit(jax.vmap(lambda key: batches.permuted(jnp.arange(n), n, key)))(keys))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", SIZES)
 def test_permuted_is_a_bijection(n):
     for permutation in permutations(n, jax.random.split(jax.random.key(n), 3)):
@@ -42,6 +43,7 @@ def test_position_is_exact_beyond_32_bits(step, count, n):
     assert (int(epoch), int(row)) == (step * count // n % 2**32, step * count % n)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [7, 100])
 def test_places_are_uniform_over_keys(n):
     where = permutations(n, jax.random.split(jax.random.key(5), 20000))
@@ -49,6 +51,7 @@ def test_places_are_uniform_over_keys(n):
         assert stats.chisquare(np.bincount(where[:, index], minlength=n)).pvalue > 1e-4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [100, 1797])
 def test_neighbours_land_independently(n):
     where = permutations(n, jax.random.split(jax.random.key(6), 2000))
@@ -75,6 +78,7 @@ def test_draw_gathers_what_the_rows_say_and_scales_it():
     np.testing.assert_allclose(batch.image, image[np.asarray(batch.label)] / 255 * 2 - 1, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_draw_under_vmap_over_keys_equals_one_by_one():
     arrays = {"image": np.arange(50, dtype=np.uint8).reshape(50, 1, 1, 1), "label": np.arange(50, dtype=np.int32)}
     keys = jax.random.split(jax.random.key(0), 4)

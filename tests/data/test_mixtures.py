@@ -15,6 +15,7 @@ def points_of(name):
     return np.asarray(points, np.float64), np.asarray(component)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", COMPONENTS)
 def test_shapes_types_and_components(name):
     draw, components = mixtures.MIXTURES[name]
@@ -58,6 +59,7 @@ def test_lines_are_two_lines():
     assert stats.kstest(points[:, 1], "uniform", args=(-1, 2)).pvalue > 1e-4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", COMPONENTS)
 def test_draw_is_a_function_of_key_and_step(name):
     draw = jax.jit(lambda key, step: mixtures.draw(name, {}, key, step, 3, 16))

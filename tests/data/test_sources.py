@@ -20,6 +20,7 @@ def source_of(name, tfds_dir, memory_mb=100.0):
     ("cifar10", (32, 32, 3), 10),
     *[(name, (2,), components) for name, components in POINTS.items()],
 ])  # fmt: skip
+@pytest.mark.slow
 def test_a_source_says_what_its_batches_are(name, shape, num_classes, tfds_dir):
     source = source_of(name, tfds_dir)
     assert (source.name, source.shape, source.num_classes, source.stream) == (name, shape, num_classes, None)
@@ -34,6 +35,7 @@ def test_a_source_says_what_its_batches_are(name, shape, num_classes, tfds_dir):
         assert np.abs(batch.image).max() <= 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["digits", "cifar10"])
 def test_memory_mb_0_streams_the_same_images(name, tfds_dir):
     held, streamed = source_of(name, tfds_dir), source_of(name, tfds_dir, memory_mb=0)

@@ -79,13 +79,15 @@ def test_an_images_outputs_are_its_own(digits, trained, monkeypatch, chunk):
         np.testing.assert_allclose(output, reference[97:], rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_bits(digits, briefly):
     first, again, other = (train_classifier("digits", *digits, seed=seed) for seed in (3, 3, 4))
     assert same(first, again)
     assert not same(first, other)
 
 
-@pytest.mark.parametrize("shape", [(12, 9, 3), (5, 5, 1), (32, 32, 1)])
+@pytest.mark.slow
+@pytest.mark.parametrize("shape", [(12, 9, 3), (5, 5, 1), pytest.param((32, 32, 1), marks=pytest.mark.hours)])
 def test_any_size_and_any_channels(briefly, shape):
     """Dark images and bright ones, fewer than a batch."""
     rng = np.random.default_rng(0)
@@ -95,6 +97,7 @@ def test_any_size_and_any_channels(briefly, shape):
     assert (result.accuracy, result.num_classes, result.shape) == (1, 2, shape)
 
 
+@pytest.mark.slow
 def test_accuracy_is_measured_on_images_that_were_not_trained_on(digits):
     """Labels without meaning can be learnt by heart, and then say nothing of others."""
     rng = np.random.default_rng(0)

@@ -73,17 +73,19 @@ def network(archive):
     return inception.network(inception.load(str(archive)))
 
 
+@pytest.mark.slow
 def test_features_of_real_images_are_those_of_the_archive_in_pytorch(network, run_by_pytorch, cifar10):
     np.testing.assert_allclose(features(network, cifar10[:20]), run_by_pytorch(cifar10[:20]), atol=1e-4)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("shape", [(299, 299), (400, 64)])
+@pytest.mark.parametrize("shape", [(400, 64), pytest.param((299, 299), marks=pytest.mark.hours)])
 def test_of_other_sizes_too(network, run_by_pytorch, shape):
     images = np.random.default_rng(1).integers(0, 256, (2, *shape, 3), dtype=np.uint8)
     np.testing.assert_allclose(features(network, images), run_by_pytorch(images), atol=1e-4)
 
 
+@pytest.mark.slow
 def test_grey_equals_three_equal_channels(network):
     grey = IMAGES[:, :, :, :1]
     np.testing.assert_allclose(features(network, grey), features(network, np.repeat(grey, 3, axis=3)), atol=1e-6)

@@ -47,6 +47,7 @@ def save_images(folder, images):
         Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(folder / f"{i:04d}.png")
 
 
+@pytest.mark.slow
 def test_a_folder_a_file_and_a_set_of_the_same_images_are_at_0(here, capsys):
     save_images(here / "folder", DIGITS)
     atomic.write_arrays("digits.npz", {"images": DIGITS, "latents": np.zeros((1797, 4))})
@@ -91,6 +92,7 @@ def test_a_mixture_against_itself_is_two_draws(here, capsys):
     ]
 
 
+@pytest.mark.slow
 def test_a_run_is_measured_by_its_averaged_generator(command, capsys):
     command("wgan_gp.py", "--workdir=run", steps=10)
     command("wgan_gp.py", "--workdir=run", "--mode=evaluate", "--num=100", "--features=pixels", steps=10)
@@ -159,6 +161,7 @@ def test_help_names_every_metric(capsys):
     assert all(f"\n  {name} " in text for name in measures.names())
 
 
+@pytest.mark.slow
 def test_neither_torch_nor_tensorflow_is_imported(here):
     np.savez("digits.npz", DIGITS)
     code = (

@@ -173,6 +173,7 @@ def test_sliced_distance_of_a_shift():
     assert sliced_wasserstein(a, a[::-1]) == pytest.approx(0, abs=1e-12)
 
 
+@pytest.mark.slow
 def test_sliced_distance_of_more_points_than_are_sorted_at_once():
     a, b = skewed(300_000, 150_000, 2)
     directions = random_directions(20, 2, 0)  # 18 at a time

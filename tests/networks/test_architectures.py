@@ -49,8 +49,11 @@ def test_shapes_and_statistics(name, shape, norm):
         assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "shape"), [("mlp", (2,)), *((name, (8, 8, 1)) for name in IMAGES)])
-@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize(
+    "norm", ["batch", *(pytest.param(norm, marks=pytest.mark.hours) for norm in ("none", "layer"))]
+)
 def test_bfloat16_is_computed_in_and_what_is_kept_and_given_is_float32(name, shape, norm):
     """To 8 bits, what float32 gives; and not to more, or it would not have been computed in bfloat16."""
     rng = np.random.default_rng(0)
@@ -100,6 +103,7 @@ def test_images_are_in_the_unit_range_and_points_are_not(name, shape):
     assert 0.9 < samples.max() <= 1 if len(shape) == 3 else samples.max() > 10
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", networks.__all__)
 @pytest.mark.parametrize("norm", NORMS)
 def test_a_critics_logit_depends_on_other_samples_under_batch_norm_alone(name, norm):
@@ -115,6 +119,7 @@ def test_a_critics_logit_depends_on_other_samples_under_batch_norm_alone(name, n
     assert (np.delete(gradient, 1) > 0).all() if norm == "batch" else (np.delete(gradient, 1) == 0).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", networks.__all__)
 @pytest.mark.parametrize("norm", NORMS)
 def test_outside_of_training_a_sample_is_a_function_of_its_own_latent(name, norm):

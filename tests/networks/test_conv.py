@@ -88,16 +88,20 @@ def assert_derivatives_are_laxs(layer, options, shape, order):
 
 
 @pytest.mark.parametrize("layer", LAYERS)
-@pytest.mark.parametrize(("options", "shape"), CASES)
+@pytest.mark.parametrize(
+    ("options", "shape"), [pytest.param(*case, marks=[] if case in CASES[::5] else pytest.mark.slow) for case in CASES]
+)
 def test_values_and_first_and_second_derivatives_are_laxs(layer, options, shape):
     assert_derivatives_are_laxs(layer, options, shape, order=2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layer", LAYERS)
 def test_third_derivatives_are_laxs(layer):
     assert_derivatives_are_laxs(layer, (3, 2, "SAME"), (2, 4, 3, 2, 3), order=3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layer", LAYERS)
 @pytest.mark.parametrize(("batch", "parts"), [(16, 2), (24, 3), (17, 1)])
 def test_an_input_gradient_in_parts_has_the_same_derivatives(monkeypatch, layer, batch, parts):
@@ -123,6 +127,7 @@ def conv_of_upsampled(x, kernel):
 FUSED = {conv.ConvMeanPool: pooled_conv, conv.UpsampleConv: conv_of_upsampled}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layer", FUSED)
 @pytest.mark.parametrize("size", [1, 3, 5])
 def test_a_convolution_and_its_pooling_or_upsampling_are_what_they_are_one_after_the_other(layer, size):
@@ -212,6 +217,7 @@ def test_the_three_maps_are_adjoint(window):
     np.testing.assert_allclose(found, found[:1] * 3, atol=1e-6 * scale, rtol=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("padding", ["SAME", "VALID"])
 @pytest.mark.parametrize(("size", "stride"), list(itertools.product((1, 3, 4, 5), (1, 2))))
 def test_conv_transpose_is_flaxs_of_the_transposed_kernel(size, stride, padding):
@@ -349,6 +355,7 @@ def population(axes, x, kernel):
     return x, kernel
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layer", LAYERS)
 @pytest.mark.parametrize("axes", AXES.values(), ids=AXES)
 def test_vmap_before_and_after_the_derivatives_is_one_by_one(layer, axes):
@@ -397,6 +404,7 @@ def on_four_devices():
         assert not any(word in program for word in ("all-gather", "all-to-all", "collective-permute"))
 
 
+@pytest.mark.slow
 def test_a_batch_spread_over_four_devices_gives_what_one_gives():
     code = f"import runpy; runpy.run_path({__file__!r})['on_four_devices']()"
     environment = {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": "--xla_force_host_platform_device_count=4"}
@@ -407,6 +415,7 @@ def test_a_batch_spread_over_four_devices_gives_what_one_gives():
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layer", LAYERS)
 @pytest.mark.parametrize("everything", [False, True], ids=["computed in bfloat16", "all of bfloat16"])
 def test_bfloat16_is_float32_to_its_accuracy(layer, everything):
@@ -492,6 +501,7 @@ def penalised_critics(layer, size, stride, axes):
     return jit(vmapped(descend, axes)), population(axes, normal(3, 5, 6, 2), normal(size, size, 2, 3))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layer", LAYERS)
 @pytest.mark.parametrize(
     ("size", "stride", "axes"),

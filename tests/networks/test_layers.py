@@ -96,6 +96,7 @@ def spectral(x, passes=1):
     return module, first, variables
 
 
+@pytest.mark.slow
 def test_spectral_norm_divides_every_kernel_by_its_largest_singular_value():
     x = images(5, 6).astype(np.float32)
     module, _, variables = spectral(x, passes=60)

@@ -220,6 +220,7 @@ UPS = {8: (1, 1), 16: (1, 1, 1), 32: (1, 1, 1, 1), 64: (16, 8, 4, 2, 1)}  # chan
 DOWNS = dict.fromkeys((8, 16, 32), ((1, 1, 1, 1), (True, False, False))) | {64: ((1, 2, 4, 8, 16), (True,) * 4)}
 # size, width, attention, classes
 CASES = [(32, 8, 0, 0), (64, 2, 32, 0), (16, 16, 8, 3), (8, 4, 0, 3)]
+SOME_SLOW = [*(pytest.param(case, marks=pytest.mark.slow) for case in CASES[:-1]), CASES[-1]]
 
 
 def generators(size, width, attention, classes):
@@ -231,7 +232,7 @@ def generators(size, width, attention, classes):
 
 @needs_torch
 @pytest.mark.parametrize("train", [True, False])
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", SOME_SLOW)
 def test_the_generator_is_a_pytorch_users(case, train):
     ours, twin = generators(*case)
     classes = case[3]
@@ -255,7 +256,7 @@ def critics(size, width, attention, classes):
 
 
 @needs_torch
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", SOME_SLOW)
 def test_the_critic_is_a_pytorch_users_and_so_is_its_gradient_penaltys_derivative(case):
     """The second derivative of PyTorch's double backward, of convolutions before pooling and pooling after them."""
     ours, twin = critics(*case)
@@ -347,6 +348,7 @@ def test_a_pytorch_user_has_as_many():
 # ---------------------------------------- what they start as, attention, spectral norm
 
 
+@pytest.mark.slow
 def test_initial_kernels_have_glorots_variance_and_twice_that_within_the_blocks():
     generator = resnet.Generator((16, 16, 3), 32, 0, "batch", attention=8)
     critic = resnet.Critic(32, 0, "none", attention=8)
@@ -410,6 +412,7 @@ def drawn_attention(x):
     return params | {"gamma": np.float32(0.7)}
 
 
+@pytest.mark.slow
 def test_attention_may_be_where_both_players_have_such_images():
     assert [resnet.attention_sizes(size) for size in resnet.SIZES] == [(), (8,), (8, 16), (8, 16, 32)]
     for size, sizes in ((16, (4, 8, 16)), (64, (4, 8, 16, 32, 64))):
@@ -422,6 +425,7 @@ def test_attention_may_be_where_both_players_have_such_images():
             assert (have == [["SelfAttention_0"]] * 2) == (attention in resnet.attention_sizes(size))
 
 
+@pytest.mark.slow
 def test_spectral_norm_brings_every_kernel_of_a_critic_to_1_and_leaves_gamma_alone():
     critic = resnet.Critic(4, 0, "none", head=conditional.Projection(), attention=8)
     module, samples, condition = layers.SpectralNorm(critic), normal(2, 16, 16, 3), np.eye(2, dtype=np.float32)

@@ -108,6 +108,7 @@ def test_both_players_are_a_pytorch_users(size, train):
     np.testing.assert_allclose(found, logits, atol=1e-5 * np.abs(logits).max())
 
 
+@pytest.mark.slow
 def test_initial_kernels_have_a_deviation_of_a_fiftieth():
     for network, inputs in zip(networks(8, 32), (jnp.zeros((1, 64)), jnp.zeros((1, 8, 8, 3))), strict=True):
         params = jax.jit(functools.partial(network.init, train=True))(jax.random.key(0), inputs)["params"]

@@ -98,6 +98,7 @@ def shifted(image, down, right):
 
 
 # An eighth of the size, rounded: 8 pixels move by one, 12 by 1.5 and so by two, 3 not at all.
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("sides", "furthest"),
     [((28, 28), (4, 4)), ((8, 8), (1, 1)), ((12, 4), (2, 1)), ((3, 16), (0, 2))],
@@ -120,6 +121,7 @@ def hole(side, size, offset):
     return tuple(sorted({min(max(k + offset - size // 2, 0), side - 1) for k in range(size)}))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("sides", "sizes"), [((8, 8), (4, 4)), ((28, 6), (14, 3)), ((5, 7), (3, 4)), ((2, 10), (1, 5)), ((1, 1), (1, 1))]
 )
@@ -162,6 +164,7 @@ def affine(name):
     return (values[1:] - values[0]).T, values[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_derivatives_are_those_of_an_affine_map(name):
     """Of f(x) = sum v y^2 / 2, y = Jx + a: gradient g = J'(v y), and that of the penalty |g|^2 is 2 J'(v J g)."""
@@ -179,6 +182,7 @@ def test_derivatives_are_those_of_an_affine_map(name):
         np.testing.assert_allclose(result.ravel(), expected, atol=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_samples_are_independent(name):
     """No pixel of one sample moves another sample."""
@@ -189,6 +193,7 @@ def test_samples_are_independent(name):
     np.testing.assert_array_equal(of_samples - np.diag(np.diag(of_samples)), 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", NAMES)
 def test_the_key_decides(policy):
     images = normal(64, 8, 8, 3)
@@ -199,6 +204,7 @@ def test_the_key_decides(policy):
     assert (after != augmented(policy, images, jax.random.key(1))).any()
 
 
+@pytest.mark.slow
 def test_populations_in_a_compiled_loop_change_nothing():
     images, keys = normal(4, 8, 8, 3), jax.random.split(KEY, (3, 2))
     expected = [[augmented(ALL, images, key) for key in of_step] for of_step in keys]
@@ -214,6 +220,7 @@ def test_a_policy_has_a_key_for_each_of_its_names():
     assert stats.binomtest(int(same), 1000, 0.5).pvalue > LIKELY
 
 
+@pytest.mark.slow
 def test_a_policy_is_applied_from_left_to_right():
     """What is cut out last is zero; brightness that comes later fills the hole."""
     images = 3 + normal(20, 8, 8, 3)

@@ -27,6 +27,7 @@ def test_disabled_does_not_import_wandb(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_offline_writes_to_the_workdir_and_resumes(tmp_path, capfd):
     workdir = tmp_path / "run"
     workdir.mkdir()

@@ -43,6 +43,7 @@ INTEGRANDS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize(("mu", "sigma"), [(1.0, 1.5), (1.8, 1.4)])
 def test_integral_is_that_of_adaptive_quadrature(name, mu, sigma):

@@ -66,6 +66,7 @@ def test_gradients_explode_or_vanish_under_clipping_and_stay_under_the_penalty(n
         assert len(deep["gradients"]) == 6
 
 
+@pytest.mark.hours
 def test_penalised_critics_find_most_of_the_distance_as_they_are_and_clipped_ones_do_not():
     """At the study's own size: after fewer steps the penalised critic of the grid is not there yet."""
     numbers = lipschitz.measure(deep_depth=1, deep_steps=1)

@@ -71,6 +71,7 @@ def test_noise_is_gone_at_the_end_of_the_run():
     assert (config.noise.sigma, config.noise.steps) == (0.2, 70)
 
 
+@pytest.mark.slow
 def test_a_seed_among_others_is_the_lone_run():
     config, source = mode_collapse.configured("ring", "minimax", **TINY), sources.load("ring", "", 0, 0.0)
     member = mode_collapse.trained(config, (3, 4))[1]
@@ -90,6 +91,7 @@ def test_its_members_differ(numbers):
     assert shares[0] != shares[1]
 
 
+@pytest.mark.slow
 def test_rows_are_the_metrics_of_the_samples(monkeypatch):
     """Of 2,500 points: half on one mode, a quarter on another, a quarter outside of both, but nearest to the first."""
     means = mixtures.MODES["ring"].means

@@ -87,6 +87,7 @@ def test_penalties_find_the_distance_as_they_are_and_the_others_do_not(numbers):
     assert abs(np.log(float(critics["weight clipping"]["estimate"]) / exact)) > np.log(1.3)
 
 
+@pytest.mark.slow
 def test_a_critic_between_two_lines_finds_the_way_from_one_to_the_other():
     """Two samples that are one another's translations by d: W1 = |d|, and in one dimension SciPy says the same."""
     heights = np.random.default_rng(0).uniform(-1, 1, size=(32, 1)).astype(np.float32)

@@ -6,6 +6,7 @@ import pytest
 from gan_jax.training import checkpoint
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("worst", [math.nan, math.inf, None])
 def test_an_evaluation_that_is_not_finite_is_never_the_best(tmp_path, small_carry, worst):
     state, sums = small_carry

@@ -124,6 +124,7 @@ class Twin:
         return loss.detach()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
 def test_a_step_is_pytorchs(way, draws):
     """Labels of the reals for their fakes, in both updates; penalties are of samples alone, whatever is joined to them.
@@ -167,7 +168,8 @@ def test_conditional_norms_start_as_plain_ones():
     assert (np.asarray(params["bias"]) == 0).all()
 
 
-@pytest.mark.parametrize("network", ["mlp", "dcgan"])
+@pytest.mark.slow
+@pytest.mark.parametrize("network", ["mlp", pytest.param("dcgan", marks=pytest.mark.hours)])
 @pytest.mark.parametrize("way", WAYS)
 def test_a_class_changes_what_is_generated(network, way):
     """Whichever way it is told; of conditional norms, once they have learned something."""
@@ -183,6 +185,7 @@ def test_a_class_changes_what_is_generated(network, way):
     assert np.abs(images[1] - images[2]).max() > 1e-3
 
 
+@pytest.mark.slow
 def test_classes_come_in_turn_or_as_asked_for_and_codes_are_uniform():
     state, takes = create_state(default_config("ring"), (2,)), Inputs(2, 3, 4)
     inputs = np.asarray(sampling.inputs(takes, state, 300, seed=1))
@@ -218,6 +221,7 @@ def test_a_grid_has_a_class_in_each_row():
     assert sampling.grid(Inputs(2)) == (64, None, None)
 
 
+@pytest.mark.slow
 def test_ends_of_a_path_have_one_class():
     state, takes = create_state(default_config("ring"), (2,)), Inputs(3, 4)
     start, end = sampling.inputs(takes, state, 8).reshape(2, 4, 7)

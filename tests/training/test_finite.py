@@ -37,6 +37,7 @@ def checkpoints():
     return sorted(int(path.name) for path in pathlib.Path("run/checkpoints").iterdir())
 
 
+@pytest.mark.slow
 def test_a_diverged_run_names_the_first_metrics_and_the_exact_step(command, records, capsys):
     command("ns_gan.py", "--workdir=run", **FIELDS, code=3)
     config = trained.stored_config(pathlib.Path("run"))
@@ -63,6 +64,7 @@ def test_a_diverged_run_names_the_first_metrics_and_the_exact_step(command, reco
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves((state.generator.params, state.critic.params)))
 
 
+@pytest.mark.slow
 def test_a_diverged_run_is_not_trained_again_before_its_mark_is_removed(command, capsys):
     command("ns_gan.py", "--workdir=run", **FIELDS, code=3)
     mark = pathlib.Path("run/frozen.json")

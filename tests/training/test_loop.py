@@ -23,6 +23,11 @@ WAYS = {
 }
 
 
+def each_way(*daily):
+    """Ways other than these have their turn where there are hours."""
+    return [pytest.param(way, marks=pytest.mark.slow if way in daily else pytest.mark.hours) for way in WAYS]
+
+
 @pytest.fixture
 def at_step(monkeypatch):
     """Calls a function when the line of a given step is about to be written."""
@@ -59,17 +64,24 @@ def whole(command, shared_folder):
     return left_alone
 
 
-@pytest.mark.parametrize(("way", "number"), [*((way, signal.SIGTERM) for way in WAYS), ("ring", signal.SIGINT)])
-def test_a_stopped_run_resumes_bit_for_bit(command, whole, same_run, at_step, capsys, way, number):
+@pytest.mark.parametrize("way", each_way("digits, dcgan with batch norm", "digits, streamed"))
+def test_a_stopped_run_resumes_bit_for_bit(command, whole, same_run, at_step, capsys, way):
     experiment, fields = WAYS[way]
-    at_step(30, lambda: signal.raise_signal(number))
-    command(experiment, "--workdir=stopped", **fields, code=128 + number)
+    at_step(30, lambda: signal.raise_signal(signal.SIGTERM))
+    command(experiment, "--workdir=stopped", **fields, code=143)
     assert "resumes" in capsys.readouterr().out
     command(experiment, "--workdir=stopped", **fields)
     same_run(whole(way), "stopped")
 
 
-@pytest.mark.parametrize("way", WAYS)
+def test_a_run_stopped_by_ctrl_c_resumes_bit_for_bit(command, whole, same_run, at_step):
+    at_step(30, lambda: signal.raise_signal(signal.SIGINT))
+    command("wgan_gp.py:ring", "--workdir=stopped", code=130)
+    command("wgan_gp.py:ring", "--workdir=stopped")
+    same_run(whole("ring"), "stopped")
+
+
+@pytest.mark.parametrize("way", each_way("digits", "ring, spectral norm"))
 def test_a_run_killed_at_any_moment_resumes_bit_for_bit(command, whole, same_run, at_step, way):
     class Killed(BaseException):
         pass
@@ -85,6 +97,7 @@ def test_a_run_killed_at_any_moment_resumes_bit_for_bit(command, whole, same_run
     same_run(whole(way), "killed")
 
 
+@pytest.mark.slow
 def test_a_run_killed_just_after_a_checkpoint_has_the_lines_up_to_it(command, whole, same_run, monkeypatch):
     class Killed(BaseException):
         pass
@@ -108,14 +121,15 @@ def checkpoints(folder):
     return {path.name for path in pathlib.Path(folder, "checkpoints").glob("*") if path.name.isdigit()}
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("drawn_in_full")
 @pytest.mark.parametrize(
     ("experiment", "critic_lr"), [("ns_gan.py", 1), ("ns_gan.py:ring", 1e3), ("ns_gan.py:ring", 1e30)]
 )
-@pytest.mark.parametrize("eval_every", [0, 1])
+@pytest.mark.parametrize("eval_every", [1, pytest.param(0, marks=pytest.mark.hours)])
 def test_a_diverged_run_names_its_last_good_checkpoint(command, capsys, experiment, critic_lr, eval_every):
     """A Wasserstein critic that nothing bounds, by gradient descent at a high rate."""
-    fields = {"loss": "wasserstein", "network__critic_norm": "none", "optimizer__name": "sgd"}
+    fields = {"loss": "wasserstein", "network__critic_norm": "none", "network__depth": 3, "optimizer__name": "sgd"}
     fields |= {"optimizer__critic_lr": critic_lr, "checkpoint_every": 1, "eval_every": eval_every}
     command(experiment, "--workdir=run", **fields, code=3)
     (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("gan_jax:")]
@@ -128,6 +142,7 @@ def test_a_diverged_run_names_its_last_good_checkpoint(command, capsys, experime
         assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves((state.generator.params, state.critic.params)))
 
 
+@pytest.mark.slow
 def test_results_do_not_depend_on_where_blocks_end(command, whole, same_run, monkeypatch):
     from gan_jax.training import loop
 

@@ -4,11 +4,13 @@ import gc
 import sys
 
 import jax.numpy as jnp
+import pytest
 import tensorstore
 
 from gan_jax.training import checkpoint, memory
 
 
+@pytest.mark.slow
 def test_a_save_leaves_next_to_nothing_in_memory(tmp_path, small_carry):
     """Of what Python has in memory, in blocks; orbax and tensorstore by themselves leave over 200."""
     state, sums = small_carry

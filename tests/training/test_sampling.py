@@ -11,7 +11,7 @@ from gan_jax.training.state import build_networks, create_state
 
 
 @pytest.fixture(scope="module")
-def trained():
+def averaged():
     """(generator, state) whose average is far from the trained parameters, and whose running statistics fit neither."""
     config = default_config("ring")
     fields = {"network.width": 6, "network.depth": 2, "network.latent_dim": 3, "network.generator_norm": "batch"}
@@ -28,9 +28,10 @@ def test_latents_are_standard_normal():
     np.testing.assert_allclose(np.cov(latents.T), np.eye(5), atol=0.12)
 
 
-def test_a_latent_is_a_function_of_key_seed_and_row(trained):
+@pytest.mark.slow
+def test_a_latent_is_a_function_of_key_seed_and_row(averaged):
     """To the last bit but one: the end of a vectorised loop rounds in its own way."""
-    _, state = trained
+    _, state = averaged
     many = sampling.latents(state, 100, 3, seed=1)
     np.testing.assert_allclose(sampling.latents(state, 7, 3, seed=1), many[:7], rtol=1e-6)
     np.testing.assert_allclose(sampling.latents(state.replace(step=state.step + 5), 7, 3, seed=1), many[:7], rtol=1e-6)
@@ -38,9 +39,10 @@ def test_a_latent_is_a_function_of_key_seed_and_row(trained):
     assert not np.isin(sampling.latents(state.replace(key=jax.random.key(9)), 100, 3, seed=1), many).any()
 
 
-def test_batch_statistics_fit_the_averaged_generator(trained):
+@pytest.mark.slow
+def test_batch_statistics_fit_the_averaged_generator(averaged):
     """Else samples in evaluation look like noise: normalised layers have mean 0 and deviation 1 over fresh latents."""
-    generator, state = trained
+    generator, state = averaged
     variables = sampling.averaged_variables(generator, state, Inputs(3))
     jax.tree.map(np.testing.assert_array_equal, variables["params"], state.ema)
     latents = np.random.default_rng(0).normal(size=(20_000, 3))
@@ -52,15 +54,16 @@ def test_batch_statistics_fit_the_averaged_generator(trained):
         np.testing.assert_allclose(normed.std(0), scale, rtol=0.1)
 
 
-def test_batch_statistics_are_those_of_the_state_alone(trained):
-    generator, state = trained
+def test_batch_statistics_are_those_of_the_state_alone(averaged):
+    generator, state = averaged
     first, again = (sampling.averaged_variables(generator, state, Inputs(3)) for _ in range(2))
     jax.tree.map(np.testing.assert_array_equal, first, again)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("num", [1, 3, 4, 5, 11])
-def test_the_last_smaller_chunk_counts(trained, monkeypatch, num):
-    generator, state = trained
+def test_the_last_smaller_chunk_counts(averaged, monkeypatch, num):
+    generator, state = averaged
     monkeypatch.setattr(sampling, "CHUNK", 4)
     latents = np.random.default_rng(0).normal(size=(num, 3)).astype(np.float32)
     variables = sampling.averaged_variables(generator, state, Inputs(3))
@@ -79,6 +82,7 @@ def test_images_are_mapped_to_uint8_by_a_fixed_map():
     np.testing.assert_array_equal(sampling.presentable(4 * image.reshape(2, 2)), 4 * image.reshape(2, 2))
 
 
+@pytest.mark.slow
 def test_samples_of_an_image_generator_are_uint8():
     config = default_config("digits")
     config.update_from_flattened_dict({"network.width": 4, "network.depth": 1, "network.latent_dim": 3})

@@ -54,6 +54,7 @@ def test_holds_what_the_configuration_says():
     jax.tree.map(np.testing.assert_array_equal, state.ema, state.generator.params)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("loss", "expected"),
     [  # of a logit of 0 for reals and fakes alike; for alpha = 3, where T = 0 and f* = ((2 * 0 + 1)^1.5 - 1) / 3
@@ -89,6 +90,7 @@ def test_is_a_function_of_the_seed():
     assert sorted(changed) == sorted([*kernels, *kernels, (2, 4), (4, 4), (4, 1), (2,)])
 
 
+@pytest.mark.slow
 def test_states_of_many_seeds_are_those_of_one_and_share_nothing():
     states = create_states([tiny(seed=3), tiny(seed=1)], (2,))
     for state, seed in zip(states, (3, 1), strict=True):
@@ -121,6 +123,7 @@ def test_a_network_that_cannot_make_the_samples_is_refused_in_one_line():
         build_networks(config, (2,))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("steps", "final", "step", "share"),
     [(0, 0.5, 0, 1), (0, 0.5, 9, 1), (8, 0, 0, 1), (8, 0, 2, 0.75), (8, 0, 8, 0), (8, 0, 99, 0), (8, 0.5, 4, 0.75)],

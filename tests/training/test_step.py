@@ -76,6 +76,7 @@ def run(config, shape=(2,), steps=2, drawn=None):
     return states, used, metrics
 
 
+@pytest.mark.slow
 def test_wgan_is_algorithm_1_in_numpy(draws):
     """f(x) = w x + c and G(z) = z A + b: every gradient by hand, in float64.
 
@@ -122,6 +123,7 @@ def test_wgan_is_algorithm_1_in_numpy(draws):
     assert metrics["generator_loss"] == pytest.approx(loss, rel=1e-4)
 
 
+@pytest.mark.slow
 def test_wgan_gp_is_pytorchs(draws):
     """Perceptrons, Adam, penalty, average: the same weights, reals, latents and interpolation weights."""
     torch = pytest.importorskip("torch")
@@ -168,6 +170,7 @@ def test_wgan_gp_is_pytorchs(draws):
     assert metrics["generator_loss"] == pytest.approx(generator_loss.item(), rel=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("penalty", ["none", "gradient_penalty"])
 def test_only_the_critics_own_updates_change_its_statistics(draws, penalty):
     """Not the generator's step, not the penalty. Reals and fakes are two minibatches, in this order."""
@@ -190,6 +193,7 @@ def test_only_the_critics_own_updates_change_its_statistics(draws, penalty):
     assert_close(numpy(after.critic.params), critic, tolerance=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("sigma", "of_a_sample"), [(0.0, 3), (0.5, 3 + 2 + 2)])
 def test_every_update_draws_fresh_numbers(draws, sigma, of_a_sample):
     """Seen elsewhere: a key that never advances, so that five updates of the critic share their latents.
@@ -220,6 +224,7 @@ def compiled():
     return config, jax.jit(counted), traces
 
 
+@pytest.mark.slow
 def test_all_critic_parameters_are_clipped_at_the_end_of_every_step(compiled):
     config, step, _ = compiled
     state = create_state(config, (2,))
@@ -229,6 +234,7 @@ def test_all_critic_parameters_are_clipped_at_the_end_of_every_step(compiled):
         assert all(np.abs(leaf).max() <= np.float32(0.05) for leaf in jax.tree.leaves(state.critic.params))
 
 
+@pytest.mark.slow
 def test_a_run_resumed_from_stored_numbers_is_the_uninterrupted_run(compiled):
     """Nothing is carried but the state, and nothing in it but numbers."""
     config, step, _ = compiled
@@ -247,6 +253,7 @@ def test_a_run_resumed_from_stored_numbers_is_the_uninterrupted_run(compiled):
     jax.tree.map(np.testing.assert_array_equal, resumed.ema, state.ema)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", [{"step": jnp.int32(7)}, {"key": jax.random.key(7)}])
 def test_randomness_is_a_function_of_key_and_step(compiled, change):
     config, step, _ = compiled
@@ -257,6 +264,7 @@ def test_randomness_is_a_function_of_key_and_step(compiled, change):
     assert other["penalty"] != same["penalty"]
 
 
+@pytest.mark.slow
 def test_hyperparameters_change_the_result_and_not_the_program(compiled):
     config, step, traces = compiled
     state, (batch,) = create_state(config, (2,)).replace(step=jnp.int32(3)), batches(config)
@@ -273,6 +281,7 @@ def test_hyperparameters_change_the_result_and_not_the_program(compiled):
     assert len(traces) == 1
 
 
+@pytest.mark.slow
 def test_a_donated_state_trains_on():
     config = tiny()
     state, step = create_state(config, (2,)), jax.jit(make_train_step(config, (2,)), donate_argnums=0)
@@ -282,6 +291,7 @@ def test_a_donated_state_trains_on():
     assert np.isfinite(metrics["generator_loss"])
 
 
+@pytest.mark.slow
 def test_one_pass_over_reals_and_fakes_is_two_without_batch_norm(monkeypatch):
     config = tiny(network__critic_norm="layer")
     states, _, _ = run(config)
@@ -303,6 +313,7 @@ def still(**fields):
     return config
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("steps", "share"), [(0, 1.0), (2, 0.5)])
 def test_noise_is_on_reals_and_fakes_alike_in_both_players_updates(draws, steps, share):
     """In its second step, noise that falls to 0 within two has half of its deviation."""
@@ -322,6 +333,7 @@ def test_noise_is_on_reals_and_fakes_alike_in_both_players_updates(draws, steps,
     assert len(np.unique(np.concatenate(draws["normal"][-5:][:2] + rest))) == 4 * 4 * 2
 
 
+@pytest.mark.slow
 def test_the_reals_of_a_relativistic_generator_have_noise_too(draws):
     config = still(n_critic=1, noise__sigma=0.7)
     config.loss = "relativistic"
@@ -333,11 +345,13 @@ def test_the_reals_of_a_relativistic_generator_have_noise_too(draws):
     assert metrics["generator_loss"] == pytest.approx(np.mean(np.logaddexp(0, real - fake)), rel=1e-4)
 
 
+@pytest.mark.slow
 def test_noise_that_has_fallen_to_nothing_leaves_the_step_as_it_was():
     noisy, plain = still(noise__sigma=3.0, noise__steps=1), still()
     assert_close(run(noisy)[2], run(plain)[2])
 
 
+@pytest.mark.slow
 def test_a_packed_critic_judges_samples_side_by_side(draws):
     """4 samples of 2 numbers in packs of 2: the logits of a linear critic are those of 2 rows of 4."""
     states, used, metrics = run(still(n_critic=1, packing=2, penalty__name="gradient_penalty"), drawn=draws)
@@ -363,6 +377,7 @@ def test_fakes_are_made_inside_the_generators_loss():
     np.testing.assert_allclose(moved, 0.5 * linear(before.critic)[0][:, 0], rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_the_penalty_is_of_the_same_loss_and_update_as_the_adversarial_term(draws):
     """One step down E f(G(z)) - E f(x) + 5 |w|^2, not two, of which the second begins where the first ends."""
     lr, config = 0.01, still(n_critic=1, penalty__name="zero_centered", penalty__weight=5.0)
@@ -389,6 +404,7 @@ def test_generator_updates_follow_each_other_with_fresh_latents(draws):
     assert after.step == 1
 
 
+@pytest.mark.slow
 def test_a_lazy_penalty_comes_every_kth_update_of_the_critic_and_counts_k_times():
     """With 2 updates a step and k = 3, updates 2, 5, 8, ... have it: one each in steps 1 and 2, none in step 0."""
     lr, weight = 0.01, 5.0
@@ -412,6 +428,7 @@ def test_a_lazy_penalty_comes_every_kth_update_of_the_critic_and_counts_k_times(
         assert np.linalg.norm(updated - without + lr * weight * 3 * 2 * at) < 0.05 * np.linalg.norm(updated - without)
 
 
+@pytest.mark.slow
 def test_learning_rates_that_have_fallen_to_nothing_move_nothing():
     config = tiny(optimizer__decay_steps=1, loss="wasserstein")
     (_, first, second), _, _ = run(config)
@@ -419,6 +436,7 @@ def test_learning_rates_that_have_fallen_to_nothing_move_nothing():
     assert_close(numpy(first.generator.params), numpy(second.generator.params), tolerance=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("norm", "penalty"), [("none", "gradient_penalty"), ("batch", "none")])
 def test_spectral_vectors_improve_once_for_each_update_of_the_critic(norm, penalty):
     """Not once for each pass: batch norm takes two, the penalty one more, and the generator's update another."""
@@ -436,6 +454,7 @@ def test_spectral_vectors_improve_once_for_each_update_of_the_critic(norm, penal
         assert_close(after.critic.stats["spectral"][name], (u, v))
 
 
+@pytest.mark.slow
 def test_f_gans_report_their_bound_on_the_divergence(draws):
     """E v - E (v^2 / 4 + v) for Pearson, without the penalty."""
     config = tiny(loss="f_gan:pearson", optimizer__name="sgd", n_critic=1, penalty__name="r1")
@@ -446,6 +465,7 @@ def test_f_gans_report_their_bound_on_the_divergence(draws):
     assert "wasserstein_estimate" not in metrics
 
 
+@pytest.mark.slow
 def test_a_relativistic_generator_is_given_the_reals_of_the_critics_last_update(draws):
     config = tiny(loss="relativistic", optimizer__name="sgd")
     config.optimizer.generator_lr = config.optimizer.critic_lr = 0.0
@@ -482,9 +502,6 @@ def chosen(functions, which):
     return lambda *args: jax.lax.switch(which, functions, *args)
 
 
-HOURS = [pytest.mark.slow, pytest.mark.hours]
-
-
 @pytest.fixture
 def all_losses_at_once(monkeypatch):
     """A step compiled from now on holds every loss, and takes the one whose place in LOSSES is hparams["which"]."""
@@ -505,7 +522,10 @@ def with_loss(config, name):
 
 @pytest.mark.parametrize(
     ("network", "norm", "penalty"),
-    [pytest.param(*critic, marks=[] if critic in CRITICS[::4] else HOURS) for critic in CRITICS],
+    [
+        pytest.param(*critic, marks=pytest.mark.slow if critic in CRITICS[::4] else pytest.mark.hours)
+        for critic in CRITICS
+    ],
 )
 def test_any_loss_with_any_penalty_and_network_stays_finite_and_moves_every_kernel(
     network, norm, penalty, all_losses_at_once
@@ -526,6 +546,7 @@ def test_any_loss_with_any_penalty_and_network_stays_finite_and_moves_every_kern
     assert len(seen) > 0.8 * len(LOSSES)  # some agree at logits near 0, and most don't
 
 
+@pytest.mark.slow
 def test_flips_mirror_some_of_the_reals_from_left_to_right():
     """All reals are one image, so their mean logit says how many of 64 the critic saw as they were."""
     config = tiny((8, 8, 1), network__name="dcgan", batch_size=64, n_critic=1, data__flip=True)
@@ -541,6 +562,7 @@ def test_flips_mirror_some_of_the_reals_from_left_to_right():
     assert count == pytest.approx(round(float(count)), abs=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("packing", [1, 2])
 def test_reals_of_a_larger_minibatch_of_fakes_keep_their_classes_and_their_packs(packing, monkeypatch):
     """The generator's update judges each pack of reals as often as it has fakes, and gives the fakes those classes."""
@@ -564,6 +586,7 @@ def test_reals_of_a_larger_minibatch_of_fakes_keep_their_classes_and_their_packs
     np.testing.assert_array_equal(of_fakes, told)
 
 
+@pytest.mark.slow
 def test_both_players_see_all_samples_through_the_augmentation(monkeypatch):
     """Where it makes all images alike, all logits are, and the generator learns nothing."""
     blank = lambda images, key, policy: jnp.zeros_like(images)  # noqa: E731
@@ -574,6 +597,7 @@ def test_both_players_see_all_samples_through_the_augmentation(monkeypatch):
     jax.tree.map(np.testing.assert_array_equal, states[0].generator.params, states[1].generator.params)
 
 
+@pytest.mark.slow
 def test_everything_optional_at_once():
     """Packs, noise, spectral and layer norm, lazy penalty, decay, several generator updates, smoothing, clipping."""
     config = tiny(
