@@ -242,7 +242,7 @@ def small_disk(tmp_path):
     subprocess.run(["umount", str(place)], capture_output=True)
 
 
-@pytest.mark.parametrize("kilobytes", [100, pytest.param(250, marks=pytest.mark.hours), 400])
+@pytest.mark.parametrize("kilobytes", [400, *(pytest.param(size, marks=pytest.mark.hours) for size in (100, 250))])
 def test_a_run_on_a_full_disk_is_one_line_and_goes_on_when_there_is_room(nursery, whole, small_disk, kilobytes):
     """The first has no room for one checkpoint, the others for one or two."""
     folder = small_disk(kilobytes) / "run"

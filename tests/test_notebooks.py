@@ -4,6 +4,7 @@ import json
 import pathlib
 import re
 
+import jax
 import pytest
 
 FOLDER = pathlib.Path(__file__).parents[1] / "notebooks"
@@ -50,6 +51,7 @@ def test_runs_from_clean(name, monkeypatch, tmp_path):
     notebook.cells.insert(place + 1, nbformat.v4.new_code_cell(reduced))
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path))
     monkeypatch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")  # compiled in half the time, to run slower
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", jax.config.jax_compilation_cache_dir)
     nbclient.NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(FOLDER)}}).execute()
     outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
     assert sum("image/png" in output.get("data", {}) for output in outputs) == pictures

@@ -64,17 +64,17 @@ def test_members_are_what_an_optuna_told_of_their_last_evaluations_proposes(stud
 
 @pytest.mark.slow
 def test_a_search_goes_on_from_where_it_was_stopped(study_of, killed_as_it_saves):
-    study_of(num=6)
+    study_of(num=4)
     whole = proposed(), evaluations()
     pathlib.Path("s").rename("whole")
     study_of(num=3)
-    study_of(num=6)
+    study_of(num=4)
     assert (proposed()[:3], evaluations()[:3]) == (whole[0][:3], whole[1][:3])
 
     pathlib.Path("s").rename("shorter")
     with killed_as_it_saves(40, "003"):
-        study_of(num=6)
-    study_of(num=6)
+        study_of(num=4)
+    study_of(num=4)
     assert (proposed(), evaluations()) == whole
 
 

@@ -200,7 +200,7 @@ def test_numpys_numbers_are_numbers(sweep_of):
     assert stored["optimizer.critic_lr"] == 1e-3
 
 
-@pytest.mark.slow
+@pytest.mark.hours
 def test_a_group_keeps_its_way(sweep_of):
     def ways():
         return json.loads(pathlib.Path("s/sweep.json").read_text())["ways"]

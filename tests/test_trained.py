@@ -41,7 +41,13 @@ def test_an_unconditional_run(trained_run):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "way", ["none", "concatenation", "projection", pytest.param("auxiliary_classifier", marks=pytest.mark.hours)]
+    "way",
+    [
+        "concatenation",
+        "projection",
+        pytest.param("none", marks=pytest.mark.hours),
+        pytest.param("auxiliary_classifier", marks=pytest.mark.hours),
+    ],
 )
 def test_the_score_is_the_critics_logit(trained_run, way):
     """By the critic's own call, of flax."""
@@ -142,9 +148,9 @@ def test_the_modes_of_the_command_do_the_same(command):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("folder", "step"), [("nowhere", "last"), ("run", 3), ("run", "first")])
-def test_what_is_not_there_is_said_in_a_line(trained_run, folder, step):
+def test_what_is_not_there_is_said_in_a_line(trained_run):
     trained_run("wgan.py")
-    with pytest.raises(UserError) as caught:
-        gan_jax.load(folder, step)
-    assert "\n" not in str(caught.value)
+    for folder, step in (("nowhere", "last"), ("run", 3), ("run", "first")):
+        with pytest.raises(UserError) as caught:
+            gan_jax.load(folder, step)
+        assert "\n" not in str(caught.value)

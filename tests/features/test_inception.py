@@ -85,13 +85,13 @@ def test_of_other_sizes_too(network, run_by_pytorch, shape):
     np.testing.assert_allclose(features(network, images), run_by_pytorch(images), atol=1e-4)
 
 
-@pytest.mark.slow
+@pytest.mark.hours
 def test_grey_equals_three_equal_channels(network):
     grey = IMAGES[:, :, :, :1]
     np.testing.assert_allclose(features(network, grey), features(network, np.repeat(grey, 3, axis=3)), atol=1e-6)
 
 
-@pytest.mark.slow
+@pytest.mark.hours
 def test_neither_order_nor_batch_changes_a_feature(network, monkeypatch, tmp_path):
     monkeypatch.setenv("GAN_JAX_CACHE", str(tmp_path))
     found = features(network, IMAGES)

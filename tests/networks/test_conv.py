@@ -328,6 +328,7 @@ AXES = {
     "images of each member": [(0, 0), (0, None)],
     "images of each kernel": [(None, 0), (0, None)],
 }
+REPEATED = "images", "kernels", "populations of populations"  # as parts of the others
 
 
 def vmapped(function, axes):
@@ -357,7 +358,10 @@ def population(axes, x, kernel):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("layer", LAYERS)
-@pytest.mark.parametrize("axes", AXES.values(), ids=AXES)
+@pytest.mark.parametrize(
+    "axes",
+    [pytest.param(axes, marks=[pytest.mark.hours] if name in REPEATED else [], id=name) for name, axes in AXES.items()],
+)
 def test_vmap_before_and_after_the_derivatives_is_one_by_one(layer, axes):
     def both(transform, function):
         before, after = derivatives(transform(function, axes)), transform(derivatives(function), axes)

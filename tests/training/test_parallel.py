@@ -292,6 +292,6 @@ def test_wrong_flags_of_several_processes_are_one_line(capsys, flags, words):
     assert words in line
 
 
-@pytest.mark.slow
+@pytest.mark.hours
 def test_devices_share_the_work_and_nothing_but_sums_travels():
     ended(started(8, *calls("compiled_on_eight_devices")))

@@ -523,7 +523,7 @@ def with_loss(config, name):
 @pytest.mark.parametrize(
     ("network", "norm", "penalty"),
     [
-        pytest.param(*critic, marks=pytest.mark.slow if critic in CRITICS[::4] else pytest.mark.hours)
+        pytest.param(*critic, marks=pytest.mark.slow if critic in CRITICS[::9] else pytest.mark.hours)
         for critic in CRITICS
     ],
 )
