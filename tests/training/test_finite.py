@@ -17,6 +17,7 @@ from gan_jax.training.step import make_train_step
 
 # Nothing bounds a Wasserstein critic; by gradient descent at such a rate it overflows after some steps.
 FIELDS = {"loss": "wasserstein", "optimizer__name": "sgd", "optimizer__critic_lr": 0.03, "network__critic_norm": "none",
+          "network__depth": 3,
           "checkpoint_every": 2, "log_every": 4, "sample_every": 0}  # fmt: skip
 
 
