@@ -48,7 +48,7 @@ def numbers(carry):
     return [np.asarray(leaf) for leaf in leaves]
 
 
-@pytest.fixture(scope="module", params=SYSTEMS)
+@pytest.fixture(scope="module", params=["mlp", pytest.param("dcgan", marks=pytest.mark.hours)])
 def alone(request):
     """Each of the settings in a program of its own, and how the population is made."""
     configs, source = configured(request.param)
