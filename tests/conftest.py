@@ -78,6 +78,14 @@ def compiled_quickly():
 
 
 @pytest.fixture
+def quick_processes(monkeypatch):
+    """Those that a test starts compile in half the time, to run slower, and what another has compiled not at all."""
+    monkeypatch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+    for name in ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs"):
+        monkeypatch.setenv(name.upper(), str(getattr(jax.config, name)))
+
+
+@pytest.fixture
 def classified_quickly(monkeypatch, shared_folder):
     """The small classifiers are hardly trained, and kept apart from those that are."""
     monkeypatch.setattr(classifier, "MIN_STEPS", 50)

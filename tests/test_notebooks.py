@@ -4,7 +4,6 @@ import json
 import pathlib
 import re
 
-import jax
 import pytest
 
 FOLDER = pathlib.Path(__file__).parents[1] / "notebooks"
@@ -40,6 +39,7 @@ def test_experiments_that_it_names_are_found_from_its_folder(name):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("quick_processes")
 @pytest.mark.parametrize("name", REDUCED)
 def test_runs_from_clean(name, monkeypatch, tmp_path):
     nbformat, nbclient = pytest.importorskip("nbformat"), pytest.importorskip("nbclient")
@@ -50,8 +50,6 @@ def test_runs_from_clean(name, monkeypatch, tmp_path):
     reduced = "\n".join(f"{variable} = {value!r}" for variable, value in values.items())
     notebook.cells.insert(place + 1, nbformat.v4.new_code_cell(reduced))
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path))
-    monkeypatch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")  # compiled in half the time, to run slower
-    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", jax.config.jax_compilation_cache_dir)
     nbclient.NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(FOLDER)}}).execute()
     outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
     assert sum("image/png" in output.get("data", {}) for output in outputs) == pictures

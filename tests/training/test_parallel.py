@@ -30,6 +30,7 @@ from gan_jax.errors import UserError
 from gan_jax.training import finite, loop, parallel, population
 from gan_jax.training.state import create_states
 
+pytestmark = pytest.mark.usefixtures("quick_processes")
 ROOT = pathlib.Path(__file__).parents[2]
 STEPS = 20
 SYSTEMS = {
@@ -126,15 +127,8 @@ def free_port():
 
 def started(devices, *command):
     environment = {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}"}
-    environment |= compiled_quickly()
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     return subprocess.Popen([sys.executable, *map(str, command)], env=os.environ | environment, text=True, **pipes)
-
-
-def compiled_quickly():
-    """The environment in which a process compiles in half the time, and what another has compiled not at all."""
-    names = "jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs"
-    return {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"} | {name.upper(): str(getattr(jax.config, name)) for name in names}
 
 
 def ended(process, code=0):
