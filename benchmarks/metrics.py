@@ -3,12 +3,14 @@
     python benchmarks/metrics.py [--weights=FILE] [--rounds=N] [--num=10000]
 
 Inception takes turns with the published archive run by PyTorch (frozen, channels last; where it is installed) and with
-a matrix product of 2,048 x 2,048 in float32, whose rate is what the machine can do. The operations of the network are
+a matrix product of 2,048 x 2,048 in float32, whose rate is what the machine can do. On a GPU, in minibatches of 256,
+both networks also in TF32; a number of evaluation is never made with it. The operations of the network are
 counted by its convolutions, 11.4e9 an image. Statistics are measured in a process each, for its peak of memory
 (Linux).
 """
 
 import argparse
+import functools
 import pathlib
 import statistics
 import subprocess
@@ -25,7 +27,6 @@ from gan_jax.features import extraction, inception
 from gan_jax.metrics import frechet, kernel, neighbours, wasserstein
 
 OPERATIONS = 11.4e9  # of an image: two for each multiplication with an addition
-BATCH = extraction.BATCH_ON_CPU
 STATISTICS = {
     "frechet": frechet.frechet_distance,
     "kernel": kernel.kernel_distance,
@@ -46,21 +47,30 @@ def main() -> None:
     if args.statistic:
         measure_statistic(args.statistic, args.num)
         return
-    race(args.weights, args.rounds)
+    show(race(args.weights, args.rounds))
     print(f"\n{args.num} x {args.num} x {inception.DIMENSIONS}", "seconds", "peak memory, MB", sep="\t")
     for name in STATISTICS:
         subprocess.run([sys.executable, __file__, f"--statistic={name}", f"--num={args.num}"], check=True)
 
 
-def race(weights: str, rounds: int) -> None:
-    """Images a second of every contender, as medians over rounds in which they take turns."""
-    images = np.random.default_rng(0).integers(0, 256, (BATCH, 32, 32, 3), dtype=np.uint8)
-    network = inception.network(inception.load(weights))
-    contenders = {"ours": lambda: jax.block_until_ready(network.apply(images))}
-    if (peer := by_pytorch(images)) is not None:
-        contenders["PyTorch"] = peer
+def race(weights: str, rounds: int, batch: int = 0) -> dict[str, float]:
+    """Images a second of every contender, as medians over rounds in which they take turns.
+
+    Of `matrix products`, operations a second. batch: images in a minibatch, 0 for that of evaluations.
+    """
+    is_on_gpu = jax.default_backend() != "cpu"
+    batch = batch or (extraction.PART if is_on_gpu else extraction.BATCH_ON_CPU)
+    images = np.random.default_rng(0).integers(0, 256, (batch, 32, 32, 3), dtype=np.uint8)
+    contenders = {
+        name: functools.partial(_features, inception.network(inception.load(weights), precision=precision), images)
+        for name, precision in {"ours": "highest", "ours, TF32": "tensorfloat32"}.items()
+        if precision == "highest" or is_on_gpu
+    }
+    for name, allows_tf32 in {"PyTorch": False, "PyTorch, TF32": True}.items():
+        if (not allows_tf32 or is_on_gpu) and (peer := by_pytorch(images, allows_tf32)) is not None:
+            contenders[name] = peer
     square = jnp.ones((2048, 2048))
-    product = jax.jit(lambda x: x @ x)
+    product = jax.jit(lambda x: jnp.matmul(x, x, precision="highest"))
     contenders["matrix products"] = lambda: [product(square).block_until_ready() for _ in range(4)]
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
     for turn in range(rounds + 1):
@@ -70,13 +80,22 @@ def race(weights: str, rounds: int) -> None:
             if turn:  # the first compiles
                 seconds[name].append(time.perf_counter() - start)
     rate = 4 * 2 * 2048**3 / statistics.median(seconds.pop("matrix products"))
+    return {name: batch / statistics.median(times) for name, times in seconds.items()} | {"matrix products": rate}
+
+
+def _features(network, images):
+    return jax.block_until_ready(network.apply(images))
+
+
+def show(speeds: dict[str, float]) -> None:
+    """Prints what `race` found as a table."""
+    rate = speeds.pop("matrix products")
     print(f"matrix products: {rate / 1e9:.0f} GFlop/s", "images/s", "of that rate", "10,000 images", sep="\t")
-    for name, times in seconds.items():
-        speed = BATCH / statistics.median(times)
+    for name, speed in speeds.items():
         print(name, f"{speed:.2f}", f"{speed * OPERATIONS / rate:.0%}", f"{10_000 / speed / 60:.1f} min", sep="\t")
 
 
-def by_pytorch(images):
+def by_pytorch(images, allows_tf32=False):
     """The published archive, on images that are resized already; None without PyTorch or without the archive."""
     path = cache.originals() / "inception" / "default_1.pt"
     try:
@@ -88,12 +107,15 @@ def by_pytorch(images):
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
         module = torch.jit.freeze(torch.jit.load(path).eval())
-    large = np.asarray(inception.resized(images, "tf1")).transpose(0, 3, 1, 2)
-    batch = torch.tensor(large).to(memory_format=torch.channels_last)
+    large = np.array(inception.resized(images, "tf1")).transpose(0, 3, 1, 2)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    batch = torch.tensor(large).to(device, memory_format=torch.channels_last)
+    module = module.to(device)
 
     def run():
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = allows_tf32
         with torch.no_grad():
-            module(batch)
+            module(batch).cpu()  # which waits for it
 
     return run
 

@@ -5,6 +5,7 @@ learning rates, and images that were turned to float32 beforehand. Reals and fak
 other, as in most such code; through ours, which has no batch norm there, together.
 """
 
+import functools
 import itertools
 
 import numpy as np
@@ -12,15 +13,17 @@ import torch
 from torch import nn
 
 
-def make_step(config, shape, images, is_compiled):
+def make_step(config, shape, images, is_compiled, precision="tf32"):
     """A function that makes one generator step: n_critic updates of the critic, then one of the generator.
 
     images: float32 [n, h, w, c] in [-1, 1], or None for the ring of eight Gaussians. is_compiled: whether sampling and
     both losses go through `torch.compile`, whose backward pass can't be derived again: so not with a penalty.
+    precision: `bfloat16` is autocast's; on a GPU `tf32` rounds the factors of float32 products, and `float32` does not.
     """
     if config.loss not in ("wasserstein", "non_saturating") or config.penalty.name not in ("none", "gradient_penalty"):
         raise ValueError(f"PyTorch's side has no {config.loss} with {config.penalty.name}")
     torch.backends.cudnn.benchmark = True
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision == "tf32"
     device = "cuda" if torch.cuda.is_available() else "cpu"
     memory_format = torch.channels_last if len(shape) == 3 else torch.contiguous_format
     generator, critic = (network.to(device, memory_format=memory_format) for network in make_networks(config, shape))
@@ -29,17 +32,24 @@ def make_step(config, shape, images, is_compiled):
     draw = _ring(device) if images is None else _minibatches(images, device)
     batch = config.batch_size
 
+    autocast = functools.partial(torch.autocast, device, torch.bfloat16, enabled=precision == "bfloat16")
+
     def sample(count):
-        return generator(torch.randn(count, config.network.latent_dim, device=device))
+        with autocast():
+            return generator(torch.randn(count, config.network.latent_dim, device=device)).float()
+
+    def judge(samples):
+        with autocast():
+            return critic(samples).float()
 
     def critic_loss(real, fake):
-        total = _critic_loss(config, critic(real), critic(fake))
+        total = _critic_loss(config, judge(real), judge(fake))
         if config.penalty.name == "gradient_penalty":
-            total = total + config.penalty.weight * _gradient_penalty(critic, real, fake)
+            total = total + config.penalty.weight * _gradient_penalty(judge, real, fake)
         return total
 
     def generator_loss():
-        return _generator_loss(config, critic(sample(batch * config.generator_batch)))
+        return _generator_loss(config, judge(sample(batch * config.generator_batch)))
 
     fakes = torch.compile(sample) if is_compiled else sample
     if is_compiled:

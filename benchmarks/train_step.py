@@ -1,6 +1,6 @@
 """Seconds per generator step: ours, the same networks of stock flax, and PyTorch, alternating in one run.
 
-    pip install '.[benchmark]' && python benchmarks/train_step.py [--cases NAME ...] [--rounds N] [--json FILE]
+    pip install '.[benchmark]' && python benchmarks/train_step.py [--gpu] [--cases NAME ...] [--rounds N] [--json FILE]
 
 Every contender is a process of its own, and one works while the others wait. In each round each makes a few steps, so
 that a busy machine is busy for all of them. What is timed is what training runs: the compiled block of steps of
@@ -17,12 +17,17 @@ that a busy machine is busy for all of them. What is timed is what training runs
 Floating-point operations are those of our networks, and of all taps of a kernel, also where they fall on padding;
 PyTorch's ResNets take more for the same, since they pool and upsample apart. "stock flax" is our train
 step with flax's layers, and XLA's options are ours.
+
+With --gpu the contenders are those that tell something on a GPU. "ours" is the program as training has it: native
+convolutions, and products of float32 in TF32, as JAX has them by default; so has "PyTorch". "float32" is without TF32,
+"bfloat16" the networks in bfloat16 (PyTorch's by autocast), "closed" the convolutions of a CPU.
 """
 
 import argparse
 import functools
 import importlib.metadata
 import json
+import math
 import multiprocessing
 import os
 import pathlib
@@ -30,23 +35,30 @@ import platform
 import resource
 import runpy
 import statistics
+import subprocess
 import sys
 import time
 from typing import NamedTuple
 
+from gan_jax.reports import atomic
+
 
 class Case(NamedTuple):
-    """A system to train: what differs from the defaults of its data, and what is tried on it."""
+    """A system to train: what differs from the defaults of its data, and what is tried on it, on a CPU and on a GPU."""
 
     title: str
     experiment: str
     data: str
     fields: dict
     contenders: tuple[str, ...]
+    on_gpu: tuple[str, ...]
 
 
 _IMAGES = {"network.width": 64, "batch_size": 64, "data.image_size": 32}
 _JAX = ("ours", "ours, unrolled", "stock flax")
+# In the order in which they tell most: where time is short, the last are left out.
+_PRECISIONS = ("ours", "PyTorch", "ours, bfloat16", "PyTorch, bfloat16", "ours, float32", "PyTorch, float32")
+_ON_GPU = (*_PRECISIONS, "ours, closed", "stock flax", "ours, unrolled")
 _POPULATION = ("ours", "ours, 8 side_by_side", "ours, 8 vmap", "stock flax", "stock flax, 8 vmap")
 _SEEDS = (
     "ours",
@@ -57,7 +69,7 @@ _SEEDS = (
 )
 CASES = {
     "dcgan_wgan_gp": Case(
-        "DCGAN 32x32x3, width 64, batch 64, WGAN-GP", "wgan_gp", "cifar10", _IMAGES, (*_JAX, "PyTorch")
+        "DCGAN 32x32x3, width 64, batch 64, WGAN-GP", "wgan_gp", "cifar10", _IMAGES, (*_JAX, "PyTorch"), _ON_GPU
     ),
     "dcgan_wgan": Case(
         "DCGAN 32x32x3, width 64, batch 64, WGAN with clipping",
@@ -65,6 +77,7 @@ CASES = {
         "cifar10",
         _IMAGES,
         (*_JAX, "PyTorch", "PyTorch, compiled"),
+        (*_ON_GPU, "PyTorch, compiled"),
     ),
     "dcgan64_gan": Case(
         "DCGAN 64x64x3, width 64, batch 64, non-saturating",
@@ -72,6 +85,7 @@ CASES = {
         "cifar10",
         _IMAGES | {"data.image_size": 64},
         ("ours", "stock flax", "PyTorch", "PyTorch, compiled"),
+        (*_ON_GPU, "PyTorch, compiled"),
     ),
     "resnet_wgan_gp": Case(
         "ResNet 32x32x3, generator 256, critic 128, batch 64, 128 in the generator's update, WGAN-GP",
@@ -79,12 +93,13 @@ CASES = {
         "cifar10",
         {"data.image_size": 32},
         ("ours", "PyTorch"),
+        _ON_GPU,
     ),
     "mlp128_wgan_gp": Case(
-        "2-D, 3x128, batch 256, WGAN-GP", "wgan_gp", "ring", {"network.width": 128}, ("ours", "PyTorch")
+        "2-D, 3x128, batch 256, WGAN-GP", "wgan_gp", "ring", {"network.width": 128}, ("ours", "PyTorch"), _PRECISIONS
     ),
     "mlp512_wgan_gp": Case(
-        "2-D, 3x512, batch 256, WGAN-GP", "wgan_gp", "ring", {"network.width": 512}, ("ours", "PyTorch")
+        "2-D, 3x512, batch 256, WGAN-GP", "wgan_gp", "ring", {"network.width": 512}, ("ours", "PyTorch"), _PRECISIONS
     ),
     "mlp64_wgan_gp": Case(
         "2-D, 3x64, batch 64, WGAN-GP",
@@ -92,6 +107,7 @@ CASES = {
         "ring",
         {"network.width": 64, "batch_size": 64},
         ("ours", "PyTorch"),
+        _PRECISIONS,
     ),
     "population": Case(
         "population of DCGANs 32x32x3, width 8, batch 16, WGAN-GP",
@@ -99,6 +115,7 @@ CASES = {
         "cifar10",
         {"network.width": 8, "batch_size": 16, "data.image_size": 32},
         _POPULATION,
+        ("ours", "ours, 8 vmap", "ours, 64 vmap", "ours, 8 one_after_another"),
     ),
     "seeds": Case(
         "16 seeds of 2-D, 3x64, batch 64, WGAN-GP",
@@ -106,10 +123,12 @@ CASES = {
         "ring",
         {"network.width": 64, "batch_size": 64},
         _SEEDS,
+        ("ours", "ours, 8 vmap", "ours, 64 vmap", "ours, 8 one_after_another", "PyTorch, 8 one_after_another"),
     ),
 }
-SLOW = ("stock flax", "stock flax, 8 vmap")  # seconds to minutes a step: one round is enough
+SLOW = ("stock flax", "stock flax, 8 vmap")  # seconds to minutes a step on a CPU: one round is enough
 MATRIX = 2048
+SMALL = {"network.width": 4, "network.generator_width": 0, "batch_size": 8, "n_critic": 1}  # for a rehearsal
 
 
 def main():
@@ -117,22 +136,29 @@ def main():
     options = _options()
     results = {"machine": machine(), "cases": {}}
     print(results["machine"])
-    for name in options.cases:
-        rows = race(name, options)
+    end = time.monotonic() + options.limit
+    for i, name in enumerate(options.cases):
+        now = time.monotonic()
+        rows = race(name, options, now + (end - now) / (len(options.cases) - i))
         results["cases"][name] = rows
         print(f"\n### {CASES[name].title}\n\n{table(rows)}", flush=True)
         if options.json:
-            pathlib.Path(options.json).write_text(json.dumps(results, indent=1) + "\n")
+            atomic.write(options.json, (json.dumps(results, indent=1) + "\n").encode())
 
 
 def _options():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES), help="default: all")
-    contenders = sorted({contender for case in CASES.values() for contender in case.contenders})
+    contenders = sorted({contender for case in CASES.values() for contender in (*case.contenders, *case.on_gpu)})
     parser.add_argument("--contenders", nargs="+", choices=contenders, help="besides ours; default: all of each case")
     parser.add_argument("--rounds", type=int, default=7, choices=range(1, 1001), metavar="N", help="default: 7")
     parser.add_argument("--seconds", type=float, default=1.0, help="that each contender works in a round; default: 1")
-    parser.add_argument("--json", help="file for the figures, as JSON")
+    parser.add_argument("--gpu", action="store_true", help="the contenders that tell something on a GPU")
+    parser.add_argument(
+        "--limit", type=float, default=math.inf, help="seconds, about: what does not begin in them is left out"
+    )
+    parser.add_argument("--small", action="store_true", help="networks and minibatches of no use, to rehearse it all")
+    parser.add_argument("--json", help="file for the figures, as JSON, after each case")
     options = parser.parse_args()
     if options.json and not pathlib.Path(options.json).resolve().parent.is_dir():
         parser.error(f"--json={options.json}: there is no such folder")
@@ -140,13 +166,24 @@ def _options():
 
 
 def machine() -> str:
-    """Processor, cores and versions."""
+    """Processor, cores, GPU and versions."""
     with open("/proc/cpuinfo") as file:
         names = (line.split(":")[1].strip() for line in file if line.startswith("model name"))
         processor = next(names, platform.machine())
     packages = ["jax", "jaxlib", "flax", "torch"]
     versions = ", ".join(f"{name} {_version(name)}" for name in packages)
-    return f"{processor}, {len(os.sched_getaffinity(0))} cores; Python {platform.python_version()}, {versions}"
+    cores = f"{processor}, {len(os.sched_getaffinity(0))} cores"
+    return f"{cores}; {gpu()}Python {platform.python_version()}, {versions}"
+
+
+def gpu() -> str:
+    """The first GPU of NVIDIA's, its memory and its driver; "" without one."""
+    asked = ["nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"]
+    try:
+        found = subprocess.run(asked, capture_output=True, text=True, timeout=30, check=True).stdout.splitlines()
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return f"{len(found)} x {found[0]}; " if found else ""
 
 
 def _version(package):
@@ -156,31 +193,44 @@ def _version(package):
         return "not installed"
 
 
-def race(name, options):
-    """Rows of figures, by contender, of one case."""
-    wanted = [c for c in CASES[name].contenders if not options.contenders or c == "ours" or c in options.contenders]
-    contenders = {contender: _Contender(name, contender) for contender in [*wanted, "GEMM"]}
-    first = {contender: process.start() for contender, process in contenders.items()}
-    if "error" in first["ours"]:
-        sys.exit(first["ours"]["error"])
+def race(name, options, deadline):
+    """Rows of figures, by contender, of one case; those that would begin after the deadline have {"error"} instead."""
+    listed = CASES[name].on_gpu if options.gpu else CASES[name].contenders
+    wanted = [c for c in listed if not options.contenders or c == "ours" or c in options.contenders]
+    contenders = {c: _Contender(name, c, options.small) for c in ["GEMM", *wanted]}
+    first = _first_steps(list(contenders.values()), deadline, options.gpu)
+    first = dict(zip(contenders, first, strict=True))
     running = [contender for contender in contenders if "error" not in first[contender]]
     steps = {c: max(1, round(options.seconds / first[c]["second"])) for c in running}
     times = {c: [] for c in running}
     for round_ in range(options.rounds):
         for contender in running:
-            if round_ == 0 or contender not in SLOW:
+            if round_ == 0 or (time.monotonic() < deadline and (options.gpu or contender not in SLOW)):
                 times[contender].append(contenders[contender].run(steps[contender]))
     peaks = {contender: contenders[contender].stop() for contender in running}
-    return _figures(name, contenders, first, times, peaks)
+    return _figures(configuration(name, options.small), wanted, first, times, peaks)
 
 
-def _figures(name, contenders, first, times, peaks):
-    rate = 2 * MATRIX**3 / min(times.pop("GEMM"))
-    config = configuration(name)
+def _first_steps(processes, deadline, is_gpu):
+    """What each says of its first step, one after another; the first two thirds of the time are for that.
+
+    On a GPU, where the processor has little to do, those that are next get ready beside it.
+    """
+    began = time.monotonic()
+    latest = began + (deadline - began) * 2 / 3
+    ahead = max(1, len(os.sched_getaffinity(0)) // 2) if is_gpu else 1
+    answers = []
+    for i, process in enumerate(processes):
+        for other in processes[(i + ahead - 1 if i else 0) : i + ahead]:
+            other.start()
+        answers.append(process.first(latest, deadline))
+    return answers
+
+
+def _figures(config, contenders, first, times, peaks):
+    rate = 2 * MATRIX**3 / min(times["GEMM"]) if "GEMM" in times else math.nan
     rows = {}
     for contender in contenders:
-        if contender == "GEMM":
-            continue
         if "error" in first[contender]:
             rows[contender] = first[contender]
             continue
@@ -194,6 +244,7 @@ def _figures(name, contenders, first, times, peaks):
             "memory_mb": peaks[contender],
             "of_gemm": members * flops(config, shape_of(config)) / best / rate,
             "rounds": len(times[contender]),
+            "gflop_per_step": members * flops(config, shape_of(config)) / 1e9,
             "gemm_gflops": rate / 1e9,
         }
     return rows
@@ -201,6 +252,7 @@ def _figures(name, contenders, first, times, peaks):
 
 def table(rows) -> str:
     """The figures as a table in Markdown."""
+    ours = rows["ours"].get("median_s", math.nan)
     lines = ["| | median s | min s | images/s | compile s | memory MB | of GEMM | times ours |", "|---" * 8 + "|"]
     for contender, row in rows.items():
         if "error" in row:
@@ -209,9 +261,9 @@ def table(rows) -> str:
         lines.append(
             f"| {contender} | {row['median_s']:.4g} | {row['min_s']:.4g} | {row['images_per_s']:.0f} | "
             f"{row['compile_s']:.1f} | {row['memory_mb']:.0f} | {row['of_gemm']:.1%} | "
-            f"{row['median_s'] / rows['ours']['median_s']:.2f} |"
+            f"{row['median_s'] / ours:.2f} |"
         )
-    rate = rows["ours"]["gemm_gflops"]
+    rate = next((row["gemm_gflops"] for row in rows.values() if "error" not in row), math.nan)
     return "\n".join(lines) + f"\n\nA {MATRIX} x {MATRIX} float32 matrix product: {rate:.0f} GFLOP/s."
 
 
@@ -221,15 +273,39 @@ def table(rows) -> str:
 class _Contender:
     """A process that makes steps when it is told to."""
 
-    def __init__(self, case, name):
+    def __init__(self, case, name, is_small):
         context = multiprocessing.get_context("spawn")
         self._pipe, other = context.Pipe()
-        self._process = context.Process(target=_serve, args=(other, case, name), daemon=True)
+        self._process = context.Process(target=_serve, args=(other, case, name, is_small), daemon=True)
 
     def start(self):
-        """{"first", "second"}: the seconds of the first step and of a later one; or {"error"}, in a line."""
+        """Has it get ready; the others may do so too."""
         self._process.start()
-        return self._pipe.recv()
+
+    def first(self, latest, deadline):
+        """{"first", "second"}: the seconds of the first step and of a later one; or {"error"}, in a line.
+
+        latest: of `time.monotonic()`, when it may begin; deadline: when it must have answered.
+        """
+        if time.monotonic() >= latest:
+            return self._ended("not begun: no time was left")
+        ready = self._answer(deadline)
+        if "error" in ready:
+            return self._ended(ready["error"])
+        self._pipe.send(0)
+        answer = self._answer(deadline)
+        return self._ended(answer["error"]) if "error" in answer else answer
+
+    def _answer(self, deadline):
+        try:
+            left = None if math.isinf(deadline) else max(0, deadline - time.monotonic())
+            return self._pipe.recv() if self._pipe.poll(left) else {"error": "did not answer in time"}
+        except EOFError:  # as where the system has killed it
+            return {"error": "its process has ended"}
+
+    def _ended(self, reason):
+        self._process.kill()
+        return {"error": reason}
 
     def run(self, steps):
         """Seconds per step."""
@@ -244,10 +320,12 @@ class _Contender:
         return peak
 
 
-def _serve(pipe, case, name):
+def _serve(pipe, case, name, is_small):
     os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"  # the contenders share a GPU
     try:
-        advance, memory = _build(case, name)
+        advance, memory = _build(configuration(case, is_small), name)
+        pipe.send({"ready": True})
+        pipe.recv()
         first = _timed(advance, 1)
         second = _timed(advance, 1) if name in SLOW else _timed(advance, max(1, round(0.3 / _timed(advance, 1))))
     except Exception as error:
@@ -265,11 +343,10 @@ def _timed(advance, steps):
     return (time.perf_counter() - start) / steps
 
 
-def _build(case, name):
+def _build(config, name):
     """(a function that makes so many steps, a function that gives the peak of memory in MB)."""
-    config = configuration(case)
     if name.startswith("PyTorch"):
-        return _build_pytorch(config, population_of(name)[0], name.endswith("compiled"))
+        return _build_pytorch(config, name)
     import jax
 
     if name == "GEMM":
@@ -295,7 +372,7 @@ def _build_ours(jax, config, name):
     memory = _memory_of_process()
     if device.platform != "cpu":
         memory = lambda: device.memory_stats()["peak_bytes_in_use"] / 1e6  # noqa: E731
-    _change(jax, name)
+    _change(jax, config, name)
     members, way = population_of(name)
     carries = loop.fresh_carries(_members(config, members), source)
     advance = None
@@ -310,8 +387,8 @@ def _build_ours(jax, config, name):
     return run, memory
 
 
-def _change(jax, name):
-    """What tells this contender from ours; the process is its own."""
+def _change(jax, config, name):
+    """What tells this contender from ours; the process and the configuration are its own."""
     from flax import linen as nn
 
     from gan_jax.networks import dcgan
@@ -322,6 +399,12 @@ def _change(jax, name):
         dcgan.ConvTranspose = functools.partial(nn.ConvTranspose, **geometry)
     if name.endswith("unrolled"):
         jax.lax.scan = functools.partial(jax.lax.scan, unroll=True)
+    if name.endswith("closed"):
+        jax.lax.platform_dependent = lambda *arguments, cpu, default: cpu(*arguments)
+    if name.endswith("float32"):
+        jax.config.update("jax_default_matmul_precision", "highest")
+    if name.endswith("bfloat16"):
+        config.network.dtype = "bfloat16"
 
 
 def population_of(contender: str) -> tuple[int, str]:
@@ -338,16 +421,19 @@ def _members(config, count):
     return configs
 
 
-def _build_pytorch(config, count, is_compiled):
+def _build_pytorch(config, name):
     import torch
     from pytorch_peer import make_step
+
+    count, _ = population_of(name)
+    precision = next((word for word in ("float32", "bfloat16") if name.endswith(word)), "tf32")
 
     pixels = _source(config).arrays.get("image")
     images = None if pixels is None else pixels.astype("float32") / 127.5 - 1
     memory = _memory_of_process()
     if torch.cuda.is_available():
         memory = lambda: torch.cuda.max_memory_allocated() / 1e6  # noqa: E731
-    members = [make_step(config, shape_of(config), images, is_compiled) for _ in range(count)]
+    members = [make_step(config, shape_of(config), images, name.endswith("compiled"), precision) for _ in range(count)]
 
     def run(steps):
         for step in members * steps:
@@ -369,11 +455,11 @@ def _memory_of_process():
 # What is trained.
 
 
-def configuration(case: str):
+def configuration(case: str, is_small: bool = False):
     """The case's configuration: its experiment's, with its fields."""
     path = pathlib.Path(__file__).parents[1] / "experiments" / f"{CASES[case].experiment}.py"
     config = runpy.run_path(str(path))["get_config"](CASES[case].data)
-    config.update_from_flattened_dict(CASES[case].fields)
+    config.update_from_flattened_dict(CASES[case].fields | (SMALL if is_small else {}))
     return config
 
 

@@ -154,18 +154,20 @@ def _weights(folded, digest):
 # ------------------------------------------------------------------------------------------------ the network
 
 
-def network(weights: Weights, resizer: str = "tf1") -> Network:
+def network(weights: Weights, resizer: str = "tf1", precision: str = "highest") -> Network:
     """uint8 images [n, h, w, 1 or 3] -> features [n, 2048] >= 0, and logits [n, 1008] where there is a classifier.
 
     Images are resized to 299 x 299 by that function of `resize` (not rounded to 256 levels again) and mapped to
-    [-1, 1) by (x - 128) / 128. Grey ones count as three equal channels.
+    [-1, 1) by (x - 128) / 128. Grey ones count as three equal channels. precision: of float32 products, one of JAX's
+    names; `tensorfloat32` is faster on a GPU, gives other features, and has its name in the protocol.
     """
     name = f"InceptionV3 2015-12-05 (sha256 {weights.digest}), pool3, {DIMENSIONS} dimensions, {resizer} resizer"
+    name += f", {precision} products" if precision != "highest" else ""
 
     @functools.partial(jax.jit, compiler_options=compiler.eigen())
     def apply(convolutions, classifier, images):
         # By default, GPUs would round the factors of float32 products to TF32.
-        with jax.default_matmul_precision("highest"):
+        with jax.default_matmul_precision(precision):
             features = pool3(convolutions, resized(images, resizer))
             return features, None if classifier is None else features @ classifier
 

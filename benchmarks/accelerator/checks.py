@@ -1,0 +1,96 @@
+"""What the device is, whether it computes what a CPU does, and what it can do at best.
+
+Runs the tests that are marked `accelerator`, and keeps the figures that they find. Then, of arrays that fill the chip:
+the rate of a matrix product in float32, TF32 and bfloat16, and of copying, by which the other stages can be judged.
+"""
+
+import os
+import statistics
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as ET
+
+from benchmarks.accelerator import stage
+from benchmarks.train_step import machine
+
+PRODUCTS = {"float32": ("float32", "highest"), "tf32": ("float32", "tensorfloat32"), "bfloat16": ("bfloat16", None)}
+IN_REHEARSAL = "native"  # the tests run in full elsewhere
+
+
+def main() -> None:
+    """Writes checks.json, after each of the three."""
+    given = stage.options(__doc__)
+    results = {"machine": machine(), "gpu": _asked("nvidia-smi")}
+    stage.save(given, "checks", results)
+    results["tests"] = tests(given)
+    stage.save(given, "checks", results)
+    results |= devices()
+    results["best"] = ceilings(1024 if given.rehearse else 8192)
+    stage.save(given, "checks", results)
+    if any(test["outcome"] == "failed" for test in results["tests"]):
+        sys.exit("a test of those that are marked `accelerator` failed")
+
+
+def _asked(*command):
+    try:
+        return subprocess.run(command, capture_output=True, text=True, timeout=30).stdout
+    except OSError:
+        return f"no {command[0]}"
+
+
+def tests(given) -> list[dict]:
+    """[{"name", "outcome", "seconds", "figures", "words"}] of each test."""
+    report = given.work / "checks.xml"
+    chosen = ["-k", IN_REHEARSAL] if given.rehearse else []
+    command = [sys.executable, "-m", "pytest", "-n", "0", "-q", "-rA", "-m", "accelerator", *chosen]
+    command += ["tests/test_accelerator.py", f"--junitxml={report}", "-p", "no:cacheprovider"]
+    subprocess.run(command, env={**os.environ, "XLA_PYTHON_CLIENT_PREALLOCATE": "false"})
+    return [_outcome(case) for case in ET.parse(report).iter("testcase")]
+
+
+def _outcome(case):
+    ended = {child.tag: child.get("message", "") for child in case if child.tag in ("failure", "error", "skipped")}
+    outcome = "skipped" if "skipped" in ended else "failed" if ended else "passed"
+    figures = {each.get("name"): each.get("value") for each in case.iter("property")}
+    return {
+        "name": case.get("name"), "outcome": outcome, "seconds": float(case.get("time", 0)), "figures": figures,
+        "words": " ".join(ended.values())[:500],
+    }  # fmt: skip
+
+
+def devices() -> dict:
+    """What JAX sees."""
+    import jax
+
+    stats = jax.devices()[0].memory_stats() or {}
+    return {"devices": [str(device.device_kind) for device in jax.devices()], "platform": jax.default_backend(),
+            "memory_limit_mb": stats.get("bytes_limit", 0) / 1e6}  # fmt: skip
+
+
+def ceilings(size: int) -> dict:
+    """TFLOP/s of a product of size x size matrices of random numbers, and GB/s read and written by a copy."""
+    import jax
+    import jax.numpy as jnp
+
+    found = {}
+    for name, (dtype, precision) in PRODUCTS.items():
+        a, b = (jax.random.normal(jax.random.key(i), (size, size), dtype) for i in range(2))
+        product = jax.jit(lambda a, b, precision=precision: jnp.matmul(a, b, precision=precision))
+        found[f"{name}_tflops"] = 2 * size**3 / _median_seconds(product, a, b) / 1e12
+    large = jnp.ones(size**2 * 16)  # 4 GB for 8192
+    found["copy_gb_per_s"] = 2 * large.nbytes / _median_seconds(jax.jit(lambda x: x + 1), large) / 1e9
+    return found
+
+
+def _median_seconds(function, *arguments):
+    times = []
+    for _ in range(8):
+        start = time.perf_counter()
+        function(*arguments).block_until_ready()
+        times.append(time.perf_counter() - start)
+    return statistics.median(times[1:])  # the first compiles
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,98 @@
+"""SNGAN's CNN on CIFAR-10 by the published recipe, for the seconds that there are, and its FID.
+
+100,000 generator steps, batch 128, one critic update for each, Adam 2e-4 (0, 0.9) that falls to 0, hinge, flips, 256
+fakes in an update of the generator (pytorch-gan-collections: FID 17.81, 50,000 fakes against 50,000 of train). The run
+saves as it is told to end; the next command goes on with it, also in a later lease whose parts hold the checkpoint that
+this one brought home, in files of 15 MiB.
+"""
+
+import json
+import pathlib
+import shutil
+import signal
+import subprocess
+import sys
+import tarfile
+import time
+
+from benchmarks.accelerator import main_command, run, stage
+from benchmarks.train_step import machine
+
+STEPS, PUBLISHED = 100_000, {"fid": 17.81, "of": "SNGAN, CNN; w86763777/pytorch-gan-collections"}
+FIELDS = ("network.name=sn_cnn", "network.width=64", "network.generator_width=64", "network.latent_dim=100",
+          "batch_size=128", "n_critic=1")  # fmt: skip
+SMALL = ("network.width=4", "network.generator_width=4", "batch_size=16", "eval_samples=64")
+EVERY = ("log_every=1000", "sample_every=10000", "checkpoint_every=10000")
+EVALUATION = 100.0  # seconds that it may take, most of it to compile Inception
+PIECE = 15 * 2**20
+
+
+def main() -> None:
+    """Writes recipe.json and recipe.png, and checkpoint files where it is not at its end."""
+    given = stage.options(__doc__)
+    workdir = given.work / "recipe"
+    is_real = run.is_there(given.work, "cifar10") or not given.rehearse
+    flags = [f"--config.{field}" for field in (*FIELDS, *(SMALL if given.rehearse else EVERY))]
+    flags += [f"--config.data.dir={run.data_dir(given.work)}"] if is_real else ["--config.data.image_size=32"]
+    name = "sn_gan_cifar10.py" if is_real else "sn_gan_cifar10.py:digits"
+    command = [sys.executable, "-m", "gan_jax.main", f"--config=experiments/{name}", f"--workdir={workdir}"]
+    results = {"machine": machine(), "published": PUBLISHED, "fields": FIELDS, "steps": STEPS}
+    stage.save(given, "recipe", results, "unfinished")
+    reserved = given.seconds / 2 if given.rehearse else EVALUATION
+    results |= trained([*command, *flags], workdir, given.seconds - reserved)
+    stage.save(given, "recipe", results, "unfinished")
+    results["evaluation"] = evaluated(given, command, workdir)
+    ended = "done" if results["step"] >= STEPS else "unfinished"
+    stage.save(given, "recipe", results, ended)
+    shutil.copyfile(max((workdir / "samples").glob("step_*.png")), stage.place(given, "recipe.png"))
+    if ended == "unfinished":
+        pack(workdir, given.work / "results")
+
+
+def trained(command: list[str], workdir: pathlib.Path, seconds: float) -> dict:
+    """{"step", "steps_per_s", "first_line_s"}: trains until the time is up, and has it save."""
+    start, seen = time.monotonic(), []
+    process = subprocess.Popen(command)
+    while process.poll() is None and time.monotonic() - start < seconds:
+        time.sleep(0.2)
+        step = main_command.last_step(workdir)
+        if step and (not seen or step > seen[-1][1]):
+            seen.append((time.monotonic() - start, step))
+    if process.poll() is None:
+        process.send_signal(signal.SIGTERM)
+    if process.wait() not in (0, 128 + signal.SIGTERM):
+        sys.exit(f"the command ended with {process.returncode}")
+    rate = (seen[-1][1] - seen[0][1]) / (seen[-1][0] - seen[0][0]) if len(seen) > 1 else None
+    return {"step": last_saved(workdir), "steps_per_s": rate, "first_line_s": seen[0][0] if seen else None}
+
+
+def last_saved(workdir: pathlib.Path) -> int:
+    """The step of the last checkpoint."""
+    return max(int(path.name) for path in (workdir / "checkpoints").iterdir() if path.name.isdigit())
+
+
+def evaluated(given, command: list[str], workdir: pathlib.Path) -> dict:
+    """The last line of evaluation.jsonl, of as many fakes and reals as the published number has."""
+    fid = ["--metrics=fid", "--num=50000", "--reals=50000", "--split=train"]
+    short = ["--metrics=frechet", "--features=pixels", "--num=64"]
+    subprocess.run([*command, "--mode=evaluate", *(short if given.rehearse else fid)], check=True)
+    return json.loads((workdir / "evaluation.jsonl").read_text().splitlines()[-1])
+
+
+def pack(workdir: pathlib.Path, folder: pathlib.Path) -> None:
+    """The last checkpoint and the records beside it, as a tar file that is cut: checkpoint-01.part, ..."""
+    for old in folder.glob("checkpoint-*.part"):
+        old.unlink()
+    whole = workdir.with_suffix(".tar")
+    kept = [workdir / "checkpoints" / str(last_saved(workdir)), *workdir.glob("*.json*"), workdir / "samples"]
+    with tarfile.open(whole, "w") as archive:
+        for path in kept:
+            archive.add(path, pathlib.Path(workdir.name) / path.relative_to(workdir))
+    with whole.open("rb") as file:
+        for number, piece in enumerate(iter(lambda: file.read(PIECE), b""), 1):
+            (folder / f"checkpoint-{number:02d}.part").write_bytes(piece)
+    whole.unlink()
+
+
+if __name__ == "__main__":
+    main()

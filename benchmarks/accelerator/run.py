@@ -1,0 +1,288 @@
+"""Measures this project on an accelerator: stage after stage, within a budget, in as many commands as it takes.
+
+    python -m benchmarks.accelerator.run --budget=600 [--work=FOLDER] [--parts=FOLDER] [--out=FOLDER] [--rehearse]
+
+Run in the checkout's root. The stages, in the order of what they tell, each a process of its own with a limit of its
+own, so that one which fails or hangs costs no other:
+
+    checks         devices and versions; the tests that are marked `accelerator`; what the device can do at best
+    main_command   the README's command, as a user gives it: seconds to the first line, steps a second, distances
+    speed          train_step.py: every case, with every contender that tells something on a GPU
+    features       Inception: images a second, and the FID of CIFAR-10's train against its test images
+    recipe         a published recipe on CIFAR-10 for the seconds that are left, and its FID
+
+Each writes FOLDER/results/STAGE.json, and a picture, as it goes. The next command goes on with the next stage; the last
+stage goes on where it was. A machine without a network is given wheels and data beside the checkout, in parts, as
+`prepare` packs them: a command unpacks what has come, and takes the stages that have what they need. `report` turns the
+results into the tables of the documentation.
+"""
+
+import argparse
+import contextlib
+import hashlib
+import json
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import sys
+import tarfile
+import time
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+ROOT = pathlib.Path(__file__).parents[2]
+FILES, FILE_BYTES, ALL_BYTES = 8, 16 * 2**20, 60 * 2**20  # that --out takes in one command
+GRACE = 20  # seconds to save in, once a stage was told to end
+
+
+class Stage(NamedTuple):
+    """limit, least: the seconds that it may take, and those without which it is not begun; needs: what data it reads.
+
+    in_rehearsal: the limit of a rehearsal, on two CPU cores that may be busy.
+    """
+
+    name: str
+    limit: float
+    least: float
+    needs: tuple[str, ...] = ()
+    in_rehearsal: float = 300
+
+
+STAGES = (
+    Stage("checks", 90, 45),
+    Stage("main_command", 120, 60),
+    Stage("speed", 240, 60),
+    Stage("features", 150, 60, ("inception", "cifar10")),
+    Stage("recipe", 3600, 60, ("cifar10",), 120),
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command; 0: every stage that was begun is done, 1: one failed or was cut short, 2: a flag is wrong."""
+    options = _options(argv)
+    end = time.monotonic() + options.budget
+    results = options.work / "results"
+    results.mkdir(parents=True, exist_ok=True)
+    unpack(options.parts, options.work)
+    environment = surroundings(options.work, options.rehearse)
+    problems = 0
+    for stage in STAGES:
+        if stage.name not in options.stages or status(results, stage.name) not in ("", "unfinished"):
+            continue
+        if missing := [name for name in stage.needs if not options.rehearse and not is_there(options.work, name)]:
+            say(f"{stage.name}: waits for {' and '.join(missing)}")
+            continue
+        seconds = min(stage.in_rehearsal if options.rehearse else stage.limit, end - time.monotonic() - GRACE)
+        if seconds < stage.least:
+            say(f"{stage.name}: not begun, as {max(0, seconds):.0f} s are left and it needs {stage.least:.0f}")
+            break
+        ended = run(stage.name, seconds, options, environment)
+        problems += ended not in ("done", "unfinished")
+        deliver(options)
+    deliver(options)
+    undone = [stage.name for stage in STAGES if status(results, stage.name) in ("", "unfinished")]
+    say(f"results in {results}; " + (f"the same command goes on with {', '.join(undone)}" if undone else "all is done"))
+    return 1 if problems else 0
+
+
+def _options(argv):
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    names = [stage.name for stage in STAGES]
+    parser.add_argument("--budget", type=float, default=600, help="seconds for this command; default: 600")
+    parser.add_argument("--stages", nargs="+", choices=names, default=names, help="default: all")
+    parser.add_argument("--work", type=_folder, default="runs/accelerator", help="default: runs/accelerator")
+    parser.add_argument(
+        "--parts", type=_folder, default="runs/accelerator/parts", help="of `prepare`, where it was used"
+    )
+    parser.add_argument(
+        "--out", type=_folder, help=f"copies of what is new, at most {FILES} files and {ALL_BYTES >> 20} MiB a command"
+    )
+    parser.add_argument("--rehearse", action="store_true", help="on a CPU, at sizes of no use: do the commands work?")
+    return parser.parse_args(argv)
+
+
+def _folder(text):
+    return pathlib.Path(text).expanduser().absolute()
+
+
+def say(words: str) -> None:
+    """Progress, in a line."""
+    print(words, flush=True)
+
+
+# ------------------------------------------------------------------------------------- what came beside the checkout
+
+
+def unpack(parts: pathlib.Path, work: pathlib.Path) -> None:
+    """Takes in the parts that have come, each once, and unpacks all files that are whole by now.
+
+    The parts are one tar file, cut. Those that are there from the first on without a gap are read; the file at which
+    they end is left for the next command.
+    """
+    taken = work / "parts"
+    taken.mkdir(parents=True, exist_ok=True)
+    for piece in sorted(parts.glob("*/*.tar")):
+        kept = taken / piece.name
+        if not kept.exists() and _is_whole(piece):
+            shutil.copyfile(piece, f"{kept}.new")
+            os.replace(f"{kept}.new", kept)
+    pieces = sorted(taken.glob("*.tar"))
+    whole = [piece for i, piece in enumerate(pieces) if int(piece.stem.split("-")[0]) == i + 1]
+    unpacked = work / "unpacked"
+    if not whole or (unpacked.is_file() and unpacked.read_text() == str(len(whole))):
+        return
+    say(f"unpacking {len(whole)} of {whole[0].stem.split('-')[2]} parts")
+    _extract(whole, work)
+    if wheels := sorted(str(path) for path in (work / "wheels").glob("*.whl")):
+        install = [sys.executable, "-m", "pip", "install", "-q", "--no-index", "--no-deps", "--no-compile", "--upgrade"]
+        subprocess.run([*install, f"--target={work / 'site'}", *wheels], check=True, stdout=subprocess.DEVNULL)
+    unpacked.write_text(str(len(whole)))
+
+
+def _is_whole(piece):
+    """1-of-5-SHA256.tar has that checksum."""
+    with piece.open("rb") as file:
+        if piece.stem.endswith(hashlib.file_digest(file, "sha256").hexdigest()[:16]):
+            return True
+    say(f"{piece} is damaged, and left out: send it again")
+    return False
+
+
+def _extract(pieces, work):
+    reader = subprocess.Popen(["cat", *pieces], stdout=subprocess.PIPE)
+    current = None
+    with contextlib.suppress(tarfile.ReadError), tarfile.open(fileobj=reader.stdout, mode="r|") as archive:
+        for current in archive:
+            place = work / current.name
+            if not place.exists():
+                archive.extract(current, work, filter="data")
+            current = None
+    if current:  # its end is in a part that has not come
+        (work / current.name).unlink(missing_ok=True)
+    reader.kill()
+    reader.wait()
+
+
+def is_there(work: pathlib.Path, name: str) -> bool:
+    """Whether the data `cifar10` or the weights `inception` are at hand: from the parts, or where a user has them."""
+    if name == "inception":
+        own = pathlib.Path(os.environ.get("GAN_JAX_CACHE") or "~/.cache/gan_jax").expanduser()
+        places = [work / "originals", own / "originals", own]
+        return any(any(place.glob("inception/*")) for place in places)
+    return any(path.is_file() for path in (data_dir(work) / name).glob("*/dataset_info.json"))
+
+
+def data_dir(work: pathlib.Path) -> pathlib.Path:
+    """TFDS's folder."""
+    own = pathlib.Path(os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser()
+    return work / "tfds" if (work / "tfds").is_dir() else own
+
+
+def surroundings(work: pathlib.Path, is_rehearsal: bool) -> dict[str, str]:
+    """The environment of every stage."""
+    paths = [str(ROOT), str(work / "site"), os.environ.get("PYTHONPATH", "")]
+    changes = {"PYTHONPATH": os.pathsep.join(path for path in paths if path), "PYTHONUNBUFFERED": "1"}
+    changes["TFDS_DATA_DIR"] = str(data_dir(work))
+    if (work / "originals").is_dir():
+        changes["GAN_JAX_ORIGINALS"] = str(work / "originals")
+    if is_rehearsal:
+        changes |= {"JAX_PLATFORMS": "cpu", "JAX_DISABLE_MOST_OPTIMIZATIONS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    return {**os.environ, **changes}
+
+
+# ---------------------------------------------------------------------------------------------------------- stages
+
+
+def run(name: str, seconds: float, options: argparse.Namespace, environment: dict[str, str]) -> str:
+    """Runs a stage for so many seconds at most, and returns how it ended; what it wrote until then is there anyhow."""
+    log, path = options.work / f"{name}.log", options.work / "results" / f"{name}.json"
+    say(f"{name}: {seconds:.0f} s at most")
+    write_json(path, read_json(path) | {"stage": name, "status": "begun"})
+    start = time.monotonic()
+    flags = [f"--work={options.work}", f"--seconds={seconds:.0f}", *["--rehearse"] * options.rehearse]
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", f"benchmarks.accelerator.{name}", *flags],
+            cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
+        )  # fmt: skip
+        is_in_time = _waited(process, start + seconds, options)
+    record = read_json(path)
+    ended = "failed" if process.returncode else record.get("status", "begun")
+    if not is_in_time and record.get("status") == "unfinished":
+        ended = "unfinished"
+    elif not is_in_time:
+        ended = "cut short"
+    ended = "done" if ended == "begun" else ended
+    record |= {"status": ended, "seconds": round(time.monotonic() - start, 1), "limit": round(seconds)}
+    record |= {"is_rehearsal": options.rehearse}
+    if ended in ("failed", "cut short"):
+        record["log"] = log.read_text(errors="replace")[-3000:]
+        say(f"--- {name}'s last words\n{record['log'][-1500:]}\n---")
+    write_json(path, record)
+    say(f"{name}: {ended} after {record['seconds']:.0f} s")
+    return ended
+
+
+def _waited(process, deadline, options):
+    """Whether it ended in time; else it is told to, and then killed with all that it has started."""
+    while process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.5)
+        deliver(options)
+    is_in_time = process.poll() is not None
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(GRACE / 2)
+    return is_in_time
+
+
+def status(results: pathlib.Path, name: str) -> str:
+    """How a stage ended in an earlier command; "" for one that was never begun."""
+    return read_json(results / f"{name}.json").get("status", "")
+
+
+def read_json(path: pathlib.Path) -> dict[str, Any]:
+    """What a file holds; {} where there is none, or it is damaged."""
+    with contextlib.suppress(OSError, ValueError):
+        return json.loads(path.read_text())
+    return {}
+
+
+def write_json(path: pathlib.Path, content: Any) -> None:
+    """In one step, so that a copy taken meanwhile is whole."""
+    temporary = path.with_name(f".{path.name}")
+    temporary.write_text(json.dumps(content, indent=1) + "\n")
+    os.replace(temporary, path)
+
+
+# ---------------------------------------------------------------------------------------------- what is taken home
+
+
+def deliver(options: argparse.Namespace) -> None:
+    """Copies to --out what is new there since the last command: figures first, then pictures, then a checkpoint."""
+    if not options.out:
+        return
+    options.out.mkdir(parents=True, exist_ok=True)
+    results, seen = options.work / "results", options.work / "delivered.json"
+    delivered = read_json(seen)
+    order = {".json": 0, ".png": 1}
+    for path in sorted(results.glob("[!.]*"), key=lambda path: (order.get(path.suffix, 2), path.name)):
+        stamp = [path.stat().st_size, path.stat().st_mtime_ns]
+        if delivered.get(path.name) == stamp or not _has_room(options.out, path):
+            continue
+        shutil.copyfile(path, options.out / path.name)
+        delivered[path.name] = stamp
+        write_json(seen, delivered)
+
+
+def _has_room(out, path):
+    others = [other.stat().st_size for other in out.iterdir() if other.name != path.name]
+    size = path.stat().st_size
+    return len(others) < FILES and size <= FILE_BYTES and sum(others) + size <= ALL_BYTES
+
+
+if __name__ == "__main__":
+    sys.exit(main())
