@@ -151,18 +151,18 @@ def _is_whole(piece):
 
 
 def _extract(pieces, work):
-    reader = subprocess.Popen(["cat", *pieces], stdout=subprocess.PIPE)
     current = None
-    with contextlib.suppress(tarfile.ReadError), tarfile.open(fileobj=reader.stdout, mode="r|") as archive:
+    with (
+        subprocess.Popen(["cat", *pieces], stdout=subprocess.PIPE) as reader,
+        contextlib.suppress(tarfile.ReadError),
+        tarfile.open(fileobj=reader.stdout, mode="r|") as archive,
+    ):
         for current in archive:
-            place = work / current.name
-            if not place.exists():
+            if not (work / current.name).exists():
                 archive.extract(current, work, filter="data")
             current = None
     if current:  # its end is in a part that has not come
         (work / current.name).unlink(missing_ok=True)
-    reader.kill()
-    reader.wait()
 
 
 def is_there(work: pathlib.Path, name: str) -> bool:
