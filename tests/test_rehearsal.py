@@ -142,7 +142,7 @@ def test_a_stage_waits_for_its_data(accelerator, stages, monkeypatch, tmp_path, 
 
 
 def test_what_a_killed_command_had_found_is_taken_home_and_its_stage_is_not_begun_again(stages, tmp_path, accelerator):
-    stages(hangs="keep(1)\ntime.sleep(60)", works="keep(2)")
+    stages(hangs="keep(1)\ntime.sleep(10)", works="keep(2)")
     program = f"""
 import pathlib
 from benchmarks.accelerator import run

@@ -31,10 +31,11 @@ def main() -> None:
             raise
         stage.save(given, "features", results | {"left_out": str(error)})
         return
-    results["images_per_s"] = metrics.race("", 1 if given.rehearse else 5, 4 if given.rehearse else 0)
+    networks = metrics.networks(weights)
+    results["images_per_s"] = metrics.race(networks, 1 if given.rehearse else 5)
     stage.save(given, "features", results)
     train, test = images(given, "train"), images(given, "test")
-    results["fid"] = fids(given, weights, train, test, results)
+    results["fid"] = fids(given, networks, train, test, results)
     stage.save(given, "features", results)
 
 
@@ -46,29 +47,28 @@ def images(given, split: str) -> np.ndarray:
     return found[:IN_REHEARSAL] if given.rehearse else found
 
 
-def fids(given, weights, train, test, results: dict) -> dict:
-    """{pair: FID} by float32's products, and by TF32's."""
-    few = train[np.sort(np.random.default_rng(0).choice(len(train), min(FEW, len(train)), replace=False))]
-    found = {}
-    exact = inception.network(weights)
-    of_test = _features(exact, test, results, "test")
-    found[f"{len(train)} train against {len(test)} test"] = distance(_features(exact, train, results, "train"), of_test)
-    stage.save(given, "features", results | {"fid": found})
-    pair = f"{len(few)} train against {len(test)} test"
-    found[pair] = distance(_features(exact, few, results, "few"), of_test)
-    rounded = inception.network(weights, precision="tensorfloat32")
-    both = [_features(rounded, some, results, "tf32") for some in (few, test)]
-    found[f"{pair}, TF32"] = distance(*both)
-    found["largest difference of a feature by TF32"] = float(np.abs(both[1] - of_test).max())
-    return found
+def fids(given, networks, train, test, results: dict) -> dict:
+    """{pair: FID} by float32's products, and where a GPU has them by TF32's."""
+    exact, *rounded = networks.values()
+    rows = np.sort(np.random.default_rng(0).choice(len(train), min(FEW, len(train)), replace=False))
+    few, pairs = f"{len(rows)} train against {len(test)} test", {}
+    of_test, of_train = (_features(exact, some, results) for some in (test, train))
+    pairs[few] = distance(of_train[rows], of_test)
+    pairs[f"{len(train)} train against {len(test)} test"] = distance(of_train, of_test)
+    stage.save(given, "features", results | {"fid": pairs})
+    for network in rounded:
+        by_tf32 = [_features(network, some, results) for some in (train[rows], test)]
+        pairs[f"{few}, in TF32"] = distance(*by_tf32)
+        pairs["largest difference of a feature by TF32"] = float(np.abs(by_tf32[1] - of_test).max())
+    return pairs
 
 
-def _features(network, some, results, name):
-    """Kept in the cache, if they are of the products that evaluations use."""
+def _features(network, some, results):
+    """Kept in the cache, if they are of the products that evaluations use: then the last stage reads them there."""
     start = time.monotonic()
     is_kept = "tensorfloat32" not in network.name
     features = extraction.extract(network, lambda first, last: some[first:last], len(some), is_kept).features
-    results.setdefault("extraction", {})[name] = {"images": len(some), "seconds": time.monotonic() - start}
+    results.setdefault("extraction", []).append({"images": len(some), "seconds": time.monotonic() - start})
     return features
 
 

@@ -205,7 +205,7 @@ def run(name: str, seconds: float, options: argparse.Namespace, environment: dic
     with log.open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", f"benchmarks.accelerator.{name}", *flags],
-            cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
+            cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT, process_group=0,  # which ends with this command, as a session of its own would not
         )  # fmt: skip
         is_in_time = _waited(process, start + seconds, options)
     record = read_json(path)
