@@ -82,8 +82,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         problems += ended not in ("done", "unfinished")
         deliver(options)
     deliver(options)
-    undone = [stage.name for stage in STAGES if status(results, stage.name) in ("", "unfinished")]
-    say(f"results in {results}; " + (f"the same command goes on with {', '.join(undone)}" if undone else "all is done"))
+    left = [stage.name for stage in STAGES if status(results, stage.name) in ("", "unfinished")]
+    say(f"results in {results}; " + (f"the same command goes on with {', '.join(left)}" if left else "nothing is left"))
     return 1 if problems else 0
 
 
@@ -203,10 +203,10 @@ def run(name: str, seconds: float, options: argparse.Namespace, environment: dic
     start = time.monotonic()
     flags = [f"--work={options.work}", f"--seconds={seconds:.0f}", *["--rehearse"] * options.rehearse]
     with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", f"benchmarks.accelerator.{name}", *flags],
-            cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT, process_group=0,  # which ends with this command, as a session of its own would not
-        )  # fmt: skip
+        command = [sys.executable, "-m", f"benchmarks.accelerator.{name}", *flags]
+        # A group, so that all of it can be ended; in a session of its own it would outlive this command.
+        streams = {"stdout": output, "stderr": subprocess.STDOUT, "process_group": 0}
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, **streams)
         is_in_time = _waited(process, start + seconds, options)
     record = read_json(path)
     ended = "failed" if process.returncode else record.get("status", "begun")
