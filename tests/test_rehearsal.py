@@ -82,7 +82,7 @@ def stages(tmp_path, monkeypatch):
     def made(**sources):
         for name, source in sources.items():
             (folder / f"{name}.py").write_text(f"import json, pathlib, sys, time\n{KEEPS}\n{source}\n")
-        monkeypatch.setattr(run, "STAGES", [run.Stage(name, 4, 1, in_rehearsal=4) for name in sources])
+        monkeypatch.setattr(run, "STAGES", [run.Stage(name, 4, 1) for name in sources])
 
     return made
 

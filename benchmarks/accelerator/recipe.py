@@ -21,7 +21,7 @@ from benchmarks.train_step import machine
 STEPS, PUBLISHED = 100_000, {"fid": 17.81, "of": "SNGAN, CNN; w86763777/pytorch-gan-collections"}
 FIELDS = ("network.name=sn_cnn", "network.width=64", "network.generator_width=64", "network.latent_dim=100",
           "batch_size=128", "n_critic=1")  # fmt: skip
-SMALL = ("network.width=4", "network.generator_width=4", "batch_size=16", "eval_samples=64")
+SMALL = ("network.width=4", "network.generator_width=4", "batch_size=16", "eval_samples=64", "log_every=10")
 EVERY = ("log_every=1000", "sample_every=10000", "checkpoint_every=10000")
 EVALUATION = 100.0  # seconds that it may take, most of it to compile Inception
 PIECE = 15 * 2**20
@@ -38,9 +38,10 @@ def main() -> None:
     command = [sys.executable, "-m", "gan_jax.main", f"--config=experiments/{name}", f"--workdir={workdir}"]
     results = {"machine": machine(), "published": PUBLISHED, "fields": FIELDS, "steps": STEPS}
     stage.save(given, "recipe", results, "unfinished")
-    reserved = given.seconds / 2 if given.rehearse else EVALUATION
-    results |= trained([*command, *flags], workdir, given.seconds - reserved)
+    results |= trained([*command, *flags], workdir, given.seconds - EVALUATION, given.rehearse)
     stage.save(given, "recipe", results, "unfinished")
+    if not results["step"]:
+        return
     results["evaluation"] = evaluated(given, command, workdir)
     ended = "done" if results["step"] >= STEPS else "unfinished"
     stage.save(given, "recipe", results, ended)
@@ -49,26 +50,29 @@ def main() -> None:
         pack(workdir, given.work / "results")
 
 
-def trained(command: list[str], workdir: pathlib.Path, seconds: float) -> dict:
-    """{"step", "steps_per_s", "first_line_s"}: trains until the time is up, and has it save."""
+def trained(command: list[str], workdir: pathlib.Path, seconds: float, is_rehearsal: bool) -> dict:
+    """{"step", "steps_per_s", "first_line_s"}: trains until the time is up, and has it save.
+
+    A rehearsal has seen enough with the first line. Step 0: the time did not suffice to begin.
+    """
     start, seen = time.monotonic(), []
     process = subprocess.Popen(command)
-    while process.poll() is None and time.monotonic() - start < seconds:
+    while process.poll() is None and time.monotonic() - start < seconds and not (seen and is_rehearsal):
         time.sleep(0.2)
         step = main_command.last_step(workdir)
         if step and (not seen or step > seen[-1][1]):
             seen.append((time.monotonic() - start, step))
     if process.poll() is None:
         process.send_signal(signal.SIGTERM)
-    if process.wait() not in (0, 128 + signal.SIGTERM):
+    if process.wait() not in (0, 128 + signal.SIGTERM, -signal.SIGTERM):
         sys.exit(f"the command ended with {process.returncode}")
     rate = (seen[-1][1] - seen[0][1]) / (seen[-1][0] - seen[0][0]) if len(seen) > 1 else None
     return {"step": last_saved(workdir), "steps_per_s": rate, "first_line_s": seen[0][0] if seen else None}
 
 
 def last_saved(workdir: pathlib.Path) -> int:
-    """The step of the last checkpoint."""
-    return max(int(path.name) for path in (workdir / "checkpoints").iterdir() if path.name.isdigit())
+    """The step of the last checkpoint, 0 for none."""
+    return max((int(path.name) for path in workdir.glob("checkpoints/*") if path.name.isdigit()), default=0)
 
 
 def evaluated(given, command: list[str], workdir: pathlib.Path) -> dict:

@@ -34,20 +34,17 @@ from typing import Any, NamedTuple
 
 ROOT = pathlib.Path(__file__).parents[2]
 FILES, FILE_BYTES, ALL_BYTES = 8, 16 * 2**20, 60 * 2**20  # that --out takes in one command
+REHEARSAL = 300  # seconds that each stage may take on two CPU cores, which may be busy
 GRACE = 20  # seconds to save in, once a stage was told to end
 
 
 class Stage(NamedTuple):
-    """limit, least: the seconds that it may take, and those without which it is not begun; needs: what data it reads.
-
-    in_rehearsal: the limit of a rehearsal, on two CPU cores that may be busy.
-    """
+    """limit, least: seconds that it may take, and those without which it is not begun; needs: the data that it reads."""
 
     name: str
     limit: float
     least: float
     needs: tuple[str, ...] = ()
-    in_rehearsal: float = 300
 
 
 STAGES = (
@@ -55,7 +52,7 @@ STAGES = (
     Stage("main_command", 120, 60),
     Stage("speed", 240, 60),
     Stage("features", 150, 60, ("inception", "cifar10")),
-    Stage("recipe", 3600, 60, ("cifar10",), 120),
+    Stage("recipe", 3600, 150, ("cifar10",)),
 )
 
 
@@ -74,7 +71,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if missing := [name for name in stage.needs if not options.rehearse and not is_there(options.work, name)]:
             say(f"{stage.name}: waits for {' and '.join(missing)}")
             continue
-        seconds = min(stage.in_rehearsal if options.rehearse else stage.limit, end - time.monotonic() - GRACE)
+        limit = max(stage.limit, REHEARSAL) if options.rehearse else stage.limit
+        seconds = min(limit, end - time.monotonic() - GRACE)
         if seconds < stage.least:
             say(f"{stage.name}: not begun, as {max(0, seconds):.0f} s are left and it needs {stage.least:.0f}")
             break
@@ -135,10 +133,18 @@ def unpack(parts: pathlib.Path, work: pathlib.Path) -> None:
         return
     say(f"unpacking {len(whole)} of {whole[0].stem.split('-')[2]} parts")
     _extract(whole, work)
-    if wheels := sorted(str(path) for path in (work / "wheels").glob("*.whl")):
-        install = [sys.executable, "-m", "pip", "install", "-q", "--no-index", "--no-deps", "--no-compile", "--upgrade"]
-        subprocess.run([*install, f"--target={work / 'site'}", *wheels], check=True, stdout=subprocess.DEVNULL)
+    _install(sorted(str(path) for path in (work / "wheels").glob("*.whl")), work / "site")
     unpacked.write_text(str(len(whole)))
+
+
+def _install(wheels, site):
+    if not wheels or site.is_dir():  # they all come with the first part
+        return
+    new = site.with_name("site.new")
+    shutil.rmtree(new, ignore_errors=True)
+    pip = [sys.executable, "-m", "pip", "install", "-q", "--no-index", "--no-deps", "--no-compile", f"--target={new}"]
+    subprocess.run([*pip, *wheels], check=True)
+    new.rename(site)
 
 
 def _is_whole(piece):
