@@ -88,7 +88,7 @@ def pack(workdir: pathlib.Path, folder: pathlib.Path) -> None:
     for old in folder.glob("checkpoint-*.part"):
         old.unlink()
     whole = workdir.with_suffix(".tar")
-    kept = [workdir / "checkpoints" / str(last_saved(workdir)), *workdir.glob("*.json*"), workdir / "samples"]
+    kept = [workdir / "checkpoints" / str(last_saved(workdir)), *workdir.glob("*.json*"), *workdir.glob("samples")]
     with tarfile.open(whole, "w") as archive:
         for path in kept:
             archive.add(path, pathlib.Path(workdir.name) / path.relative_to(workdir))

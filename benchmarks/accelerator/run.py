@@ -39,7 +39,7 @@ GRACE = 20  # seconds to save in, once a stage was told to end
 
 
 class Stage(NamedTuple):
-    """limit, least: seconds that it may take, and those without which it is not begun; needs: the data that it reads."""
+    """limit, least: seconds that it may take, and those without which it is not begun; needs: data that it reads."""
 
     name: str
     limit: float
