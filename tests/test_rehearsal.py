@@ -24,8 +24,9 @@ def accelerator(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("quick_processes")
 def test_every_stage_works_at_a_size_of_seconds(accelerator, tmp_path, capsys):
-    accelerator("--rehearse", "--budget=900", f"--out={tmp_path / 'out'}")
+    assert accelerator("--rehearse", "--budget=1500", f"--out={tmp_path / 'out'}") == 0
     results = tmp_path / "work" / "results"
     records = {name: json.loads((results / f"{name}.json").read_text()) for name in MEASURED}
     assert {name: record["status"] for name, record in records.items()} == {
@@ -40,9 +41,7 @@ def test_every_stage_works_at_a_size_of_seconds(accelerator, tmp_path, capsys):
     rows = records["speed"]["results"]["cases"]["dcgan_wgan_gp"]
     assert {name for name, row in rows.items() if "error" not in row} >= {"ours", "ours, closed"}
     assert records["recipe"]["results"]["step"] > 0
-    assert sorted(path.name for path in (tmp_path / "out").iterdir())[:3] == [
-        "checkpoint-01.part", "checks.json", "features.json",
-    ]  # fmt: skip
+    assert {f"{name}.json" for name in MEASURED} <= {path.name for path in (tmp_path / "out").iterdir()}
     shown_by_report(results, capsys)
     recipe_goes_on(tmp_path, results)
 
