@@ -401,9 +401,9 @@ def test_five_steps_are_those_of_a_cpu(programs, check, system):
 @on_a_cpu_in_hours
 @pytest.mark.parametrize("system", [CONVOLUTIONS, BATCH_NORM])
 def test_losses_of_bfloat16_networks_are_float32s_to_their_accuracy(programs, check, system):
-    """Of one step: 8 bits are an error of 2^-9 = 2e-3 at most in each layer; on a CPU they make 1e-3 of it.
+    """Of one step: 8 bits are an error of up to 2^-9 = 2e-3 in each layer, and make 1e-3 to 2e-3 of losses on a CPU.
 
-    And to no more, or it would not have been computed in bfloat16.
+    And they are no more alike, or nothing would have been computed in bfloat16.
     """
     low, high = (trained_steps(programs, system, "accelerator", dtype, 1)[1] for dtype in ("bfloat16", "float32"))
     error = error_of_metrics(low, high)

@@ -47,7 +47,7 @@ CASES = (
     }
 )
 QUICK = {"dcgan, penalised"}
-MORE = {f"{name}, batch norm, bfloat16" for name in WAYS if name != "infogan"}
+MORE = {f"{name}, batch norm, bfloat16" for name in WAYS if name != "concatenation"}
 MORE |= {"none, spectral norm", "attention, bfloat16", "augmented"}
 # Over steps, over tries to find a sample's place in the epoch, over updates of the critic and over the generator's.
 LOOPS = 4

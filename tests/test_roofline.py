@@ -156,7 +156,7 @@ def test_flops_are_the_benchmarks_but_for_taps_on_padding(roofline, case, monkey
 @pytest.mark.slow
 def test_a_step_is_compiled_and_costed(roofline, monkeypatch):
     """As if this processor were the device: every parameter, average and moment is read and written at least once."""
-    small = roofline.System("wgan_gp", "digits", (8, 8, 1), {"network.width": 64, "n_critic": 2})
+    small = roofline.System("wgan_gp", "digits", (8, 8, 1), {"network.depth": 1, "network.width": 64})
     monkeypatch.setitem(roofline.SYSTEMS, "small", small)
     place = SingleDeviceSharding(jax.devices()[0])
     (row,) = roofline.rows("small", "float32", {"h200": place})

@@ -48,7 +48,7 @@ class Stage(NamedTuple):
 
 
 STAGES = (
-    Stage("checks", 90, 45),
+    Stage("checks", 120, 60),
     Stage("main_command", 120, 60),
     Stage("speed", 240, 60),
     Stage("features", 150, 60, ("inception", "cifar10")),
