@@ -180,13 +180,9 @@ def run_apart(function, cases):
     assert done.returncode == 0, done.stderr[-3000:]
 
 
+ALL = [*(f"{name}, penalised" for name in sorted(STRIDED)), "none, batch norm, bfloat16"]
 ON_EIGHT = pytest.mark.parametrize(
-    "cases",
-    [
-        ["sn_cnn, penalised", "none, batch norm, bfloat16"],
-        pytest.param([f"{name}, penalised" for name in sorted(STRIDED)], marks=pytest.mark.hours),
-    ],
-    ids=["two", "all"],
+    "cases", [["sn_cnn, penalised"], pytest.param(ALL, marks=pytest.mark.hours)], ids=["one", "all"]
 )
 
 
