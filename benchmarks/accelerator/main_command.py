@@ -97,7 +97,7 @@ def draw(pictures: dict[str, pathlib.Path], path: pathlib.Path) -> None:
     figure = Figure(figsize=(5 * len(pictures), 5), layout="constrained")
     for i, (title, file) in enumerate(pictures.items()):
         axes = figure.add_subplot(1, len(pictures), i + 1)
-        axes.imshow(np.asarray(Image.open(file)))
+        axes.imshow(np.asarray(Image.open(file).convert("RGB")))
         axes.set_title(title)
         axes.axis("off")
     figure.savefig(path, dpi=80)

@@ -65,17 +65,17 @@ def table(record: dict) -> str:
 
 
 def checks(results: dict) -> str:
-    """The tests, each with the figures that it found; what the device can do at best."""
-    rows = [
-        [
-            test["name"],
-            test["outcome"],
-            "; ".join(f"{name}: {_short(value)}" for name, value in test["figures"].items()),
-        ]
-        for test in results.get("tests", [])
-    ]
+    """The tests, each with the figures that it found, or the largest of many; what the device can do at best."""
+    rows = [[test["name"], test["outcome"], _found(test["figures"])] for test in results.get("tests", [])]
     best = [[name, _short(value)] for name, value in results.get("best", {}).items()]
     return _table(["test", "", "found"], rows) + "\n\n" + _table(["at best", ""], best)
+
+
+def _found(figures):
+    if len(figures) <= 6:
+        return "; ".join(f"{name}: {_short(value)}" for name, value in figures.items())
+    name, value = max(figures.items(), key=lambda figure: float(figure[1]))
+    return f"of {len(figures)} figures the largest, {name}: {_short(value)}"
 
 
 def main_command(results: dict) -> str:
@@ -116,8 +116,7 @@ def recipe(results: dict) -> str:
     evaluation = results.get("evaluation", {})
     fid = evaluation.get("fid", evaluation.get("frechet_distance", math.nan))
     published = f"{results['published']['fid']} at step {results['steps']} ({results['published']['of']})"
-    rate = results.get("steps_per_s") or math.nan
-    row = [str(results.get("step", "")), _short(rate), _short(fid), published]
+    row = [str(results.get("step", "")), _short(results.get("steps_per_s")), _short(fid), published]
     return _table(["step", "steps a second", "FID" if "fid" in evaluation else "distance", "published"], [row])
 
 
@@ -130,8 +129,8 @@ def _table(head, rows):
 
 def _short(value):
     try:
-        return f"{float(value):.4g}"
-    except (TypeError, ValueError):
+        return "" if value is None else f"{float(value):.4g}"
+    except ValueError:
         return str(value)
 
 
