@@ -9,9 +9,10 @@ that a busy machine is busy for all of them. What is timed is what training runs
     median, min    seconds per generator step, over the rounds
     images/s       reals that the critic saw in a second: n_critic * batch_size / median
     compile        seconds that the first step took beyond a later one
-    memory         peak of the process (of the GPU, where there is one) beyond what it held with its data loaded, MB
+    memory         peak of the process beyond what it held with its data loaded, MB; of a GPU its whole peak, with the
+                   data, and with what was tried to choose kernels
     of GEMM        products and sums of the matrix products, counted by `flops`, in the best round, over the rate
-                   of a 2048 x 2048 float32 matrix product in its own best round
+                   of a 2048 x 2048 float32 matrix product in its own best round, as JAX has it by default
     times ours     its median over that of ours; with "8" or "16" it is a step of all of these
 
 Floating-point operations are those of our networks, and of all taps of a kernel, also where they fall on padding;
@@ -20,7 +21,8 @@ step with flax's layers, and XLA's options are ours.
 
 With --gpu the contenders are those that tell something on a GPU. "ours" is the program as training has it: native
 convolutions, and products of float32 in TF32, as JAX has them by default; so has "PyTorch". "float32" is without TF32,
-"bfloat16" the networks in bfloat16 (PyTorch's by autocast), "closed" the convolutions of a CPU.
+"bfloat16" the networks in bfloat16 (PyTorch's by autocast), "closed" the convolutions of a CPU. There as many as half
+the cores compile side by side, so that "compile" is of a busy machine; they race when all are ready.
 """
 
 import argparse
@@ -128,6 +130,7 @@ CASES = {
 }
 SLOW = ("stock flax", "stock flax, 8 vmap")  # seconds to minutes a step on a CPU: one round is enough
 MATRIX = 2048
+LONGEST = 60  # seconds that an answer is waited for, also where the time is up
 SMALL = {"network.width": 4, "network.generator_width": 0, "batch_size": 8, "n_critic": 1}  # for a rehearsal
 
 
@@ -138,8 +141,8 @@ def main():
     print(results["machine"])
     end = time.monotonic() + options.limit
     for i, name in enumerate(options.cases):
-        now = time.monotonic()
-        rows = race(name, options, now + (end - now) / (len(options.cases) - i))
+        now = time.monotonic()  # the first cases tell most, and have most time
+        rows = race(name, options, now + (end - now) * max(0.35, 1 / (len(options.cases) - i)))
         results["cases"][name] = rows
         print(f"\n### {CASES[name].title}\n\n{table(rows)}", flush=True)
         if options.json:
@@ -197,24 +200,28 @@ def race(name, options, deadline):
     """Rows of figures, by contender, of one case; those that would begin after the deadline have {"error"} instead."""
     listed = CASES[name].on_gpu if options.gpu else CASES[name].contenders
     wanted = [c for c in listed if not options.contenders or c == "ours" or c in options.contenders]
-    contenders = {c: _Contender(name, c, options.small) for c in ["GEMM", *wanted]}
+    contenders = {c: _Contender(name, c, options) for c in ["GEMM", *wanted]}
     first = _first_steps(list(contenders.values()), deadline, options.gpu)
     first = dict(zip(contenders, first, strict=True))
     running = [contender for contender in contenders if "error" not in first[contender]]
     steps = {c: max(1, round(options.seconds / first[c]["second"])) for c in running}
     times = {c: [] for c in running}
     for round_ in range(options.rounds):
-        for contender in running:
+        for contender in [c for c in running if "error" not in first[c]]:
             if round_ == 0 or (time.monotonic() < deadline and (options.gpu or contender not in SLOW)):
-                times[contender].append(contenders[contender].run(steps[contender]))
-    peaks = {contender: contenders[contender].stop() for contender in running}
+                answer = contenders[contender].run(steps[contender], deadline)
+                if "error" in answer:
+                    first[contender] = answer
+                else:
+                    times[contender].append(answer["seconds"])
+    peaks = {contender: contenders[contender].stop() for contender in running if "error" not in first[contender]}
     return _figures(configuration(name, options.small), wanted, first, times, peaks)
 
 
 def _first_steps(processes, deadline, is_gpu):
     """What each says of its first step, one after another; the first two thirds of the time are for that.
 
-    On a GPU, where the processor has little to do, those that are next get ready beside it.
+    On a GPU, where to compile is most of it, those that are next do so beside it.
     """
     began = time.monotonic()
     latest = began + (deadline - began) * 2 / 3
@@ -223,12 +230,12 @@ def _first_steps(processes, deadline, is_gpu):
     for i, process in enumerate(processes):
         for other in processes[(i + ahead - 1 if i else 0) : i + ahead]:
             other.start()
-        answers.append(process.first(latest, deadline))
+        answers.append(process.first(latest))
     return answers
 
 
 def _figures(config, contenders, first, times, peaks):
-    rate = 2 * MATRIX**3 / min(times["GEMM"]) if "GEMM" in times else math.nan
+    rate = 2 * MATRIX**3 / min(times["GEMM"]) if times.get("GEMM") else math.nan
     rows = {}
     for contender in contenders:
         if "error" in first[contender]:
@@ -273,68 +280,68 @@ def table(rows) -> str:
 class _Contender:
     """A process that makes steps when it is told to."""
 
-    def __init__(self, case, name, is_small):
+    def __init__(self, case, name, options):
         context = multiprocessing.get_context("spawn")
         self._pipe, other = context.Pipe()
-        self._process = context.Process(target=_serve, args=(other, case, name, is_small), daemon=True)
+        arguments = (other, case, name, options.small, options.gpu)
+        self._process = context.Process(target=_serve, args=arguments, daemon=True)
 
     def start(self):
-        """Has it get ready; the others may do so too."""
+        """Has it get ready."""
         self._process.start()
 
-    def first(self, latest, deadline):
+    def first(self, latest):
         """{"first", "second"}: the seconds of the first step and of a later one; or {"error"}, in a line.
 
-        latest: of `time.monotonic()`, when it may begin; deadline: when it must have answered.
+        latest: of `time.monotonic()`, when it must have answered.
         """
         if time.monotonic() >= latest:
             return self._ended("not begun: no time was left")
-        ready = self._answer(deadline)
-        if "error" in ready:
-            return self._ended(ready["error"])
-        self._pipe.send(0)
-        answer = self._answer(deadline)
-        return self._ended(answer["error"]) if "error" in answer else answer
+        ready = self._answer(latest)
+        return ready if "error" in ready else self.run(0, latest)
 
-    def _answer(self, deadline):
+    def run(self, steps, latest):
+        """{"seconds"} per step, or {"error"}."""
+        self._pipe.send(steps)
+        return self._answer(max(latest, time.monotonic() + LONGEST))
+
+    def _answer(self, latest):
+        left = None if math.isinf(latest) else max(0, latest - time.monotonic())
         try:
-            left = None if math.isinf(deadline) else max(0, deadline - time.monotonic())
-            return self._pipe.recv() if self._pipe.poll(left) else {"error": "did not answer in time"}
-        except EOFError:  # as where the system has killed it
-            return {"error": "its process has ended"}
+            answer = self._pipe.recv() if self._pipe.poll(left) else {"error": "did not answer in time"}
+        except (EOFError, OSError):  # as where the system has killed it
+            answer = {"error": "its process has ended"}
+        return self._ended(answer["error"]) if "error" in answer else answer
 
     def _ended(self, reason):
         self._process.kill()
         return {"error": reason}
 
-    def run(self, steps):
-        """Seconds per step."""
-        self._pipe.send(steps)
-        return self._pipe.recv()
-
     def stop(self):
         """The peak of its memory, in MB."""
-        self._pipe.send(0)
-        peak = self._pipe.recv()
+        answer = self.run(-1, 0)
         self._process.join()
-        return peak
+        return answer.get("peak", math.nan)
 
 
-def _serve(pipe, case, name, is_small):
+def _serve(pipe, case, name, is_small, is_gpu):
     os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"  # the contenders share a GPU
     try:
         advance, memory = _build(configuration(case, is_small), name)
+        first = _timed(advance, 1) if is_gpu else None
         pipe.send({"ready": True})
-        pipe.recv()
-        first = _timed(advance, 1)
-        second = _timed(advance, 1) if name in SLOW else _timed(advance, max(1, round(0.3 / _timed(advance, 1))))
+        while (steps := pipe.recv()) >= 0:  # 0: the first ones; below: the end
+            pipe.send({"seconds": _timed(advance, steps)} if steps else _first_and_second(advance, name, first))
+        pipe.send({"peak": memory()})
     except Exception as error:
         pipe.send({"error": f"{type(error).__name__}: {error}".splitlines()[0][:200]})
-        return
-    pipe.send({"first": first, "second": second})
-    while steps := pipe.recv():
-        pipe.send(_timed(advance, steps))
-    pipe.send(memory())
+
+
+def _first_and_second(advance, name, first):
+    """Of the first step, unless it was made already, and of a later one."""
+    first = first or _timed(advance, 1)
+    second = _timed(advance, 1) if name in SLOW else _timed(advance, max(1, round(0.3 / _timed(advance, 1))))
+    return {"first": first, "second": second}
 
 
 def _timed(advance, steps):
@@ -391,7 +398,7 @@ def _change(jax, config, name):
     """What tells this contender from ours; the process and the configuration are its own."""
     from flax import linen as nn
 
-    from gan_jax.networks import dcgan
+    from gan_jax.networks import conv, dcgan
 
     if name.startswith("stock flax"):
         geometry = {"kernel_size": (4, 4), "strides": (2, 2), "padding": "SAME"}
@@ -401,6 +408,7 @@ def _change(jax, config, name):
         jax.lax.scan = functools.partial(jax.lax.scan, unroll=True)
     if name.endswith("closed"):
         jax.lax.platform_dependent = lambda *arguments, cpu, default: cpu(*arguments)
+        conv.CACHE = 2**62  # a GPU does not go through the batch in parts
     if name.endswith("float32"):
         jax.config.update("jax_default_matmul_precision", "highest")
     if name.endswith("bfloat16"):
@@ -425,6 +433,8 @@ def _build_pytorch(config, name):
     import torch
     from pytorch_peer import make_step
 
+    if gpu() and not torch.cuda.is_available():
+        raise RuntimeError("this build of PyTorch sees no GPU")
     count, _ = population_of(name)
     precision = next((word for word in ("float32", "bfloat16") if name.endswith(word)), "tf32")
 

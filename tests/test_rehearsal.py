@@ -6,12 +6,11 @@ import pathlib
 import signal
 import subprocess
 import sys
-import tarfile
 import time
 
 import pytest
 
-from benchmarks.accelerator import prepare, report, run
+from benchmarks.accelerator import pieces, prepare, report, run
 
 MEASURED = {"checks": "best", "main_command": "runs", "speed": "cases", "features": "fid", "recipe": "evaluation"}
 
@@ -107,6 +106,52 @@ def test_a_stage_that_hangs_or_fails_costs_no_other_and_keeps_what_it_had(accele
     assert "so it is" in json.loads((tmp_path / "work" / "results" / "fails.json").read_text())["log"]
 
 
+def test_what_a_stage_has_started_may_save_as_the_stage_is_cut_short(accelerator, stages, tmp_path):
+    child = (
+        "import signal, sys, time; signal.signal(15, lambda *_: (time.sleep(0.5), open(sys.argv[1], 'w'), sys.exit()))"
+    )
+    stages(
+        starts=f"""import subprocess
+keep(1)
+saved = pathlib.Path(__file__).with_suffix(".saved")
+subprocess.run([sys.executable, "-c", "{child}; time.sleep(60)", str(saved)])"""
+    )
+    assert accelerator("--budget=60") == 1
+    assert found(tmp_path) == {"starts": ("cut short", 1)}
+    assert (run.ROOT / "benchmarks" / "accelerator" / "starts.saved").is_file()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_command_that_is_stopped_takes_its_stage_with_it(stages, tmp_path, number):
+    stages(hangs="import os\nkeep(os.getpid())\ntime.sleep(60)")
+    process = command_in_a_process(tmp_path)
+    stage = awaited(tmp_path, lambda result: isinstance(result, int))
+    process.send_signal(number)
+    process.wait()
+    with pytest.raises(ProcessLookupError):
+        os.kill(stage, 0)
+
+
+def command_in_a_process(tmp_path):
+    program = f"""
+import pathlib
+from benchmarks.accelerator import run
+run.ROOT = pathlib.Path({str(run.ROOT)!r})
+run.STAGES = [run.Stage("hangs", 50, 1)]
+run.main(["--budget=100", "--work={tmp_path / "work"}", "--parts={tmp_path / "parts"}", "--out={tmp_path / "out"}"])
+"""
+    environment = {**os.environ, "PYTHONPATH": str(pathlib.Path(__file__).parents[1])}
+    return subprocess.Popen([sys.executable, "-c", program], env=environment, stderr=subprocess.DEVNULL, stdout=-3)
+
+
+def awaited(tmp_path, is_right):
+    """What came home of the stage that hangs, once it is so."""
+    home = tmp_path / "out" / "hangs.json"
+    while not home.is_file() or not is_right(result := json.loads(home.read_text()).get("results")):
+        time.sleep(0.1)
+    return result
+
+
 def test_the_next_command_goes_on_with_the_next_stage(accelerator, stages, tmp_path):
     count = "path = pathlib.Path(__file__).with_suffix('.count')\npath.open('a').write('x')\n"
     stages(first=f"{count}keep(1)", second=f"{count}keep(2, 'unfinished')", third=f"{count}keep(3)")
@@ -142,19 +187,8 @@ def test_a_stage_waits_for_its_data(accelerator, stages, monkeypatch, tmp_path, 
 
 def test_what_a_killed_command_had_found_is_taken_home_and_its_stage_is_not_begun_again(stages, tmp_path, accelerator):
     stages(hangs="keep(1)\ntime.sleep(10)", works="keep(2)")
-    program = f"""
-import pathlib
-from benchmarks.accelerator import run
-run.ROOT = pathlib.Path({str(run.ROOT)!r})
-run.STAGES = [run.Stage("hangs", 50, 1)]
-run.main(["--budget=100", "--work={tmp_path / "work"}", "--parts={tmp_path / "parts"}", "--out={tmp_path / "out"}"])
-"""
-    environment = {**os.environ, "PYTHONPATH": str(pathlib.Path(__file__).parents[1])}
-    process = subprocess.Popen([sys.executable, "-c", program], env=environment, stdout=subprocess.DEVNULL)
-    home = tmp_path / "out" / "hangs.json"
-    while not home.is_file() or json.loads(home.read_text()).get("results") != 1:
-        assert process.poll() is None
-        time.sleep(0.1)
+    process = command_in_a_process(tmp_path)
+    awaited(tmp_path, lambda result: result == 1)
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert accelerator("--budget=60") == 0
@@ -171,7 +205,7 @@ def packed(tmp_path, **contents):
     for name, size in contents.items():
         (root / "originals").mkdir(parents=True, exist_ok=True)
         (root / "originals" / name).write_bytes(os.urandom(size))
-    return root / "originals", list(prepare.cut(prepare.pack(root), tmp_path / "sent", 50_000))
+    return root / "originals", list(prepare.parted(prepare.pack(root), tmp_path / "sent", 50_000))
 
 
 def arrives(piece, tmp_path):
@@ -231,10 +265,15 @@ def test_results_are_taken_home_once_figures_first_and_within_the_limits(tmp_pat
     assert taken == [["a.json", "a.png", "b.json"], ["checkpoint-01.part"], []]
 
 
-def test_a_checkpoint_of_which_a_part_is_missing_is_refused(tmp_path):
-    (tmp_path / "checkpoint-01.part").write_bytes(b"")
-    (tmp_path / "checkpoint-03.part").write_bytes(b"")
-    with pytest.raises(prepare.UserError, match="lacks some of checkpoint-01"):
+@pytest.mark.parametrize("missing", [0, 1, 2])
+def test_a_checkpoint_of_which_a_part_is_missing_is_refused(tmp_path, missing):
+    (tmp_path / "whole").write_bytes(os.urandom(1000))
+    for i, (name, content) in enumerate(pieces.cut(tmp_path / "whole", 400)):
+        (tmp_path / f"checkpoint-{name}.part").write_bytes(content[i != missing and 0 or 1 :])
+    with pytest.raises(prepare.UserError, match="or one is damaged"):
+        prepare.restore(tmp_path, tmp_path / "recipe")
+    next(tmp_path.glob(f"checkpoint-0{missing + 1}-*")).unlink()
+    with pytest.raises(prepare.UserError, match="lacks some of checkpoint-01-of"):
         prepare.restore(tmp_path, tmp_path / "recipe")
 
 
@@ -256,12 +295,3 @@ def test_every_stage_has_a_table_and_every_table_a_place():
 def test_a_folder_without_results_is_said_to_be_one(tmp_path, capsys):
     assert report.main([str(tmp_path)]) == 2
     assert "holds no results" in capsys.readouterr().err
-
-
-def test_what_travels_is_known_to_tar(tmp_path):
-    """No name of a file would lead out of the folder: the filter of Python's tarfile refuses it."""
-    with tarfile.open(tmp_path / "01-of-01-x.tar", "w") as archive:
-        (tmp_path / "a").write_bytes(b"x")
-        archive.add(tmp_path / "a", "../a")
-    with pytest.raises(tarfile.OutsideDestinationError):
-        run._extract([str(tmp_path / "01-of-01-x.tar")], tmp_path / "work")

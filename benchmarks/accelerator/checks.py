@@ -4,12 +4,13 @@ Runs the tests that are marked `accelerator`, and keeps the figures that they fi
 the rate of a matrix product in float32, TF32 and bfloat16, and of copying, by which the other stages can be judged.
 """
 
+import json
 import os
+import pathlib
 import statistics
 import subprocess
 import sys
 import time
-import xml.etree.ElementTree as ET
 
 from benchmarks.accelerator import stage
 from benchmarks.train_step import machine
@@ -20,44 +21,47 @@ IN_REHEARSAL = "numpys or precision"  # the others run in full elsewhere
 
 def main() -> None:
     """Writes checks.json, after each of the three."""
-    given = stage.options(__doc__)
-    results = {"machine": machine(), "gpu": _asked("nvidia-smi")}
+    given, start = stage.options(__doc__), time.monotonic()
+    os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"  # the tests, and processes of theirs, share the device
+    results = {"machine": machine(), "gpu": _asked("nvidia-smi")} | devices()
     stage.save(given, "checks", results)
-    results["tests"] = tests(given)
-    stage.save(given, "checks", results)
-    results |= devices()
     results["best"] = ceilings(1024 if given.rehearse else 8192)
     stage.save(given, "checks", results)
-    if any(test["outcome"] == "failed" for test in results["tests"]):
-        sys.exit("a test of those that are marked `accelerator` failed")
+    ended = tests(given, given.seconds - (time.monotonic() - start) - 5)
+    results["tests"] = outcomes(given)
+    stage.save(given, "checks", results)
+    if ended:
+        sys.exit(f"the tests that are marked `accelerator` ended with {ended}")
 
 
 def _asked(*command):
     try:
         return subprocess.run(command, capture_output=True, text=True, timeout=30).stdout
-    except OSError:
+    except (OSError, subprocess.SubprocessError):
         return f"no {command[0]}"
 
 
-def tests(given) -> list[dict]:
-    """[{"name", "outcome", "seconds", "figures", "words"}] of each test."""
-    report = given.work / "checks.xml"
+def tests(given, seconds: float) -> int | str:
+    """pytest's exit code; what there is by the end of these seconds is kept."""
     chosen = ["-k", IN_REHEARSAL] if given.rehearse else []
-    # Without what the other tests share, for which a machine may lack packages.
-    command = [sys.executable, "-m", "pytest", "-n", "0", "-q", "-rA", "--noconftest", "-p", "no:cacheprovider"]
-    command += ["-m", "accelerator", *chosen, f"--junitxml={report}", "tests/test_accelerator.py"]
-    subprocess.run(command, env={**os.environ, "XLA_PYTHON_CLIENT_PREALLOCATE": "false"})
-    return [_outcome(case) for case in ET.parse(report).iter("testcase")]
+    # Without what the other tests share, and xdist, for which a machine may lack packages.
+    command = [sys.executable, "-m", "pytest", "-o", "addopts=--import-mode=importlib", "--noconftest", "-rA"]
+    command += ["-p", "no:cacheprovider", "-p", "benchmarks.accelerator.outcomes", "-m", "accelerator", *chosen]
+    _file(given).unlink(missing_ok=True)
+    environment = {**os.environ, "OUTCOMES": str(_file(given))}
+    try:
+        return subprocess.run([*command, "tests/test_accelerator.py"], env=environment, timeout=seconds).returncode
+    except subprocess.TimeoutExpired:
+        return "no more time left"
 
 
-def _outcome(case):
-    ended = {child.tag: child.get("message", "") for child in case if child.tag in ("failure", "error", "skipped")}
-    outcome = "skipped" if "skipped" in ended else "failed" if ended else "passed"
-    figures = {each.get("name"): each.get("value") for each in case.iter("property")}
-    return {
-        "name": case.get("name"), "outcome": outcome, "seconds": float(case.get("time", 0)), "figures": figures,
-        "words": " ".join(ended.values())[:500],
-    }  # fmt: skip
+def _file(given) -> pathlib.Path:
+    return given.work / "outcomes.jsonl"
+
+
+def outcomes(given) -> list[dict]:
+    """[{"name", "outcome", "seconds", "figures", "words"}] of each test that has ended."""
+    return [json.loads(line) for line in _file(given).read_text().splitlines()] if _file(given).is_file() else []
 
 
 def devices() -> dict:

@@ -6,6 +6,7 @@ what `--mode=evaluate` says.
 
 import json
 import pathlib
+import shutil
 import subprocess
 import sys
 import time
@@ -40,7 +41,7 @@ SHORT = ("--config.steps=40", "--config.log_every=10", "--config.network.width=4
 
 
 def main() -> None:
-    """Writes main_command.json after each run, and main_command.png at the end."""
+    """Writes main_command.json and main_command.png, after each run."""
     given = stage.options(__doc__)
     results, pictures = {"machine": machine(), "runs": {}}, {}
     for title, command in COMMANDS.items():
@@ -48,11 +49,15 @@ def main() -> None:
             results["runs"][title] = {"left_out": f"{command.needs} is not at hand"}
             continue
         workdir = given.work / "main_command" / command.experiment.replace(":", "_")
-        found = trained(command, workdir, SHORT if given.rehearse else ())
-        results["runs"][title] = found | evaluated(command, workdir)
-        pictures[title] = max((workdir / "samples").glob("step_*.png"))
+        shutil.rmtree(workdir, ignore_errors=True)  # it is the first seconds that are measured
+        data = (f"--config.data.dir={run.data_dir(given.work, command.needs)}",) if command.needs else ()
+        found = trained(command, workdir, (*data, *(SHORT if given.rehearse else ())))
+        results["runs"][title] = found
         stage.save(given, "main_command", results)
-    draw(pictures, stage.place(given, "main_command.png"))
+        results["runs"][title] = found | evaluated(command, workdir, ("--num=64",) if given.rehearse else ())
+        stage.save(given, "main_command", results)
+        pictures[title] = max((workdir / "samples").glob("step_*.png"))
+        draw(pictures, stage.place(given, "main_command.png"))
 
 
 def trained(command: Command, workdir: pathlib.Path, more: tuple[str, ...] = ()) -> dict:
@@ -84,10 +89,10 @@ def last_step(workdir: pathlib.Path) -> int:
     return json.loads(lines[-1])["step"] if lines else 0
 
 
-def evaluated(command: Command, workdir: pathlib.Path) -> dict:
+def evaluated(command: Command, workdir: pathlib.Path, more: tuple[str, ...] = ()) -> dict:
     """The numbers and the protocol of the run, as it has stored them."""
     start = time.monotonic()
-    subprocess.run([*_main(command, workdir), "--mode=evaluate", *command.evaluate], check=True)
+    subprocess.run([*_main(command, workdir), "--mode=evaluate", *command.evaluate, *more], check=True)
     record = json.loads((workdir / "evaluation.jsonl").read_text().splitlines()[-1])
     return {"evaluation": record, "evaluate_s": time.monotonic() - start}
 

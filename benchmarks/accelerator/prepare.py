@@ -10,7 +10,6 @@ Wheels come first, then Fashion-MNIST: with the first part, three of the five st
 """
 
 import argparse
-import hashlib
 import pathlib
 import shutil
 import subprocess
@@ -20,6 +19,7 @@ import tempfile
 import zipfile
 from collections.abc import Iterator
 
+from benchmarks.accelerator import pieces
 from gan_jax import cache
 from gan_jax.data import prepare
 from gan_jax.errors import UserError, shown
@@ -47,7 +47,7 @@ def main(argv: list[str] | None = None) -> int:
                 print(prepare.prepare(name, options.originals, str(root / "tfds")))
             weights(root / "originals" / "inception")
             restore(options.checkpoint, root / "recipe")
-            for piece in cut(pack(root), options.parts, int(options.mb * 2**20)):
+            for piece in parted(pack(root), options.parts, int(options.mb * 2**20)):
                 print(f"{piece}: {piece.stat().st_size / 2**20:.1f} MiB")
     except UserError as error:
         print(shown(error), file=sys.stderr)
@@ -89,21 +89,20 @@ def weights(folder: pathlib.Path) -> None:
 def _run(*command):
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if done.returncode:
-        raise UserError(f"{' '.join(command[2:5])} ...: {done.stdout.strip().splitlines()[-1]}")
+        raise UserError(f"{' '.join(command[2:5])} ...: {(done.stdout.strip() or 'failed').splitlines()[-1]}")
 
 
 def restore(results: pathlib.Path | None, folder: pathlib.Path) -> None:
     """The recipe's run out of the checkpoint files that came back."""
     if not results:
         return
-    pieces = sorted(results.glob("checkpoint-*.part"))
-    numbers = [int(piece.stem.split("-")[1]) for piece in pieces]
-    if not pieces or numbers != list(range(1, len(pieces) + 1)):
-        raise UserError(
-            f"--checkpoint={results} lacks some of checkpoint-01.part, ...: give the folder with all of them"
-        )
+    found = pieces.without_gap(list(results.glob("checkpoint-*.part")))
+    counts = {pieces.numbers(piece)[1] for piece in found}
+    if counts != {len(found)} or not all(map(pieces.is_whole, found)):
+        lacking = "lacks some of checkpoint-01-of-..., or one is damaged"
+        raise UserError(f"--checkpoint={results} {lacking}: give a folder with all of them")
     with tempfile.TemporaryFile() as whole:
-        for piece in pieces:
+        for piece in found:
             whole.write(piece.read_bytes())
         whole.seek(0)
         with tarfile.open(fileobj=whole) as archive:
@@ -122,18 +121,15 @@ def pack(root: pathlib.Path) -> pathlib.Path:
     return path
 
 
-def cut(whole: pathlib.Path, parts: pathlib.Path, size: int) -> Iterator[pathlib.Path]:
-    """Files PARTS/1/01-of-05-SHA256.tar, ... of at most `size` bytes, in place of those that were there."""
-    shutil.rmtree(parts, ignore_errors=True)
-    count = -(-whole.stat().st_size // size)
-    with whole.open("rb") as file:
-        for number in range(1, count + 1):
-            content = file.read(size)
-            digest = hashlib.sha256(content).hexdigest()[:16]
-            piece = parts / str(number) / f"{number:02d}-of-{count:02d}-{digest}.tar"
-            piece.parent.mkdir(parents=True)
-            piece.write_bytes(content)
-            yield piece
+def parted(whole: pathlib.Path, parts: pathlib.Path, size: int) -> Iterator[pathlib.Path]:
+    """PARTS/1/01-of-05-SHA256.tar, ... in place of those that were there."""
+    for old in parts.glob("*/*-of-*.tar"):
+        old.unlink()
+    for number, (name, content) in enumerate(pieces.cut(whole, size), 1):
+        piece = parts / str(number) / f"{name}.tar"
+        piece.parent.mkdir(parents=True, exist_ok=True)
+        piece.write_bytes(content)
+        yield piece
 
 
 if __name__ == "__main__":

@@ -2,8 +2,8 @@
 
 100,000 generator steps, batch 128, one critic update for each, Adam 2e-4 (0, 0.9) that falls to 0, hinge, flips, 256
 fakes in an update of the generator (pytorch-gan-collections: FID 17.81, 50,000 fakes against 50,000 of train). The run
-saves as it is told to end; the next command goes on with it, also in a later lease whose parts hold the checkpoint that
-this one brought home, in files of 15 MiB.
+saves as it is told to end; the next command goes on with it, also on another machine whose parts hold the checkpoint
+that this one brought home, in files of 15 MiB.
 """
 
 import json
@@ -15,52 +15,55 @@ import sys
 import tarfile
 import time
 
-from benchmarks.accelerator import main_command, run, stage
+from benchmarks.accelerator import main_command, pieces, run, stage
 from benchmarks.train_step import machine
+from gan_jax.reports import atomic
 
 STEPS, PUBLISHED = 100_000, {"fid": 17.81, "of": "SNGAN, CNN; w86763777/pytorch-gan-collections"}
 FIELDS = ("network.name=sn_cnn", "network.width=64", "network.generator_width=64", "network.latent_dim=100",
           "batch_size=128", "n_critic=1")  # fmt: skip
 SMALL = ("network.width=4", "network.generator_width=4", "batch_size=16", "eval_samples=64", "log_every=10")
 EVERY = ("log_every=1000", "sample_every=10000", "checkpoint_every=10000")
-EVALUATION = 100.0  # seconds that it may take, most of it to compile Inception
+EVALUATION = 150.0  # seconds that it may take, much of it to read the images and to compile Inception
 PIECE = 15 * 2**20
 
 
 def main() -> None:
-    """Writes recipe.json and recipe.png, and checkpoint files where it is not at its end."""
+    """Writes recipe.json, the files of its checkpoint, and recipe.png."""
     given = stage.options(__doc__)
     workdir = given.work / "recipe"
     is_real = run.is_there(given.work, "cifar10") or not given.rehearse
     flags = [f"--config.{field}" for field in (*FIELDS, *(SMALL if given.rehearse else EVERY))]
-    flags += [f"--config.data.dir={run.data_dir(given.work)}"] if is_real else ["--config.data.image_size=32"]
+    folder = run.data_dir(given.work, "cifar10")
+    flags += [f"--config.data.dir={folder}"] if is_real else ["--config.data.image_size=32"]
     name = "sn_gan_cifar10.py" if is_real else "sn_gan_cifar10.py:digits"
     command = [sys.executable, "-m", "gan_jax.main", f"--config=experiments/{name}", f"--workdir={workdir}"]
-    results = {"machine": machine(), "published": PUBLISHED, "fields": FIELDS, "steps": STEPS}
+    before = run.read_json(given.work / "results" / "recipe.json").get("results", {})
+    results = before | {"machine": machine(), "published": PUBLISHED, "fields": FIELDS, "steps": STEPS}
     stage.save(given, "recipe", results, "unfinished")
     results |= trained([*command, *flags], workdir, given.seconds - EVALUATION, given.rehearse)
     stage.save(given, "recipe", results, "unfinished")
     if not results["step"]:
         return
+    pack(workdir, given.work / "results")
     results["evaluation"] = evaluated(given, command, workdir)
     ended = "done" if results["step"] >= STEPS else "unfinished"
     stage.save(given, "recipe", results, ended)
     shutil.copyfile(workdir / "evaluation.png", stage.place(given, "recipe.png"))  # samples above their nearest reals
-    if ended == "unfinished":
-        pack(workdir, given.work / "results")
 
 
 def trained(command: list[str], workdir: pathlib.Path, seconds: float, is_rehearsal: bool) -> dict:
     """{"step", "steps_per_s", "first_line_s"}: trains until the time is up, and has it save.
 
-    A rehearsal has seen enough with the first line. Step 0: the time did not suffice to begin.
+    A rehearsal has seen enough with the first line. Step 0: the time did not suffice to begin. Lines that were there
+    before tell nothing of this command.
     """
-    start, seen = time.monotonic(), []
+    start, seen, before = time.monotonic(), [], main_command.last_step(workdir)
     process = subprocess.Popen(command)
     while process.poll() is None and time.monotonic() - start < seconds and not (seen and is_rehearsal):
         time.sleep(0.2)
         step = main_command.last_step(workdir)
-        if step and (not seen or step > seen[-1][1]):
+        if step > (seen[-1][1] if seen else before):
             seen.append((time.monotonic() - start, step))
     if process.poll() is None:
         process.send_signal(signal.SIGTERM)
@@ -84,7 +87,7 @@ def evaluated(given, command: list[str], workdir: pathlib.Path) -> dict:
 
 
 def pack(workdir: pathlib.Path, folder: pathlib.Path) -> None:
-    """The last checkpoint and the records beside it, as a tar file that is cut: checkpoint-01.part, ..."""
+    """The last checkpoint and the records beside it, as a tar file that is cut: checkpoint-01-of-09-SHA256.part, ..."""
     for old in folder.glob("checkpoint-*.part"):
         old.unlink()
     whole = workdir.with_suffix(".tar")
@@ -92,9 +95,8 @@ def pack(workdir: pathlib.Path, folder: pathlib.Path) -> None:
     with tarfile.open(whole, "w") as archive:
         for path in kept:
             archive.add(path, pathlib.Path(workdir.name) / path.relative_to(workdir))
-    with whole.open("rb") as file:
-        for number, piece in enumerate(iter(lambda: file.read(PIECE), b""), 1):
-            (folder / f"checkpoint-{number:02d}.part").write_bytes(piece)
+    for name, content in pieces.cut(whole, PIECE):
+        atomic.write(folder / f"checkpoint-{name}.part", content)
     whole.unlink()
 
 

@@ -19,7 +19,6 @@ results into the tables of the documentation.
 
 import argparse
 import contextlib
-import hashlib
 import json
 import os
 import pathlib
@@ -32,10 +31,12 @@ import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from benchmarks.accelerator import pieces
+
 ROOT = pathlib.Path(__file__).parents[2]
 FILES, FILE_BYTES, ALL_BYTES = 8, 16 * 2**20, 60 * 2**20  # that --out takes in one command
 REHEARSAL = 300  # seconds that each stage may take on two CPU cores, which may be busy
-GRACE = 20  # seconds to save in, once a stage was told to end
+GRACE = 20  # seconds, of which a stage has half to save in, once it was told to end
 
 
 class Stage(NamedTuple):
@@ -51,8 +52,8 @@ STAGES = (
     Stage("checks", 120, 60),
     Stage("main_command", 120, 60),
     Stage("speed", 240, 60),
-    Stage("features", 150, 60, ("inception", "cifar10")),
-    Stage("recipe", 3600, 150, ("cifar10",)),
+    Stage("features", 180, 60, ("inception", "cifar10")),
+    Stage("recipe", 3600, 240, ("inception", "cifar10")),
 )
 
 
@@ -62,8 +63,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     end = time.monotonic() + options.budget
     results = options.work / "results"
     results.mkdir(parents=True, exist_ok=True)
-    unpack(options.parts, options.work)
-    environment = surroundings(options.work, options.rehearse)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that a stage at work is ended too
+    try:
+        unpack(options.parts, options.work)
+    except (OSError, subprocess.SubprocessError, tarfile.TarError) as error:
+        say(f"the parts could not be unpacked, and are left: {error}")
     problems = 0
     for stage in STAGES:
         if stage.name not in options.stages or status(results, stage.name) not in ("", "unfinished"):
@@ -76,7 +80,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if seconds < stage.least:
             say(f"{stage.name}: not begun, as {max(0, seconds):.0f} s are left and it needs {stage.least:.0f}")
             break
-        ended = run(stage.name, seconds, options, environment)
+        ended = run(stage.name, seconds, options, surroundings(stage.name, options.work, options.rehearse))
         problems += ended not in ("done", "unfinished")
         deliver(options)
     deliver(options)
@@ -121,20 +125,45 @@ def unpack(parts: pathlib.Path, work: pathlib.Path) -> None:
     """
     taken = work / "parts"
     taken.mkdir(parents=True, exist_ok=True)
-    for piece in sorted(parts.glob("*/*.tar")):
-        kept = taken / piece.name
-        if not kept.exists() and _is_whole(piece):
-            shutil.copyfile(piece, f"{kept}.new")
-            os.replace(f"{kept}.new", kept)
-    pieces = sorted(taken.glob("*.tar"))
-    whole = [piece for i, piece in enumerate(pieces) if int(piece.stem.split("-")[0]) == i + 1]
-    unpacked = work / "unpacked"
-    if not whole or (unpacked.is_file() and unpacked.read_text() == str(len(whole))):
+    for piece in sorted(parts.glob("*/*-of-*.tar")):
+        _take(piece, taken)
+    whole = pieces.without_gap(list(taken.glob("*.tar")))
+    unpacked, names = work / "unpacked", " ".join(piece.name for piece in whole)
+    if not whole or (unpacked.is_file() and unpacked.read_text() == names):
         return
-    say(f"unpacking {len(whole)} of {whole[0].stem.split('-')[2]} parts")
+    say(f"unpacking {len(whole)} of {pieces.numbers(whole[0])[1]} parts")
     _extract(whole, work)
     _install(sorted(str(path) for path in (work / "wheels").glob("*.whl")), work / "site")
-    unpacked.write_text(str(len(whole)))
+    unpacked.write_text(names)
+
+
+def _take(piece, taken):
+    """Keeps a part, in the place of another one that had its number."""
+    if (taken / piece.name).exists():
+        return
+    if not pieces.is_whole(piece):
+        say(f"{piece} is damaged, and left out: send it again")
+        return
+    for other in taken.glob(f"{piece.name[:2]}-*.tar"):
+        other.unlink()
+    shutil.copyfile(piece, taken / "new")
+    os.replace(taken / "new", taken / piece.name)
+
+
+def _extract(whole, work):
+    current = None
+    with (
+        subprocess.Popen(["cat", *whole], stdout=subprocess.PIPE) as reader,
+        contextlib.suppress(tarfile.ReadError),
+        tarfile.open(fileobj=reader.stdout, mode="r|") as archive,
+    ):
+        for current in archive:
+            place = work / current.name
+            if not place.exists() or place.stat().st_size != current.size:
+                archive.extract(current, work, filter="data")
+            current = None
+    if current:  # its end is in a part that has not come
+        (work / current.name).unlink(missing_ok=True)
 
 
 def _install(wheels, site):
@@ -147,55 +176,38 @@ def _install(wheels, site):
     new.rename(site)
 
 
-def _is_whole(piece):
-    """1-of-5-SHA256.tar has that checksum."""
-    with piece.open("rb") as file:
-        if piece.stem.endswith(hashlib.file_digest(file, "sha256").hexdigest()[:16]):
-            return True
-    say(f"{piece} is damaged, and left out: send it again")
-    return False
-
-
-def _extract(pieces, work):
-    current = None
-    with (
-        subprocess.Popen(["cat", *pieces], stdout=subprocess.PIPE) as reader,
-        contextlib.suppress(tarfile.ReadError),
-        tarfile.open(fileobj=reader.stdout, mode="r|") as archive,
-    ):
-        for current in archive:
-            if not (work / current.name).exists():
-                archive.extract(current, work, filter="data")
-            current = None
-    if current:  # its end is in a part that has not come
-        (work / current.name).unlink(missing_ok=True)
-
-
 def is_there(work: pathlib.Path, name: str) -> bool:
-    """Whether the data `cifar10` or the weights `inception` are at hand: from the parts, or where a user has them."""
+    """Whether a TFDS set, or the weights `inception`, are at hand: from the parts, or where a user has them."""
     if name == "inception":
         own = pathlib.Path(os.environ.get("GAN_JAX_CACHE") or "~/.cache/gan_jax").expanduser()
-        places = [work / "originals", own / "originals", own]
-        return any(any(place.glob("inception/*")) for place in places)
-    return any(path.is_file() for path in (data_dir(work) / name).glob("*/dataset_info.json"))
+        originals = pathlib.Path(os.environ.get("GAN_JAX_ORIGINALS") or own / "originals").expanduser()
+        return any(any(place.glob("inception/*")) for place in (work / "originals", originals, own))
+    return _is_prepared(data_dir(work, name), name)
 
 
-def data_dir(work: pathlib.Path) -> pathlib.Path:
-    """TFDS's folder."""
+def data_dir(work: pathlib.Path, name: str) -> str:
+    """The folder in which TFDS has a set: from the parts, or a user's own."""
     own = pathlib.Path(os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser()
-    return work / "tfds" if (work / "tfds").is_dir() else own
+    return str(work / "tfds" if _is_prepared(work / "tfds", name) else own)
 
 
-def surroundings(work: pathlib.Path, is_rehearsal: bool) -> dict[str, str]:
-    """The environment of every stage."""
+def _is_prepared(folder, name):
+    return any(pathlib.Path(folder, name).glob("*/dataset_info.json"))
+
+
+def surroundings(name: str, work: pathlib.Path, is_rehearsal: bool) -> dict[str, str]:
+    """The environment of a stage."""
     paths = [str(ROOT), str(work / "site"), os.environ.get("PYTHONPATH", "")]
     changes = {"PYTHONPATH": os.pathsep.join(path for path in paths if path), "PYTHONUNBUFFERED": "1"}
-    changes["TFDS_DATA_DIR"] = str(data_dir(work))
-    if (work / "originals").is_dir():
+    if any((work / "originals").glob("inception/*")):
         changes["GAN_JAX_ORIGINALS"] = str(work / "originals")
+    if name in ("features", "recipe"):  # which compile Inception again and again; of the others it is measured
+        changes["JAX_COMPILATION_CACHE_DIR"] = str(work / "compiled")
     if is_rehearsal:
         changes |= {"JAX_PLATFORMS": "cpu", "JAX_DISABLE_MOST_OPTIMIZATIONS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    return {**os.environ, **changes}
+    elif shutil.which("nvidia-smi"):  # the CPU beside it, to compare with; and an error where the GPU is not found
+        changes["JAX_PLATFORMS"] = "cuda,cpu"
+    return os.environ | changes
 
 
 # ---------------------------------------------------------------------------------------------------------- stages
@@ -205,15 +217,19 @@ def run(name: str, seconds: float, options: argparse.Namespace, environment: dic
     """Runs a stage for so many seconds at most, and returns how it ended; what it wrote until then is there anyhow."""
     log, path = options.work / f"{name}.log", options.work / "results" / f"{name}.json"
     say(f"{name}: {seconds:.0f} s at most")
-    write_json(path, read_json(path) | {"stage": name, "status": "begun"})
+    before = read_json(path)
+    begun = "unfinished" if before.get("status") == "unfinished" else "begun"
+    write_json(path, before | {"stage": name, "status": begun, "is_rehearsal": options.rehearse})
     start = time.monotonic()
     flags = [f"--work={options.work}", f"--seconds={seconds:.0f}", *["--rehearse"] * options.rehearse]
+    command = [sys.executable, "-m", f"benchmarks.accelerator.{name}", *flags]
     with log.open("wb") as output:
-        command = [sys.executable, "-m", f"benchmarks.accelerator.{name}", *flags]
-        # A group, so that all of it can be ended; in a session of its own it would outlive this command.
-        streams = {"stdout": output, "stderr": subprocess.STDOUT, "process_group": 0}
-        process = subprocess.Popen(command, cwd=ROOT, env=environment, **streams)
-        is_in_time = _waited(process, start + seconds, options)
+        streams = {"stdout": output, "stderr": subprocess.STDOUT}
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, process_group=0, **streams)
+        try:
+            is_in_time = _waited(process, start + seconds, options)
+        finally:
+            _end(process)
     record = read_json(path)
     ended = "failed" if process.returncode else record.get("status", "begun")
     if not is_in_time and record.get("status") == "unfinished":
@@ -222,7 +238,6 @@ def run(name: str, seconds: float, options: argparse.Namespace, environment: dic
         ended = "cut short"
     ended = "done" if ended == "begun" else ended
     record |= {"status": ended, "seconds": round(time.monotonic() - start, 1), "limit": round(seconds)}
-    record |= {"is_rehearsal": options.rehearse}
     if ended in ("failed", "cut short"):
         record["log"] = log.read_text(errors="replace")[-3000:]
         say(f"--- {name}'s last words\n{record['log'][-1500:]}\n---")
@@ -232,17 +247,24 @@ def run(name: str, seconds: float, options: argparse.Namespace, environment: dic
 
 
 def _waited(process, deadline, options):
-    """Whether it ended in time; else it is told to, and then killed with all that it has started."""
+    """Whether it ended in time."""
     while process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.5)
         deliver(options)
-    is_in_time = process.poll() is not None
+    return process.poll() is not None
+
+
+def _end(process):
+    """Tells it and all that it has started to end, and kills what is still there after a while."""
     for number in (signal.SIGTERM, signal.SIGKILL):
+        until = time.monotonic() + GRACE / 2
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, number)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(GRACE / 2)
-    return is_in_time
+            while time.monotonic() < until:
+                process.poll()
+                os.killpg(process.pid, 0)
+                time.sleep(0.1)
+    process.wait()
 
 
 def status(results: pathlib.Path, name: str) -> str:
@@ -276,12 +298,14 @@ def deliver(options: argparse.Namespace) -> None:
     delivered = read_json(seen)
     order = {".json": 0, ".png": 1}
     for path in sorted(results.glob("[!.]*"), key=lambda path: (order.get(path.suffix, 2), path.name)):
-        stamp = [path.stat().st_size, path.stat().st_mtime_ns]
-        if delivered.get(path.name) == stamp or not _has_room(options.out, path):
-            continue
-        shutil.copyfile(path, options.out / path.name)
-        delivered[path.name] = stamp
-        write_json(seen, delivered)
+        with contextlib.suppress(FileNotFoundError):  # a stage at work may just replace it
+            stamp = [path.stat().st_size, path.stat().st_mtime_ns]
+            if delivered.get(path.name) == stamp or not _has_room(options.out, path):
+                continue
+            shutil.copyfile(path, options.work / "on_its_way")
+            shutil.move(options.work / "on_its_way", options.out / path.name)
+            delivered[path.name] = stamp
+            write_json(seen, delivered)
 
 
 def _has_room(out, path):

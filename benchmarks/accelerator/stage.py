@@ -29,5 +29,5 @@ def save(given: argparse.Namespace, name: str, results: dict[str, Any], status: 
 
     status: `begun` becomes `done` with the stage's end; an `unfinished` one goes on in the next command.
     """
-    record = {"stage": name, "status": status, "results": results}
+    record = {"stage": name, "status": status, "is_rehearsal": given.rehearse, "results": results}
     atomic.write(place(given, f"{name}.json"), (json.dumps(record, indent=1) + "\n").encode())

@@ -167,8 +167,10 @@ def network(weights: Weights, resizer: str = "tf1", precision: str = "highest") 
     @functools.partial(jax.jit, compiler_options=compiler.eigen())
     def apply(convolutions, classifier, images):
         # By default, GPUs would round the factors of float32 products to TF32.
+        with jax.default_matmul_precision("highest"):
+            large = resized(images, resizer)
         with jax.default_matmul_precision(precision):
-            features = pool3(convolutions, resized(images, resizer))
+            features = pool3(convolutions, large)
             return features, None if classifier is None else features @ classifier
 
     arrays = jax.device_put((weights.convolutions, weights.classifier))
