@@ -315,4 +315,7 @@ def _has_room(out, path):
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:  # the stage at work has been ended, and the next command goes on with the next one
+        sys.exit(130)
