@@ -1,10 +1,10 @@
 """What the hardware allows: the operations and bytes of a step, over those that an H200 and a TPU v5e have in a second.
 
-    pip install '.[cuda]' libtpu && python benchmarks/roofline.py [--experiments NAME ...] [--devices NAME ...]
+    pip install '.[cuda]' 'jax[tpu]' && python benchmarks/roofline.py [--experiments NAME ...] [--devices NAME ...]
 
 Nothing is run, and neither device has to be there: each step is compiled ahead of time, by the device's own compiler,
-for a description of the device. A device whose compiler is not installed is left out. A GPU's compiler takes seconds to
-a minute for a step, a TPU's many minutes. One row for each system, precision and device:
+for a description of the device. A device whose compiler is not installed is left out. On two CPU cores a GPU's compiler
+takes up to a minute for a step, and a TPU's ten or more. One row for each system, its networks' dtype, and device:
 
     GFLOP       floating-point operations of a step, by XLA's analysis of the program before it is optimised, with the
                 loop over the critic's updates unrolled: that analysis counts the body of a loop once
@@ -118,19 +118,7 @@ DEVICES = {
 }
 # libtpu would ask the cloud about the machine that it is on.
 _ON_NO_TPU = {"TPU_SKIP_MDS_QUERY": "1", "TPU_ACCELERATOR_TYPE": "v5litepod-4", "TPU_WORKER_HOSTNAMES": "localhost"}
-_COLUMNS = (
-    "system",
-    "products",
-    "GFLOP",
-    "device",
-    "GB",
-    "FLOP/byte",
-    "ms",
-    "bound by",
-    "steps/s",
-    "in turn",
-    "kernels",
-)
+_HEADER = "| system | networks | GFLOP | device | GB | FLOP/byte | ms | bound by | steps/s | in turn | kernels |"
 
 
 def main() -> None:
@@ -140,7 +128,7 @@ def main() -> None:
     places = {name: place for name in options.devices if (place := _place(DEVICES[name]))}
     if not places:
         sys.exit("no compiler is left: see --help")
-    print(f"| {' | '.join(_COLUMNS)} |\n{'|---' * len(_COLUMNS)}|")
+    print(_HEADER + "\n" + "|---" * (_HEADER.count("|") - 1) + "|")
     for name in options.experiments:
         for precision in ("float32, highest",) if name == INCEPTION else options.precisions:
             for row in rows(name, precision, places):
@@ -159,7 +147,8 @@ def _options():
 
 def _place(device):
     """Where a program lies that is compiled for this device; None, and a word, without its compiler."""
-    os.environ.update(_ON_NO_TPU)
+    for name, value in _ON_NO_TPU.items():
+        os.environ.setdefault(name, value)
     try:
         described = topologies.get_topology_desc(**device.description)
     except (RuntimeError, NotImplementedError) as error:

@@ -302,7 +302,10 @@ class _Contender:
 
     def run(self, steps, latest):
         """{"seconds"} per step, or {"error"}."""
-        self._pipe.send(steps)
+        try:
+            self._pipe.send(steps)
+        except OSError:
+            return self._ended("its process has ended")
         return self._answer(max(latest, time.monotonic() + LONGEST))
 
     def _answer(self, latest):

@@ -1,6 +1,9 @@
 """The accelerator's stages: rehearsed on a CPU, and what lies around them, without any."""
 
+import argparse
+import importlib
 import json
+import math
 import os
 import pathlib
 import signal
@@ -8,9 +11,12 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 
+from benchmarks import metrics
 from benchmarks.accelerator import pieces, prepare, report, run
+from gan_jax.features import extraction
 
 MEASURED = {"checks": "best", "main_command": "runs", "speed": "cases", "features": "fid", "recipe": "evaluation"}
 
@@ -197,6 +203,30 @@ def test_what_a_killed_command_had_found_is_taken_home_and_its_stage_is_not_begu
     assert found(tmp_path)["hangs"] == ("begun", 1)
 
 
+def test_an_opponent_that_fails_leaves_the_others_in_the_race(monkeypatch, capsys):
+    def fails():
+        raise RuntimeError("no kernel for this device")
+
+    ours = extraction.Network("ours", lambda images: (np.zeros((len(images), 2)), None))
+    monkeypatch.setattr(metrics, "by_pytorch", lambda images, allows_tf32: fails)
+    assert metrics.race({"ours": ours}, 1).keys() == {"ours", "matrix products"}
+    assert "PyTorch is left out: RuntimeError: no kernel for this device" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("quick_processes")
+def test_a_contender_that_dies_in_the_race_has_a_row_that_says_so(monkeypatch):
+    monkeypatch.syspath_prepend(str(run.ROOT / "benchmarks"))
+    train_step = importlib.import_module("train_step")
+    contender = train_step._Contender("mlp64_wgan_gp", "ours", argparse.Namespace(small=True, gpu=True))
+    contender.start()
+    assert contender.first(math.inf).keys() == {"first", "second"}
+    assert contender.run(1, math.inf).keys() == {"seconds"}
+    contender._process.kill()
+    contender._process.join()
+    assert contender.run(1, math.inf) == {"error": "its process has ended"}
+
+
 # ----------------------------------------------------------------------------------------- what travels there and back
 
 
@@ -291,6 +321,29 @@ def test_every_stage_has_a_table_and_every_table_a_place():
     text = "".join((run.ROOT / file).read_text() for file in report.FILES)
     for name in report.TABLES:
         assert text.count(f"<!-- accelerator: {name} -->") == 1, name
+
+
+@pytest.mark.parametrize("record", [{"is_rehearsal": True}, {"results": {"platform": "cpu", "machine": ""}}])
+def test_nothing_of_a_cpu_is_written_into_the_documentation(tmp_path, monkeypatch, capsys, record):
+    """Not even what a rehearsal left that was killed."""
+    record = {"stage": "checks", "status": "begun", "results": {}} | record
+    (tmp_path / "checks.json").write_text(json.dumps(record))
+    monkeypatch.setattr(report, "ROOT", tmp_path)
+    assert report.main([str(tmp_path), "--write"]) == 2
+    assert "is of a CPU: not written" in capsys.readouterr().err
+
+
+def test_figures_of_an_accelerator_are_written_where_they_belong(tmp_path, monkeypatch):
+    results = {"machine": "a GPU", "platform": "cuda", "tests": [], "best": {"bfloat16_tflops": 771.25}}
+    (tmp_path / "checks.json").write_text(json.dumps({"stage": "checks", "status": "done", "results": results}))
+    (tmp_path / "README.md").write_text("<!-- accelerator: checks -->\nold\n<!-- end -->\n")
+    monkeypatch.setattr(report, "ROOT", tmp_path)
+    monkeypatch.setattr(report, "FILES", ("README.md",))
+    assert report.main([str(tmp_path), "--write"]) == 0
+    text = (tmp_path / "README.md").read_text()
+    assert "a GPU." in text
+    assert "| bfloat16_tflops | 771.2 |" in text
+    assert "old" not in text
 
 
 def test_a_folder_without_results_is_said_to_be_one(tmp_path, capsys):
