@@ -31,7 +31,7 @@ def accelerator(tmp_path, monkeypatch):
 @pytest.mark.slow
 @pytest.mark.usefixtures("quick_processes")
 def test_every_stage_works_at_a_size_of_seconds(accelerator, tmp_path, capsys):
-    assert accelerator("--rehearse", "--budget=1500", f"--out={tmp_path / 'out'}") == 0
+    assert accelerator("--rehearse", "--budget=3000", f"--out={tmp_path / 'out'}") == 0
     results = tmp_path / "work" / "results"
     records = {name: json.loads((results / f"{name}.json").read_text()) for name in MEASURED}
     assert {name: record["status"] for name, record in records.items()} == {

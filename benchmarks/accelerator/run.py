@@ -35,7 +35,7 @@ from benchmarks.accelerator import pieces
 
 ROOT = pathlib.Path(__file__).parents[2]
 FILES, FILE_BYTES, ALL_BYTES = 8, 16 * 2**20, 60 * 2**20  # that --out takes in one command
-REHEARSAL = 300  # seconds that each stage may take on two CPU cores, which may be busy
+REHEARSAL = 900  # seconds that each stage may take on two CPU cores, which may be busy
 GRACE = 20  # seconds, of which a stage has half to save in, once it was told to end
 
 
