@@ -22,8 +22,8 @@ from gan_jax.reports import atomic
 STEPS, PUBLISHED = 100_000, {"fid": 17.81, "of": "SNGAN, CNN; w86763777/pytorch-gan-collections"}
 FIELDS = ("network.name=sn_cnn", "network.width=64", "network.generator_width=64", "network.latent_dim=100",
           "batch_size=128", "n_critic=1")  # fmt: skip
-SMALL = ("network.width=4", "network.generator_width=4", "batch_size=16", "eval_samples=64", "log_every=10")
-EVERY = ("log_every=1000", "sample_every=10000", "checkpoint_every=10000")
+SMALL = ("network.width=4", "network.generator_width=4", "batch_size=16", "eval_every=0", "log_every=10")
+EVERY = ("log_every=1000", "sample_every=10000", "checkpoint_every=10000", "eval_every=0")
 EVALUATION = 150.0  # seconds that it may take, much of it to read the images and to compile Inception
 PIECE = 15 * 2**20
 
