@@ -68,9 +68,10 @@ def race(ours: dict[str, extraction.Network], rounds: int) -> dict[str, float]:
     batch = extraction.BATCH_ON_CPU if is_on_cpu else extraction.PART
     images = np.random.default_rng(0).integers(0, 256, (batch, 32, 32, 3), dtype=np.uint8)
     contenders = {name: functools.partial(_features, network, images) for name, network in ours.items()}
-    for name, allows_tf32 in {"PyTorch": False, "PyTorch, TF32": True}.items():
-        if not (allows_tf32 and is_on_cpu) and (peer := by_pytorch(images, allows_tf32)) is not None:
-            contenders[name] = peer
+    if (peer := by_pytorch(images)) is not None:
+        contenders["PyTorch"] = functools.partial(peer, allows_tf32=False)
+        if not is_on_cpu:
+            contenders["PyTorch, TF32"] = functools.partial(peer, allows_tf32=True)
     square = jnp.ones((2048, 2048))
     product = jax.jit(lambda x: jnp.matmul(x, x, precision="highest"))
     contenders["matrix products"] = lambda: [product(square).block_until_ready() for _ in range(4)]
@@ -107,7 +108,7 @@ def show(speeds: dict[str, float]) -> None:
         print(name, f"{speed:.2f}", f"{speed * OPERATIONS / rate:.0%}", f"{10_000 / speed / 60:.1f} min", sep="\t")
 
 
-def by_pytorch(images, allows_tf32=False):
+def by_pytorch(images):
     """The published archive, on images that are resized already; None without PyTorch or without the archive."""
     path = cache.originals() / "inception" / "default_1.pt"
     try:
@@ -124,7 +125,7 @@ def by_pytorch(images, allows_tf32=False):
         large = np.array(inception.resized(images, "tf1")).transpose(0, 3, 1, 2)
     batch = torch.tensor(large).to(device, memory_format=torch.channels_last)
 
-    def run():
+    def run(allows_tf32):
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = allows_tf32
         with torch.no_grad():
             module(batch).cpu()  # which waits for it

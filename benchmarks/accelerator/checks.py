@@ -1,7 +1,7 @@
 """What the device is, whether it computes what a CPU does, and what it can do at best.
 
-Runs the tests that are marked `accelerator`, and keeps the figures that they find. Then, of arrays that fill the chip:
-the rate of a matrix product in float32, TF32 and bfloat16, and of copying, by which the other stages can be judged.
+First, of arrays that fill the chip, the rate of a matrix product in float32, TF32 and bfloat16, and of copying, by
+which the other stages can be judged. Then the tests that are marked `accelerator`, with the figures that they find.
 """
 
 import json

@@ -33,12 +33,19 @@ def main() -> None:
         return
     networks = metrics.networks(weights)
     train, test = images(given, "train"), images(given, "test")
-    results["fid"] = fids(networks["ours"], train, test, results)
+    rows = np.sort(np.random.default_rng(0).choice(len(train), min(FEW, len(train)), replace=False))
+    few = f"{len(rows)} train against {len(test)} test"
+    of_train, of_test = (_features(networks["ours"], some, results) for some in (train, test))
+    results["fid"] = {
+        few: frechet.frechet_distance(of_train[rows], of_test),
+        f"{len(train)} train against {len(test)} test": frechet.frechet_distance(of_train, of_test),
+    }
     stage.save(given, "features", results)
     results["images_per_s"] = metrics.race(networks, 1 if given.rehearse else 5)
     stage.save(given, "features", results)
-    if "ours, TF32" in networks:
-        results["fid"] |= fids(networks["ours, TF32"], few(train), test, results, ", in TF32")
+    if rounded := networks.get("ours, TF32"):
+        by_tf32 = (_features(rounded, some, results) for some in (train[rows], test))
+        results["fid"][f"{few}, in TF32"] = frechet.frechet_distance(*by_tf32)
         stage.save(given, "features", results)
 
 
@@ -50,21 +57,6 @@ def images(given, split: str) -> np.ndarray:
     return found[:IN_REHEARSAL] if given.rehearse else found
 
 
-def few(train: np.ndarray) -> np.ndarray:
-    """As many as there are test images, drawn with seed 0."""
-    rows = np.random.default_rng(0).choice(len(train), min(FEW, len(train)), replace=False)
-    return train[np.sort(rows)]
-
-
-def fids(network, train, test, results: dict, words: str = "") -> dict:
-    """{pair: FID} of a few of the train images, and of all, against the test images."""
-    of_test, pairs = _features(network, test, results), {}
-    for some in (few(train), train) if len(train) > FEW else (train,):
-        of_some = _features(network, some, results)
-        pairs[f"{len(some)} train against {len(test)} test{words}"] = distance(of_some, of_test)
-    return pairs
-
-
 def _features(network, some, results):
     """Kept in the cache, if they are of the products that evaluations use: then the last stage reads them there."""
     start = time.monotonic()
@@ -72,11 +64,6 @@ def _features(network, some, results):
     features = extraction.extract(network, lambda first, last: some[first:last], len(some), is_kept).features
     results.setdefault("extraction", []).append({"images": len(some), "seconds": time.monotonic() - start})
     return features
-
-
-def distance(a: np.ndarray, b: np.ndarray) -> float:
-    """Between Gaussians, as every evaluation here has it."""
-    return float(frechet.frechet_distance(a, b))
 
 
 if __name__ == "__main__":

@@ -5,8 +5,10 @@ what `--mode=evaluate` says.
 """
 
 import json
+import math
 import pathlib
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -63,19 +65,31 @@ def main() -> None:
 
 def trained(command: Command, workdir: pathlib.Path, more: tuple[str, ...] = ()) -> dict:
     """{"first_line_s", "steps", "steps_per_s", "whole_s"}, by looking at metrics.jsonl as it grows."""
-    start, seen = time.monotonic(), []
-    process = subprocess.Popen([*_main(command, workdir), *command.train, *more])
-    while process.poll() is None:
+    start = time.monotonic()
+    ended, found = watched([*_main(command, workdir), *command.train, *more], workdir)
+    if ended:
+        raise SystemExit(f"{command.experiment}: the command ended with {ended}")
+    return found | {"steps": last_step(workdir), "whole_s": time.monotonic() - start}
+
+
+def watched(command: list[str], workdir: pathlib.Path, seconds: float = math.inf, lines: float = math.inf):
+    """(exit code, {"first_line_s", "steps_per_s"}) of a command that trains.
+
+    It is told to end after so many seconds, or new lines. Lines that were there before tell nothing of this command.
+    """
+    start, seen, step = time.monotonic(), [], last_step(workdir)
+    process = subprocess.Popen(command)
+    while process.poll() is None and time.monotonic() - start < seconds and len(seen) < lines:
         time.sleep(0.01)
-        step = last_step(workdir)
-        if step and (not seen or step > seen[-1][1]):
+        before, step = step, last_step(workdir)
+        if step > before:
             seen.append((time.monotonic() - start, step))
-    if process.returncode:
-        raise SystemExit(f"{command.experiment}: the command ended with {process.returncode}")
-    (first, first_step), (last, last_seen) = seen[0], seen[-1]
-    rate = (last_seen - first_step) / (last - first) if last > first else None
-    whole = time.monotonic() - start
-    return {"first_line_s": first, "steps": last_seen, "steps_per_s": rate, "whole_s": whole}
+    if process.poll() is None:
+        process.send_signal(signal.SIGTERM)
+    ended = process.wait()
+    (first, first_step), (last, last_seen) = (seen[0], seen[-1]) if seen else [(None, 0)] * 2
+    rate = (last_seen - first_step) / (last - first) if len(seen) > 1 else None
+    return ended, {"first_line_s": first, "steps_per_s": rate}
 
 
 def _main(command, workdir):
@@ -93,9 +107,14 @@ def last_step(workdir: pathlib.Path) -> int:
 def evaluated(command: Command, workdir: pathlib.Path, more: tuple[str, ...] = ()) -> dict:
     """The numbers and the protocol of the run, as it has stored them."""
     start = time.monotonic()
-    subprocess.run([*_main(command, workdir), "--mode=evaluate", *command.evaluate, *more], check=True)
-    record = json.loads((workdir / "evaluation.jsonl").read_text().splitlines()[-1])
+    record = evaluation([*_main(command, workdir), *command.evaluate, *more], workdir)
     return {"evaluation": record, "evaluate_s": time.monotonic() - start}
+
+
+def evaluation(command: list[str], workdir: pathlib.Path) -> dict:
+    """Has the run evaluated, and returns the line that this adds to evaluation.jsonl."""
+    subprocess.run([*command, "--mode=evaluate"], check=True)
+    return json.loads((workdir / "evaluation.jsonl").read_text().splitlines()[-1])
 
 
 def draw(pictures: dict[str, pathlib.Path], path: pathlib.Path) -> None:

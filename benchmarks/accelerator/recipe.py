@@ -6,14 +6,12 @@ saves as it is told to end; the next command goes on with it, also on another ma
 that this one brought home, in files of 15 MiB.
 """
 
-import json
+import math
 import pathlib
 import shutil
 import signal
-import subprocess
 import sys
 import tarfile
-import time
 
 from benchmarks.accelerator import main_command, pieces, run, stage
 from benchmarks.train_step import machine
@@ -55,22 +53,13 @@ def main() -> None:
 def trained(command: list[str], workdir: pathlib.Path, seconds: float, is_rehearsal: bool) -> dict:
     """{"step", "steps_per_s", "first_line_s"}: trains until the time is up, and has it save.
 
-    A rehearsal has seen enough with the first line. Step 0: the time did not suffice to begin. Lines that were there
-    before tell nothing of this command.
+    A rehearsal has seen enough with the first line. Step 0: the time did not suffice to begin.
     """
-    start, seen, before = time.monotonic(), [], main_command.last_step(workdir)
-    process = subprocess.Popen(command)
-    while process.poll() is None and time.monotonic() - start < seconds and not (seen and is_rehearsal):
-        time.sleep(0.2)
-        step = main_command.last_step(workdir)
-        if step > (seen[-1][1] if seen else before):
-            seen.append((time.monotonic() - start, step))
-    if process.poll() is None:
-        process.send_signal(signal.SIGTERM)
-    if process.wait() not in (0, 128 + signal.SIGTERM, -signal.SIGTERM):
-        sys.exit(f"the command ended with {process.returncode}")
-    rate = (seen[-1][1] - seen[0][1]) / (seen[-1][0] - seen[0][0]) if len(seen) > 1 else None
-    return {"step": last_saved(workdir), "steps_per_s": rate, "first_line_s": seen[0][0] if seen else None}
+    enough = 1 if is_rehearsal else math.inf
+    ended, found = main_command.watched(command, workdir, seconds, enough)
+    if ended not in (0, 128 + signal.SIGTERM, -signal.SIGTERM):
+        sys.exit(f"the command ended with {ended}")
+    return found | {"step": last_saved(workdir)}
 
 
 def last_saved(workdir: pathlib.Path) -> int:
@@ -82,8 +71,7 @@ def evaluated(given, command: list[str], workdir: pathlib.Path) -> dict:
     """The last line of evaluation.jsonl, of as many fakes and reals as the published number has."""
     fid = ["--metrics=fid", "--num=50000", "--reals=50000", "--split=train"]
     short = ["--metrics=frechet", "--features=pixels", "--num=64"]
-    subprocess.run([*command, "--mode=evaluate", *(short if given.rehearse else fid)], check=True)
-    return json.loads((workdir / "evaluation.jsonl").read_text().splitlines()[-1])
+    return main_command.evaluation([*command, *(short if given.rehearse else fid)], workdir)
 
 
 def pack(workdir: pathlib.Path, folder: pathlib.Path) -> None:

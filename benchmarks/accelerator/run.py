@@ -32,6 +32,8 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from benchmarks.accelerator import pieces
+from gan_jax import cache
+from gan_jax.reports import atomic
 
 ROOT = pathlib.Path(__file__).parents[2]
 FILES, FILE_BYTES, ALL_BYTES = 8, 16 * 2**20, 60 * 2**20  # that --out takes in one command
@@ -80,7 +82,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if seconds < stage.least:
             say(f"{stage.name}: not begun, as {max(0, seconds):.0f} s are left and it needs {stage.least:.0f}")
             break
-        ended = run(stage.name, seconds, options, surroundings(stage.name, options.work, options.rehearse))
+        ended = run(stage.name, seconds, options)
         problems += ended not in ("done", "unfinished")
         deliver(options)
     deliver(options)
@@ -179,9 +181,8 @@ def _install(wheels, site):
 def is_there(work: pathlib.Path, name: str) -> bool:
     """Whether a TFDS set, or the weights `inception`, are at hand: from the parts, or where a user has them."""
     if name == "inception":
-        own = pathlib.Path(os.environ.get("GAN_JAX_CACHE") or "~/.cache/gan_jax").expanduser()
-        originals = pathlib.Path(os.environ.get("GAN_JAX_ORIGINALS") or own / "originals").expanduser()
-        return any(any(place.glob("inception/*")) for place in (work / "originals", originals, own))
+        places = (work / "originals", cache.originals(), cache.folder())
+        return any(any(place.glob("inception/*")) for place in places)
     return _is_prepared(data_dir(work, name), name)
 
 
@@ -213,14 +214,14 @@ def surroundings(name: str, work: pathlib.Path, is_rehearsal: bool) -> dict[str,
 # ---------------------------------------------------------------------------------------------------------- stages
 
 
-def run(name: str, seconds: float, options: argparse.Namespace, environment: dict[str, str]) -> str:
+def run(name: str, seconds: float, options: argparse.Namespace) -> str:
     """Runs a stage for so many seconds at most, and returns how it ended; what it wrote until then is there anyhow."""
     log, path = options.work / f"{name}.log", options.work / "results" / f"{name}.json"
     say(f"{name}: {seconds:.0f} s at most")
     before = read_json(path)
     begun = "unfinished" if before.get("status") == "unfinished" else "begun"
     write_json(path, before | {"stage": name, "status": begun, "is_rehearsal": options.rehearse})
-    start = time.monotonic()
+    environment, start = surroundings(name, options.work, options.rehearse), time.monotonic()
     flags = [f"--work={options.work}", f"--seconds={seconds:.0f}", *["--rehearse"] * options.rehearse]
     command = [sys.executable, "-m", f"benchmarks.accelerator.{name}", *flags]
     with log.open("wb") as output:
@@ -231,12 +232,12 @@ def run(name: str, seconds: float, options: argparse.Namespace, environment: dic
         finally:
             _end(process)
     record = read_json(path)
-    ended = "failed" if process.returncode else record.get("status", "begun")
-    if not is_in_time and record.get("status") == "unfinished":
+    if is_in_time and process.returncode:
+        ended = "failed"
+    elif record.get("status") == "unfinished":
         ended = "unfinished"
-    elif not is_in_time:
-        ended = "cut short"
-    ended = "done" if ended == "begun" else ended
+    else:
+        ended = "done" if is_in_time else "cut short"
     record |= {"status": ended, "seconds": round(time.monotonic() - start, 1), "limit": round(seconds)}
     if ended in ("failed", "cut short"):
         record["log"] = log.read_text(errors="replace")[-3000:]
@@ -281,9 +282,7 @@ def read_json(path: pathlib.Path) -> dict[str, Any]:
 
 def write_json(path: pathlib.Path, content: Any) -> None:
     """In one step, so that a copy taken meanwhile is whole."""
-    temporary = path.with_name(f".{path.name}")
-    temporary.write_text(json.dumps(content, indent=1) + "\n")
-    os.replace(temporary, path)
+    atomic.write(path, (json.dumps(content, indent=1) + "\n").encode())
 
 
 # ---------------------------------------------------------------------------------------------- what is taken home

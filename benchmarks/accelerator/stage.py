@@ -1,11 +1,10 @@
 """What the stages share: their flags, and how their results are written."""
 
 import argparse
-import json
 import pathlib
 from typing import Any
 
-from gan_jax.reports import atomic
+from benchmarks.accelerator import run
 
 
 def options(description: str | None) -> argparse.Namespace:
@@ -30,4 +29,4 @@ def save(given: argparse.Namespace, name: str, results: dict[str, Any], status: 
     status: `begun` becomes `done` with the stage's end; an `unfinished` one goes on in the next command.
     """
     record = {"stage": name, "status": status, "is_rehearsal": given.rehearse, "results": results}
-    atomic.write(place(given, f"{name}.json"), (json.dumps(record, indent=1) + "\n").encode())
+    run.write_json(place(given, f"{name}.json"), record)
