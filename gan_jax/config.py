@@ -13,9 +13,10 @@ from typing import Any, NamedTuple
 
 import ml_collections
 import numpy as np
+from PIL import ImageColor
 
 from gan_jax import measures, networks
-from gan_jax.data import mixtures, sources
+from gan_jax.data import folder, mixtures, sources
 from gan_jax.data.fitting import LARGEST
 from gan_jax.errors import UserError
 from gan_jax.features import resize
@@ -102,6 +103,14 @@ def _alone_or_some_of(alone, names):
     )
 
 
+def _is_colour(value):
+    try:
+        return len(ImageColor.getrgb(value)) == 3
+    except ValueError:
+        return False
+
+
+CONDITIONS = ("as_reals", "even")
 _YES_OR_NO = (lambda value: True, "true or false")
 _PATH = (lambda value: "\0" not in value, "a path")
 _FRACTION = (lambda value: 0 <= value < 1, "at least 0 and below 1")
@@ -177,6 +186,14 @@ FIELDS = {
     "data.image_size": Field(
         0, _from_to(0, LARGEST), "pixels to crop and resize images to; 0: their own (28 is padded to 32)"
     ),
+    "data.background": Field(
+        "white", (_is_colour, "a colour, as white or #80ff00"), "what transparent pixels are shown on"
+    ),
+    "data.reading": Field(
+        folder.READING,
+        _from_to(1, folder.READING),
+        "folders: 2: files by content, upright, classes in the order of their numbers, splits; 1: as older runs did",
+    ),
     "data.flip": Field(False, _YES_OR_NO, "reals are mirrored, left and right, half of the time"),
     "data.balanced": Field(False, _YES_OR_NO, "reals of rarer classes are repeated, until all classes come as often"),
     "data.memory_mb": Field(
@@ -223,6 +240,11 @@ FIELDS = {
     ),
     "eval_reals": Field(0, _from_to(0, _SAMPLES), "reals of an evaluation, if other than as many as samples"),
     "eval_split": Field("train", (bool, "a name"), "split of the data that an evaluation compares with"),
+    "eval_conditions": Field(
+        "as_reals",
+        _one_of(*CONDITIONS),
+        "how often an evaluation asks for each class: as among its reals, or all alike",
+    ),
     "eval_metrics": Field(
         "auto",
         _alone_or_some_of("auto", measures.names()),

@@ -16,6 +16,7 @@ from sklearn.model_selection import train_test_split
 
 from gan_jax import cache, measures
 from gan_jax.data import batches, mixtures, sources
+from gan_jax.data.about import About
 from gan_jax.errors import UserError
 from gan_jax.features import classifier, extraction, inception
 from gan_jax.training import conditional, sampling
@@ -33,7 +34,8 @@ class How(NamedTuple):
 
     metrics: names, by commas, or auto. features: one of measures.FEATURES. resizer, weights: of Inception; "" for the
     weights at hand. num: fakes. reals: at most so many, 0 for as many as fakes. split: of the reals. truncation:
-    latents of fakes beyond it are drawn again; 0 for none.
+    latents of fakes beyond it are drawn again; 0 for none. conditions: as_reals or even: how often each class is asked
+    for.
     """
 
     metrics: str = "auto"
@@ -44,6 +46,7 @@ class How(NamedTuple):
     reals: int = 0
     split: str = "train"
     truncation: float = 0.0
+    conditions: str = "as_reals"
 
 
 class Samples(NamedTuple):
@@ -54,6 +57,7 @@ class Samples(NamedTuple):
     ("", "", 0). generate: (count, epsilon) -> both ends of that many latent paths; None without a generator.
     is_kept: whether their features may be worth keeping in the cache. labels: int32 [count], the class of each, or that
     which the generator was asked for; None where there are none. codes: likewise of InfoGAN's categorical code.
+    classes: the names of the labels. about: the set that they are of, where they are of a stored one.
     """
 
     read: Callable[[int, int], np.ndarray]
@@ -65,6 +69,8 @@ class Samples(NamedTuple):
     is_kept: bool = True
     labels: np.ndarray | None = None
     codes: np.ndarray | None = None
+    classes: tuple[str, ...] = ()
+    about: About | None = None
 
 
 def chosen(how: How, shape: tuple[int, ...], data: str) -> tuple[list[str], str]:
@@ -83,13 +89,24 @@ def chosen(how: How, shape: tuple[int, ...], data: str) -> tuple[list[str], str]
     needs_inception = [name for name in names if name in measures.OF_INCEPTION]
     features = how.features
     if features == "auto":
-        features = "inception" if needs_inception else "classifier" if data in CLASSIFIED else "pixels"
+        is_at_hand = bool(how.weights or inception.at_hand())
+        features = _suitable_features(needs_inception, is_points or not is_at_hand, data)
     if needs_inception and features != "inception":
         other = measures.OF_INCEPTION[needs_inception[0]]
         raise UserError(f"{needs_inception[0]} is {other} on Inception features, not on {features}: ask for {other}")
     if features == "classifier" and data not in CLASSIFIED:
         raise UserError(f"no classifier for {data or 'these images'}: there is one for {', '.join(CLASSIFIED)}")
     return list(dict.fromkeys(names)), "coordinates" if is_points else features
+
+
+def _suitable_features(needs_inception, is_without, data):
+    """Pixels say little of what an image shows: they are for sets without a classifier, where there is nothing else.
+
+    is_without: whether Inception's weights are not at hand, or of no use.
+    """
+    if not needs_inception and data in CLASSIFIED:
+        return "classifier"
+    return "inception" if needs_inception or not is_without else "pixels"
 
 
 def _suitable(is_points, data):
@@ -145,6 +162,7 @@ def measure(how: How, fakes: Samples, reals: Samples) -> tuple[dict[str, Any], d
     protocol = fakes.protocol | reals.protocol
     protocol |= {"samples": fakes.count, "reals": reals.count, "size": " against ".join(dict.fromkeys(sizes))}
     protocol["features"] = network.name
+    classes = reals.classes if data == reals.data else fakes.classes
     for name in names:
         function = measures.function(name)
         try:
@@ -153,6 +171,8 @@ def measure(how: How, fakes: Samples, reals: Samples) -> tuple[dict[str, Any], d
             raise UserError(f"{name}: {error}") from None
         numbers |= measures.of_inception(found) if features == "inception" else found
         protocol |= depends
+    if classes and {*measures.OF_CLASSES} & {*numbers}:
+        numbers["classes"] = list(classes)
     return numbers, protocol, {"fakes": of_fakes, "reals": of_reals}
 
 
@@ -225,12 +245,12 @@ def small_classifier(name: str, data_dir: str, image_size: int) -> classifier.Cl
     path = cache.folder() / "classifiers" / f"{name}_{image_size or 'full'}_v{classifier.VERSION}.npz"
     with contextlib.suppress(UserError):  # not there, or damaged
         return classifier.load(path)
-    images, labels = sources.reference(name, data_dir, image_size, "train", 0, 0)
+    images, labels, *_ = sources.reference(name, data_dir, image_size, "train", 0, 0)
     if name == "digits":  # has no test split: a fifth of each class is held out
         parts = train_test_split(images, labels, test_size=0.2, stratify=labels, random_state=0)
         images, test_images, labels, test_labels = parts
     else:
-        test_images, test_labels = sources.reference(name, data_dir, image_size, "test", 0, 0)
+        test_images, test_labels, *_ = sources.reference(name, data_dir, image_size, "test", 0, 0)
     found = classifier.train_classifier(name, images, labels, test_images, test_labels)
     classifier.save(path, found)
     return found
@@ -250,7 +270,7 @@ class Evaluation(NamedTuple):
 
 def how(config: ml_collections.ConfigDict) -> How:
     """How the configuration has its generator evaluated."""
-    names = ("metrics", "features", "resizer", "split", "reals")
+    names = ("metrics", "features", "resizer", "split", "reals", "conditions")
     found = How(**{name: config[f"eval_{name}"] for name in names})
     if found.metrics != "auto" or not (of_conditions := _suit_conditions(config)):
         return found
@@ -279,34 +299,73 @@ def _check_conditions(config, names):
             raise UserError(f"{name} with config.conditional.name={config.conditional.name!r}: it is for {told}")
 
 
-def check(config: ml_collections.ConfigDict, shape: tuple[int, ...]) -> None:
-    """A UserError where evaluations of a run with samples of this shape would fail."""
-    asked, data = how(config), config.data
-    names, features = chosen(asked, shape, data.name)
+def check(config: ml_collections.ConfigDict, source: sources.Source) -> None:
+    """A UserError where evaluations of a run that is trained on this would fail. Their reals are read, and kept."""
+    asked, shape = how(config), source.shape
+    names, features = chosen(asked, shape, config.data.name)
     _check_conditions(config, names)
-    there = sources.count(data.name, data.dir, data.image_size, asked.split)
     trained_later = extraction.Network("classifier", lambda images: (None, None), has_logits=True)
     network = trained_later if features == "classifier" else feature_network(features, asked, shape, ("", "", 0))
-    reals = int(min(asked.reals or config.eval_samples, there))
-    fakes, least = min(config.eval_samples, reals), 2 * config.conditional.classes
-    _check_counts(names, network, fakes, reals)
-    if "intra_class" in names and fakes < least:
-        raise UserError(f"intra_class with {fakes} samples: it needs 2 or more of each class; give at least {least}")
+    reals = _reals(config, asked, source.reference)
+    fakes = min(config.eval_samples, reals.count)
+    _check_counts(names, network, fakes, reals.count)
+    if "intra_class" in names:
+        _check_classes(config, asked, reals, fakes)
 
 
-def evaluate(config: ml_collections.ConfigDict, generator, state, how: How, is_kept: bool = False) -> Evaluation:
+def _check_classes(config, asked, reals, fakes):
+    """Each class that is drawn must come twice on either side."""
+    _, takes = conditional.of(config)
+    told = sampling.proportional_labels(takes, fakes, _wanted(asked, takes, reals))
+    for side, labels in (("reals", reals.labels), ("samples", told)):
+        counts = np.bincount(labels, minlength=takes.classes)
+        present = np.flatnonzero(np.bincount(reals.labels, minlength=takes.classes))
+        for label in present:
+            if counts[label] < 2:
+                name = reals.classes[label] if reals.classes else label
+                raise UserError(
+                    f"intra_class with config.eval_samples={config.eval_samples}: class {name} has {counts[label]} of "
+                    f"the {len(labels):,} {side}, and needs 2: raise eval_samples, or leave intra_class out"
+                )
+
+
+def evaluate(
+    config: ml_collections.ConfigDict,
+    generator,
+    state,
+    how: How,
+    is_kept: bool = False,
+    reference: Callable[[str, int, int], sources.Reference] | None = None,
+    counts: tuple[int, ...] = (),
+) -> Evaluation:
     """The averaged generator's samples against reals of the data that it was trained on.
 
     `how.num` fakes, 0 for `eval_samples`, and then no more than there are reals; as many reals, or `how.reals`, or all
     that the split has. The record's `protocol` says what its numbers depend on. is_kept: whether features of the fakes
-    are kept in the cache, so that a second call has less to do.
+    are kept in the cache, so that a second call has less to do. reference: (split, num, seed) -> reals; they are read
+    anew where it is not given. counts: of each class among what the generator was trained on; () for all alike.
     """
-    num, data = how.num or config.eval_samples, config.data
-    _check_conditions(config, chosen(how, generator.shape, data.name)[0])  # before any work is done
-    reals = real_samples(data.name, data.dir, data.image_size, how.split, how.reals or num, config.seed)
-    fakes = generated_samples(config, generator, state, how.num or min(num, reals.count), how.truncation)
+    num = how.num or config.eval_samples
+    _check_conditions(config, chosen(how, generator.shape, config.data.name)[0])  # before any work is done
+    reals = _reals(config, how, reference or functools.partial(sources.reference_of, config.data))
+    wanted = _wanted(how, conditional.of(config)[1], reals)
+    fakes = generated_samples(
+        config, generator, state, how.num or min(num, reals.count), how.truncation, counts, wanted
+    )
     numbers, protocol, features = measure(how, fakes._replace(is_kept=is_kept), reals)
     return Evaluation({"step": int(state.step), **numbers, "protocol": protocol}, fakes, reals, features)
+
+
+def _reals(config, how, reference):
+    num = how.reals or how.num or config.eval_samples
+    return _of_reference(config.data.name, config.data.dir, config.data.image_size, how.split, config.seed,
+                         reference(how.split, num, config.seed))  # fmt: skip
+
+
+def _wanted(how, takes, reals):
+    """How often each class is asked for: as often as among the reals, or () for all alike."""
+    is_alike = how.conditions == "even" or reals.labels is None or not takes.classes
+    return () if is_alike else tuple(np.bincount(reals.labels, minlength=takes.classes).tolist())
 
 
 SHOWN, NEIGHBOURS = 8, 4  # samples beside their nearest reals, in a picture
@@ -321,39 +380,64 @@ def beside_nearest(found: Evaluation) -> tuple[np.ndarray, np.ndarray]:
     return found.fakes.read(0, shown), reals
 
 
-def real_samples(name: str, data_dir: str, image_size: int, split: str, num: int, seed: int) -> Samples:
-    """`num` samples of a split of the set `name`, at random, or all that it has; with labels where it has classes."""
-    samples, labels = sources.reference(name, data_dir, image_size, split, num, seed)
-    protocol = {"data": name, "split": f"drawn from seed {seed}" if sources.is_points(name) else split}
-    # A set without classes calls all of its samples class 0; to open it a second time, only to ask, would be slow.
-    found = of_array(samples, protocol, (name, data_dir, image_size))
-    return found._replace(labels=labels) if labels.any() else found
+def real_samples(name: str, data_dir: str, image_size: int, split: str, num: int, seed: int, **others: Any) -> Samples:
+    """`num` samples of a split of the set `name`, at random, or all that it has; with labels where it has classes.
+
+    others: background and reading, as for `images.open_images`.
+    """
+    found = sources.reference(name, data_dir, image_size, split, num, seed, **others)
+    return _of_reference(name, data_dir, image_size, split, seed, found)
+
+
+def _of_reference(name, data_dir, image_size, split, seed, found):
+    protocol: dict[str, Any] = {"data": name, "split": f"drawn from seed {seed}" if found.about is None else split}
+    if found.about is not None:
+        protocol["digest"] = found.about.digest[:12]
+    if found.background:
+        protocol["background"] = found.background
+    classes = found.about.classes if found.about else tuple(map(str, range(mixtures.MIXTURES[name][1])))
+    labels = found.labels if classes else None
+    samples = of_array(found.samples, protocol, (name, data_dir, image_size))
+    return samples._replace(labels=labels, classes=classes, about=found.about)
 
 
 def generated_samples(
-    config: ml_collections.ConfigDict, generator, state, num: int, truncation: float = 0.0
+    config: ml_collections.ConfigDict,
+    generator,
+    state,
+    num: int,
+    truncation: float = 0.0,
+    counts: tuple[int, ...] = (),
+    wanted: tuple[int, ...] = (),
 ) -> Samples:
-    """`num` samples of the averaged generator, always of the same latents."""
+    """`num` samples of the averaged generator, always of the same latents.
+
+    counts: of each class among what the generator was trained on. wanted: in which proportions classes are asked for.
+    Both: () for all alike.
+    """
     way, takes = conditional.of(config)
-    inputs = sampling.inputs(takes, state, num, EVALUATION_SEED, truncation=truncation)
-    samples = sampling.samples(generator, state, takes, inputs)
+    told = sampling.proportional_labels(takes, num, wanted)
+    inputs = sampling.inputs(takes, state, num, EVALUATION_SEED, told, truncation)
+    samples = sampling.samples(generator, state, takes, inputs, counts)
 
     def generate(count, epsilon):
         """Samples at both ends of `count` arcs, each of `epsilon` of the great circle between two latents.
 
         Images in [0, 255], but not rounded: the ends would be equal.
         """
-        start, end = sampling.inputs(takes, state, 2 * count, PATH_SEED).reshape(2, count, sum(takes))
+        labels = np.tile(sampling.proportional_labels(takes, count, wanted), 2)
+        start, end = sampling.inputs(takes, state, 2 * count, PATH_SEED, labels).reshape(2, count, sum(takes))
         at = np.random.default_rng(PATH_SEED).uniform(size=count).astype(np.float32)
         places = [sampling.between(takes, start, end, t) for t in (at, at + epsilon)]
-        ends = [sampling.outputs(generator, state, takes, inputs) for inputs in places]
+        ends = [sampling.outputs(generator, state, takes, inputs, counts) for inputs in places]
         return ends if len(generator.shape) == 1 else [(images + 1) * 127.5 for images in ends]
 
     protocol: dict[str, Any] = {"generator": "average (ema)" if config.ema_decay else "last"}
     if truncation:
         protocol["truncation"] = truncation
+    if way.is_told_labels:
+        protocol["conditions"] = "as the reals" if wanted else "even"
     found = of_array(samples, protocol, generate=generate)
-    told = sampling.balanced_labels(takes, num)
     return found._replace(labels=told if way.is_told_labels else None, codes=told if way.is_told_codes else None)
 
 
@@ -364,12 +448,22 @@ def of_array(samples: np.ndarray, protocol: dict[str, Any], data=("", "", 0), ge
 
 def table(record: dict[str, Any]) -> str:
     """A record of evaluation.jsonl as lines for the terminal."""
-    protocol = record["protocol"]
-    numbers = {name: value for name, value in record.items() if name != "protocol"}
-    return "\n".join(f"{name:24} {_words(value)}" for name, value in [*numbers.items(), *protocol.items()])
+    numbers = {name: value for name, value in record.items() if name not in ("protocol", "classes")}
+    for name in {*measures.OF_CLASSES} & {*numbers}:
+        numbers[name] = _by_class(name, numbers[name], record.get("classes") or [])
+    return "\n".join(f"{name:24} {_words(value)}" for name, value in [*numbers.items(), *record["protocol"].items()])
+
+
+def _by_class(name, values, classes):
+    """Each value with the name of its class; codes with the names of the classes that they are assigned to."""
+    if name == "classes_of_codes":
+        return [classes[value] if value is not None and value < len(classes) else value for value in values]
+    if len(values) > len(classes):
+        return values
+    return [f"{classes[label]} {_words(value)}," for label, value in enumerate(values)]
 
 
 def _words(value):
     if isinstance(value, list):
-        return " ".join(map(_words, value))
+        return " ".join(map(_words, value)).removesuffix(",")
     return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -27,8 +27,8 @@ from ml_collections import config_flags
 
 from gan_jax import comparison, evaluation, measures, search, sweep, trained, workdir
 from gan_jax.comparing import tables
-from gan_jax.config import FIELDS, flat, validate
-from gan_jax.data import sources
+from gan_jax.config import CONDITIONS, FIELDS, flat, validate
+from gan_jax.data import about, sources
 from gan_jax.errors import DivergedError, MachineError, UserError, is_out_of_memory, one_line, shown
 from gan_jax.features import resize
 from gan_jax.reports import atomic, page
@@ -141,6 +141,8 @@ def train(config: ml_collections.ConfigDict, name: str, folder: pathlib.Path) ->
     """Checks all that was given, and only then makes the folder and trains."""
     source = parallel.together(lambda: _checked_source(config, folder))
     parallel.check_alike(f"{folder.absolute()} {flat(config)}")
+    if source.about:
+        parallel.lead_only(print)(shown(about.line(source.about)))
     with contextlib.ExitStack() as claim:
         parallel.by_lead(lambda: claim.enter_context(workdir.claimed(folder)))
         return loop.train(config, source, folder, name)
@@ -150,8 +152,7 @@ def _checked_source(config, folder):
     validate(config)
     if stored := workdir.stored_fields(folder):
         workdir.check_same(folder, stored, flat(config))
-    data = config.data
-    source = sources.load(data.name, data.dir, data.image_size, data.memory_mb, is_balanced=data.balanced)
+    source = sources.of_config(config.data)
     loop.check(config, source, [folder])
     return source
 
@@ -251,6 +252,9 @@ def define_flags(values: flags.FlagValues, argv: Sequence[str]) -> None:
     flags.DEFINE_string(
         "metrics", "auto", f"evaluate: by commas, some of {', '.join(measures.names())}; auto: what suits", values
     )
+    flags.DEFINE_enum(
+        "conditions", "as_reals", CONDITIONS, "evaluate: how often each class is asked for: as among reals", values
+    )
     flags.DEFINE_enum("features", "auto", measures.FEATURES, "evaluate: what images are compared by", values)
     flags.DEFINE_enum("resizer", "tf1", resize.NAMES, "evaluate: for inception", values)
     flags.DEFINE_string("weights", "", "evaluate: file of inception's weights; empty: the one used before", values)
@@ -264,7 +268,7 @@ def define_flags(values: flags.FlagValues, argv: Sequence[str]) -> None:
     flags.DEFINE_boolean(
         "traverse", False, "sample: draw rows that lead through all classes, or through a code", values
     )
-    flags.DEFINE_integer("label", None, "sample: the class to be generated; else all in turn", 0, flag_values=values)
+    flags.DEFINE_string("label", None, "sample: the class to be generated, by name or number; else all", values)
     flags.DEFINE_float(
         "truncation", 0.0, "sample, evaluate: latents beyond it are drawn again; 0: none", 0, flag_values=values
     )

@@ -50,6 +50,8 @@ LARGER_IS_BETTER = (
     "code_accuracy",
 )
 SCORING = ("fid", "frechet", "wasserstein_1", "kid", "kernel", "sliced")  # the metrics that give them
+# A list, with a value for each class, or each code.
+OF_CLASSES = ("class_shares", "class_accuracies", "intra_class_frechets", "intra_fids", "classes_of_codes")
 # Of a protocol: what is drawn decides it, so that it is not the same for runs that differ in their seed alone.
 CLASS_SAMPLES = "class_samples"
 

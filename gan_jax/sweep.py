@@ -20,8 +20,8 @@ import numpy as np
 from gan_jax import workdir
 from gan_jax.axes import Members
 from gan_jax.config import FIELDS, flat, validate
-from gan_jax.data import sources
-from gan_jax.errors import UserError, one_line
+from gan_jax.data import about, sources
+from gan_jax.errors import UserError, one_line, shown
 from gan_jax.reports import atomic
 from gan_jax.reports.progress import Progress
 from gan_jax.training import checkpoint, loop, outputs, population
@@ -168,16 +168,21 @@ def check(configs: Configs, folder: pathlib.Path, way: str) -> None:
     """A UserError where a member's data, network, evaluation or folder is not what it should be."""
     if workdir.stored_fields(folder) is not None:
         raise UserError(f"{folder} holds a run by itself, and no sweep; give another --workdir")
+    lines: dict[str, None] = {}
     for group in groups(configs):
         config = next(iter(group.values()))
         source = _source(config)
         loop.check(config, source, [folder / name for name in group])
+        if source.about:
+            lines[about.line(source.about)] = None
         if source.stream and way not in ("auto", *population.ways(source)):
             raise UserError(f"--way={way} with a set that is streamed: give auto, or a larger config.data.memory_mb")
     for name, config in configs.items():
         if given := workdir.stored_fields(folder / name):
             workdir.check_same(folder / name, given, flat(config))
         outputs.frozen(folder / name)
+    for line in lines:
+        print(shown(line))
 
 
 # ------------------------------------------------------------------------------------------ training, in groups
@@ -193,13 +198,12 @@ def groups(configs: Configs) -> list[Configs]:
 
 
 def _source(config):
-    data = config.data
-    return _load(data.name, data.dir, data.image_size, data.memory_mb, "train", data.balanced)
+    return _load(ml_collections.FrozenConfigDict(config.data))
 
 
 @functools.lru_cache(maxsize=2)  # groups share their data, mostly
-def _load(*arguments):
-    return sources.load(*arguments)
+def _load(data):
+    return sources.of_config(data)
 
 
 def train_members(configs: Configs, sweep: Sweep, folder: pathlib.Path, name: str, way: str, judges=None) -> int:

@@ -11,6 +11,7 @@ import functools
 import operator
 import os
 import pathlib
+import sys
 from typing import NamedTuple
 
 import jax
@@ -24,9 +25,10 @@ from numpy.typing import ArrayLike
 from gan_jax import evaluation, measures, workdir
 from gan_jax.comparing import protocols
 from gan_jax.config import FIELDS, default_config, validate
-from gan_jax.data import batches, sources
+from gan_jax.data import about, batches, sources
+from gan_jax.data.about import MOST_NAMES
 from gan_jax.data.fitting import LARGEST
-from gan_jax.errors import UserError, one_line
+from gan_jax.errors import UserError, one_line, shown
 from gan_jax.reports import atomic, pictures, scalars
 from gan_jax.training import checkpoint, conditional, sampling
 from gan_jax.training.integrity import DamagedError
@@ -40,37 +42,68 @@ MOST, LAST_SEED = 10**6, 2**32 - 1  # samples that may be asked for at once, and
 
 @dataclasses.dataclass(frozen=True)
 class Trained:
-    """A run at one of its checkpoints: its configuration, both networks as flax modules, and its state."""
+    """A run at one of its checkpoints: its configuration, both networks as flax modules, and its state.
+
+    classes: their names, in the order of the labels, where the generator is told labels. counts: how often it was told
+    each, () for all alike.
+    """
 
     config: ml_collections.ConfigDict
     generator: nn.Module
     critic: nn.Module
     state: GANState
+    classes: tuple[str, ...] = ()
+    counts: tuple[int, ...] = ()
 
     @property
     def takes(self) -> conditional.Inputs:
         """Sizes of the parts of the generator's input: latent, class one-hot, continuous codes."""
         return conditional.of(self.config)[1]
 
-    def inputs(self, num: int = 64, seed: int = 0, label: int | None = None, truncation: float = 0.0) -> jax.Array:
-        """What the generator takes [num, sum(takes)]: latents of N(0, 1), and the class `label`, or all in turn.
+    def inputs(
+        self, num: int = 64, seed: int = 0, label: int | str | None = None, truncation: float = 0.0
+    ) -> jax.Array:
+        """What the generator takes [num, sum(takes)]: latents of N(0, 1), and classes.
 
+        label: the class, by its name or its number; None for all, as often as the generator was told of each.
         truncation: latents beyond it on either side are drawn again; 0 for none. Raises UserError where there is no
         such class, or no such truncation.
         """
         num, seed = _whole("num", num, 1, MOST), _whole("seed", seed, 0, LAST_SEED)
-        if label is not None and not self.takes.classes:
-            raise UserError(f"label={label}: give none, for the run is unconditional")
-        labels = None if label is None else np.full(num, _whole("label", label, 0, self.takes.classes - 1))
+        if label is None:
+            labels = sampling.proportional_labels(self.takes, num, self.counts)
+        else:
+            labels = np.full(num, self.label(label))
         return sampling.inputs(self.takes, self.state, num, seed, labels, truncation)
+
+    def label(self, wanted: int | str) -> int:
+        """The number of a class that is given by its name or number; a UserError where there is none such.
+
+        A text is a name first, and a number only where no class is called so.
+        """
+        if not self.takes.classes:
+            raise UserError(f"label={wanted}: give none, for the run is unconditional")
+        if isinstance(wanted, str) and wanted in self.classes:
+            return self.classes.index(wanted)
+        if isinstance(wanted, str) and wanted.isdecimal() and len(wanted) < 10:
+            wanted = int(wanted)
+        if isinstance(wanted, str):
+            named = f"{', '.join(self.classes[:MOST_NAMES])}{', ...' if len(self.classes) > MOST_NAMES else ''}, or "
+            raise UserError(
+                f"label={wanted!r}: give {named if self.classes else ''}a whole number from 0 to "
+                f"{self.takes.classes - 1}"
+            )
+        return _whole("label", wanted, 0, self.takes.classes - 1)
 
     def generate(self, inputs: jax.Array) -> np.ndarray:
         """The averaged generator at inputs [n, sum(takes)]: uint8 images [n, h, w, c], or float32 points [n, 2]."""
         if np.ndim(inputs) != 2 or not len(inputs) or np.shape(inputs)[1] != sum(self.takes):
             raise UserError(f"inputs of shape {np.shape(inputs)}: give [n, {sum(self.takes)}], such as model.inputs(n)")
-        return sampling.samples(self.generator, self.state, self.takes, inputs)
+        return sampling.samples(self.generator, self.state, self.takes, inputs, self.counts)
 
-    def sample(self, num: int = 64, seed: int = 0, label: int | None = None, truncation: float = 0.0) -> np.ndarray:
+    def sample(
+        self, num: int = 64, seed: int = 0, label: int | str | None = None, truncation: float = 0.0
+    ) -> np.ndarray:
         """Samples, uint8 images [n, h, w, c] or float32 points [n, 2], of `inputs`."""
         return self.generate(self.inputs(num, seed, label, truncation))
 
@@ -79,7 +112,7 @@ class Trained:
         rows: int = ROWS,
         columns: int = COLUMNS,
         seed: int = 0,
-        label: int | None = None,
+        label: int | str | None = None,
         truncation: float = 0.0,
     ) -> np.ndarray:
         """[rows, columns, ...]: each row leads from one latent to another, along the sphere, within a class."""
@@ -185,16 +218,25 @@ def load(folder: str | os.PathLike[str], wanted: str | int = "last") -> Trained:
             shape = _shape(checkpoint.about(manager, step), config, folder / "checkpoints" / str(step))
             template = jax.eval_shape(lambda: create_state(config, shape))
             state = checkpoint.restore(manager, step, state=template)["state"]
-            return Trained(config, *build_networks(config, shape), state)
+            return Trained(config, *build_networks(config, shape), state, *_classes(config, folder))
         except DamagedError as error:
             others = [str(other) for other in sorted(manager.all_steps()) if other != step]
             hint = f"give --checkpoint={others[-1]}" if others else "there is no other"
             raise UserError(f"{error}; {hint}, and --mode=train sets it aside") from None
 
 
-def _shape(about, config, place):
+def _classes(config, folder):
+    """(names of the classes that the generator is told, how often it was told each), as the run remembers its set."""
+    way, takes = conditional.of(config)
+    known = about.remembered(folder) if way.is_told_labels else None
+    if known is None or len(known.classes) != takes.classes:
+        return (tuple(map(str, range(takes.classes))) if way.is_told_labels else ()), ()
+    return known.classes, conditional.counts(config, lambda: known.counts)
+
+
+def _shape(said, config, place):
     """That of a sample, as the checkpoint says; a UserError where the configuration's set has none such."""
-    match sources.is_points(config.data.name), about:
+    match sources.is_points(config.data.name), said:
         case True, {"shape": [2]}:
             return (2,)
         case False, {"shape": [int(h), int(w), 1 | 3 as c]} if min(h, w) > 0 and max(h, w) <= LARGEST:
@@ -205,10 +247,22 @@ def _shape(about, config, place):
 def evaluate(model: Trained, folder: pathlib.Path, how: evaluation.How) -> None:
     """Adds a line to evaluation.jsonl, prints it as a table, and draws evaluation.png."""
     scalars.read(folder / "evaluation.jsonl")  # a UserError where it is damaged, before a line is added
-    found = evaluation.evaluate(model.config, model.generator, model.state, how, is_kept=True)
+    found = evaluation.evaluate(model.config, model.generator, model.state, how, is_kept=True, counts=model.counts)
+    if found.reals.about:
+        _compare_set(folder, int(model.state.step), found.reals.about)
     scalars.append(folder / "evaluation.jsonl", found.record)
-    print(evaluation.table(found.record))
+    print("\n".join(map(shown, evaluation.table(found.record).splitlines())))
     draw_evaluation(folder, found)
+
+
+def _compare_set(folder, step, found):
+    """Says what the set is, and how it differs from what the run remembers; of a new split, the run remembers it."""
+    print(shown(about.line(found)))
+    known = about.remembered(folder, found.split)
+    if known is None:
+        about.remember(folder, step, found)
+    elif words := about.differences(known, found):
+        print(f"gan_jax: warning: {shown(found.name)} is not the set that {folder} knows: {words}", file=sys.stderr)
 
 
 def draw_evaluation(folder: pathlib.Path, found: evaluation.Evaluation) -> None:
@@ -240,14 +294,15 @@ class Wanted(NamedTuple):
 
     num: int = 64
     seed: int = 0
-    label: int | None = None
+    label: int | str | None = None
     truncation: float = 0.0
 
 
 def sample(model: Trained, folder: pathlib.Path, which: Wanted) -> None:
     """Writes samples/samples.npz (`images` uint8 [n, h, w, c] or `points` float32 [n, 2]; `latents`), samples.png.
 
-    Where the generator is told a class, `latents` has it one-hot in further columns, and `labels` as an integer.
+    Where the generator is told a class, `latents` has it one-hot in further columns, `labels` as an integer, and
+    `classes` holds the names of all.
     """
     inputs = model.inputs(*which)
     samples, takes = model.generate(inputs), model.takes
@@ -257,9 +312,17 @@ def sample(model: Trained, folder: pathlib.Path, which: Wanted) -> None:
     if takes.classes:
         told = arrays["latents"][:, takes.latent_dim : takes.latent_dim + takes.classes]
         arrays["labels"] = told.argmax(axis=1).astype(np.int32)
+    if model.classes:
+        arrays["classes"] = np.array(model.classes)
     atomic.write_arrays(folder / "samples.npz", arrays, compressed=True)
     sampling.draw(model.config, folder / "samples.png", samples, f"{which.num} samples at step {model.state.step}")
-    print(f"wrote {folder / 'samples.npz'} and {folder / 'samples.png'}")
+    of_class = "" if which.label is None or not model.classes else f", of class {_named(model, which.label)}"
+    print(f"wrote {folder / 'samples.npz'} and {folder / 'samples.png'}{of_class}")
+
+
+def _named(model, label):
+    number = model.label(label)
+    return shown(f"{number} ({model.classes[number]})")
 
 
 def interpolate(model: Trained, folder: pathlib.Path, which: Wanted) -> None:
@@ -271,11 +334,11 @@ def interpolate(model: Trained, folder: pathlib.Path, which: Wanted) -> None:
 def traverse(model: Trained, folder: pathlib.Path, which: Wanted) -> None:
     """Writes samples/traversal.png: rows of one latent, through all classes, or through one code."""
     rows = model.traverse(seed=which.seed, truncation=which.truncation)
-    _draw_rows(model.config, folder / "samples" / "traversal.png", rows, f"{len(rows)} traversals")
+    _draw_rows(model.config, folder / "samples" / "traversal.png", rows, f"{len(rows)} traversals", model.classes)
 
 
-def _draw_rows(config, path, rows, title):
-    sampling.draw(config, path, rows.reshape(-1, *rows.shape[2:]), title, rows.shape[1])
+def _draw_rows(config, path, rows, title, columns=()):
+    sampling.draw(config, path, rows.reshape(-1, *rows.shape[2:]), title, rows.shape[1], columns, is_of_columns=True)
     print(f"wrote {path}")
 
 
@@ -286,7 +349,7 @@ def export(model: Trained, folder: pathlib.Path) -> None:
     class or codes, they stand in further columns, one-hot the former.
     """
     generator, takes = model.generator, model.takes
-    variables = sampling.averaged_variables(generator, model.state, takes)
+    variables = sampling.averaged_variables(generator, model.state, takes, model.counts)
     inputs = jax.ShapeDtypeStruct((jax_export.symbolic_shape("b")[0], sum(takes)), np.float32)
     exported = jax_export.export(jax.jit(lambda z: generator.apply(variables, z, train=False)), platforms=PLATFORMS)(
         inputs
@@ -296,4 +359,5 @@ def export(model: Trained, folder: pathlib.Path) -> None:
     parts = [f"{size} {name}" for name, size in zip(("latent", "class one-hot", "codes"), takes, strict=True) if size]
     shape = ", ".join(map(str, generator.shape))
     what = f" ({', '.join(parts)})" if len(parts) > 1 else ""
+    what += f", classes {shown(', '.join(model.classes))}" if model.classes else ""
     print(f"wrote {path}: float32 latents [b, {sum(takes)}]{what} -> float32 samples [b, {shape}]")

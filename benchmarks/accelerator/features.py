@@ -53,7 +53,7 @@ def images(given, split: str) -> np.ndarray:
     """All images of a split; a few digits where a rehearsal has no CIFAR-10."""
     is_real = run.is_there(given.work, "cifar10")
     name = "cifar10" if is_real or not given.rehearse else "digits"
-    found, _ = sources.reference(name, run.data_dir(given.work, "cifar10"), 0, split if is_real else "train", 0, 0)
+    found, *_ = sources.reference(name, run.data_dir(given.work, "cifar10"), 0, split if is_real else "train", 0, 0)
     return found[:IN_REHEARSAL] if given.rehearse else found
 
 

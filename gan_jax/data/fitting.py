@@ -1,36 +1,66 @@
 """Images of any kind and size brought to one shape of uint8 arrays, one at a time."""
 
 import contextlib
+import os
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
+from tqdm import tqdm
 
 from gan_jax.errors import UserError
 
 # What is decoded, whatever a file is called: of Pillow's other formats, one has another program run it (EPS).
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 # Pillow only warns of an image of more than Image.MAX_IMAGE_PIXELS = 89,478,485 pixels, up to twice as many.
 warnings.simplefilter("error", Image.DecompressionBombWarning)
 LARGEST = 4096  # pixels of a side of what is trained on
+_CHUNK = 256  # images that a thread reads in one go
+_NAMED = 10  # broken images that a message names
+T = TypeVar("T")
+
+
+class BrokenImageError(UserError):
+    """An image can't be used. label: what to call it. reason: why, in a few words."""
+
+    def __init__(self, label: Any, reason: str):
+        super().__init__(f"{label} is not a readable image ({reason}): replace or remove it")
+        self.label, self.reason = label, reason
+
+
+def all_broken(errors: Sequence[BrokenImageError]) -> UserError:
+    """One error that names all of these."""
+    if len(errors) == 1:
+        return errors[0]
+    named = "; ".join(f"{error.label} ({error.reason})" for error in errors[:_NAMED])
+    more = f"; and {len(errors) - _NAMED:,} more" if len(errors) > _NAMED else ""
+    return UserError(f"{len(errors):,} images are not readable: {named}{more}: replace or remove them")
 
 
 @dataclass(frozen=True)
 class ImageSet:
     """A stored image set with random access (what grain calls a source).
 
-    shape: (h, w, c). num_classes: 0 where there are none. read: index -> (uint8 [h, w, c], label).
+    shape: (h, w, c). classes: their names, in the order of the labels; none where there are none. read: index ->
+    (uint8 [h, w, c], label). label: index -> label, without the image. digest: of all that the set holds, in hex.
+    left_out: what lies beside its images and why that is none of them, in words. background: the colour that
+    transparent pixels are shown on, "" where none are.
     """
 
     name: str
     shape: tuple[int, int, int]
-    num_classes: int
+    classes: tuple[str, ...]
     count: int
     read: Callable[[int], tuple[np.ndarray, int]]
+    label: Callable[[int], int]
+    digest: str = ""
+    left_out: tuple[str, ...] = ()
+    background: str = ""
 
     def __len__(self) -> int:
         return self.count
@@ -49,10 +79,15 @@ def fitted(
     count: int,
     size: tuple[int, int] | None,
     channels: int,
-    num_classes: int,
     image_size: int,
+    background: str = "",
+    is_upright: bool = True,
+    **others: Any,
 ) -> ImageSet:
     """The set of the images raw(i) brought to one shape. size: their (h, w), None where it differs among them.
+
+    background: what transparent pixels are shown on; "" shows the colours that they hide. is_upright: whether a
+    camera's note of how it was held is followed. others: classes, label and so on of `ImageSet`.
 
     Raises UserError where they have no one shape, or one of more than `LARGEST` pixels on a side.
     """
@@ -60,7 +95,8 @@ def fitted(
         raise UserError(f"{name} has images of different sizes: set data.image_size, e.g. data.image_size=64")
     mode = "L" if channels == 1 else "RGB"
     pad = size == (28, 28) and image_size != 28
-    fill = _background([_converted(raw(i)[0], mode) for i in range(min(count, 100))]) if pad else 0
+    borders = [_converted(raw(i)[0], mode, background) for i in range(min(count, 100))] if pad else []
+    fill = _commonest_border(borders) if pad else 0
     if not image_size and size is not None:
         height, width = (32, 32) if pad else size
     else:
@@ -70,23 +106,28 @@ def fitted(
 
     def read(i):
         image, label = raw(i)
+        image = ImageOps.exif_transpose(image) if is_upright else image
         if size not in (None, (image.height, image.width)):
             raise UserError(f"image {i} of {name} has {image.width} x {image.height} pixels, not those of the others")
-        image = _converted(image, mode)
+        image = _converted(image, mode, background)
         image = ImageOps.expand(image, 2, fill) if pad else image
         image = _centre_square(image, image_size) if image_size else image
         return np.asarray(image).reshape(height, width, channels), int(label)
 
-    return ImageSet(name, (height, width, channels), num_classes, count, read)
+    shape = (height, width, channels)
+    return ImageSet(name=name, shape=shape, count=count, read=read, background=background, **others)
 
 
-def _converted(image: Image.Image, mode: str) -> Image.Image:
+def _converted(image: Image.Image, mode: str, background: str) -> Image.Image:
+    if background and image.has_transparency_data:
+        below = Image.new("RGBA", image.size, background)
+        image = Image.alpha_composite(below, image.convert("RGBA"))
     if image.mode == "P":  # by way of RGBA: a palette may hold transparency
         image = image.convert("RGBA")
     return image if image.mode == mode else image.convert(mode)
 
 
-def _background(images: list[Image.Image]) -> Any:
+def _commonest_border(images: list[Image.Image]) -> Any:
     """The most frequent colour on the images' borders, as PIL takes it."""
     colours: Counter = Counter()
     for image in images:
@@ -105,7 +146,7 @@ def _centre_square(image: Image.Image, size: int) -> Image.Image:
 
 
 def opened(file: Any, label: Any) -> Image.Image:
-    """The image in a file, wholly decoded; UserError with the label (what to call it) where that fails."""
+    """The image in a file, wholly decoded; BrokenImageError with the label (what to call it) where that fails."""
     with decodable(file, label) as image:
         image.load()
     return image
@@ -117,16 +158,47 @@ def decodable(file: Any, label: Any) -> Iterator[Image.Image]:
     with named_errors(label), Image.open(file, formats=FORMATS) as image:
         if not image.width * image.height:
             raise ValueError("it has no pixels")
+        if image.mode.startswith(("I", "F")):
+            raise ValueError(f"it has {image.mode!r} pixels, 16 bits or more; only 8-bit images are read")
         if getattr(image, "is_animated", False) and image.format != "MPO":  # of a camera, which shows one of its two
-            raise ValueError("it is animated")
+            raise ValueError("it has more than one frame")
         yield image
 
 
 @contextlib.contextmanager
 def named_errors(label: Any) -> Iterator[None]:
-    """Turns what PIL raises within into a UserError that names the image."""
+    """Turns what PIL raises within into a BrokenImageError that names the image."""
     try:
         yield
+    except UnidentifiedImageError as error:
+        raise BrokenImageError(label, f"its content is none of {', '.join(FORMATS)}") from error
     except Exception as error:  # PIL's decoders raise OSError, SyntaxError, ValueError and errors of their own
         reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise UserError(f"{label} is not a readable image ({reason}): replace or remove it") from error
+        raise BrokenImageError(label, reason) from error
+
+
+def on_all_cores(function: Callable[[int], T], count: int, words: str) -> list[T]:
+    """[function(0), ..., function(count - 1)], with a bar if it takes long.
+
+    All images that can't be used are named in one error.
+    """
+    broken: list[BrokenImageError] = []
+
+    def chunk(start):
+        found = []
+        for index in range(start, min(start + _CHUNK, count)):
+            try:
+                found.append(function(index))
+            except BrokenImageError as error:
+                broken.append(error)
+        bar.update(min(_CHUNK, count - start))
+        return found
+
+    with (
+        tqdm(total=count, desc=words, unit=" images", delay=1, leave=False) as bar,
+        ThreadPoolExecutor(os.cpu_count()) as pool,
+    ):
+        found = [value for values in pool.map(chunk, range(0, count, _CHUNK)) for value in values]
+    if broken:
+        raise all_broken(sorted(broken, key=lambda error: str(error.label)))
+    return found

@@ -1,65 +1,63 @@
-"""Stored image sets, read one image at a time: the embedded digits, image folders, and everything in TFDS.
+"""Stored image sets, read one image at a time: the embedded digits, everything in TFDS, and folders, by `folder`.
 
 Whatever the store, an image leaves it as a PIL image with its label, and `fitting` brings all of them to one shape.
 """
 
 import contextlib
+import hashlib
 import io
 import os
 import pathlib
 import re
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 from PIL import Image
-from tqdm import tqdm
 
 from gan_jax import quiet
-from gan_jax.data.fitting import ImageSet, decodable, fitted, opened
+from gan_jax.data.fitting import ImageSet, fitted, on_all_cores, opened
+from gan_jax.data.folder import READING, open_folder
 from gan_jax.data.mixtures import MIXTURES
 from gan_jax.errors import UserError
 from gan_jax.reports import atomic
 
 PREPARED_BY_US = ("mnist", "fashion_mnist", "cifar10")  # by gan_jax.data.prepare
 NAMES = ("digits", *MIXTURES, *PREPARED_BY_US, "folder")  # what data.name may be without asking TFDS
-_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
-_GREY = ("1", "L", "LA")  # PIL's modes that become one channel; 8-bit modes besides these become RGB
-_CHUNK = 256  # images that a thread reads in one go
 
 
-def open_images(name: str, data_dir: str, image_size: int, split: str) -> ImageSet:
+def open_images(
+    name: str, data_dir: str, image_size: int, split: str, background: str = "white", reading: int = READING
+) -> ImageSet:
     """The set `name` (`digits`, `folder`, or a name that TFDS knows), opened and not yet read.
 
     image_size: 0 keeps the set's own size, 28x28 being padded to 32x32 with the background; else every image is cropped
     to its centre square and resized to image_size x image_size by PIL's Lanczos filter, which smooths where it shrinks.
+    background: the colour that transparent pixels are shown on. reading: as in `folder.open_folder`.
     Raises UserError where the set, the split, or an image is not what was asked for.
     """
     if name == "digits":
         return _digits(image_size, split)
     if name == "folder":
-        return _folder(data_dir, image_size, split)
-    return _tfds(name, data_dir, image_size, split)
+        return open_folder(data_dir, image_size, split, background, reading)
+    return _tfds(name, data_dir, image_size, split, background, reading)
 
 
 def read_images(images: ImageSet, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Those images and labels in memory: (uint8 [n, h, w, c], int32 [n]). On all cores, with a bar if it takes long."""
     pixels = np.empty((len(indices), *images.shape), np.uint8)
-    labels = np.empty(len(indices), np.int32)
 
-    def read_chunk(start):
-        for place in range(start, min(start + _CHUNK, len(indices))):
-            pixels[place], labels[place] = images.read(int(indices[place]))
+    def read(place):
+        pixels[place], label = images.read(int(indices[place]))
+        return label
 
-    starts = range(0, len(indices), _CHUNK)
-    with (
-        ThreadPoolExecutor(os.cpu_count()) as pool,
-        tqdm(total=len(indices), desc=f"reading {images.name}", unit=" images", delay=1, leave=False) as bar,
-    ):
-        for start, _ in zip(starts, pool.map(read_chunk, starts), strict=True):
-            bar.update(min(_CHUNK, len(indices) - start))
-    return pixels, labels
+    labels = on_all_cores(read, len(indices), f"reading {images.name}")
+    return pixels, np.array(labels, np.int32)
+
+
+def read_labels(images: ImageSet) -> np.ndarray:
+    """The labels of all images, which are not decoded: int32 [n]."""
+    return np.array(on_all_cores(images.label, len(images), f"reading labels of {images.name}"), np.int32)
 
 
 # ---------------------------------------------------------------------------------------------- digits
@@ -69,76 +67,27 @@ def _digits(image_size: int, split: str) -> ImageSet:
     """The 1,797 handwritten digits of UCI's test set in scikit-learn: 8x8, 0..16 -> 0..255 by round(v * 255 / 16)."""
     from sklearn.datasets import load_digits  # takes a second to import
 
-    _whole_set_only("digits", split)
-    digits = load_digits()
-    pixels = np.round(digits.images * 255 / 16).astype(np.uint8)
-    return fitted(
-        "digits", lambda i: (Image.fromarray(pixels[i]), int(digits.target[i])), 1797, (8, 8), 1, 10, image_size
-    )
-
-
-def _whole_set_only(name: str, split: str) -> None:
     if split not in ("train", "all"):
-        raise UserError(f"{name} has no split {split!r}, only one that serves as 'train' and 'all': use either")
-
-
-# ---------------------------------------------------------------------------------------------- folder
-
-
-def _folder(data_dir: str, image_size: int, split: str) -> ImageSet:
-    """All images below data_dir, sorted by path; where all lie in sub-folders, the topmost of these are the classes.
-
-    Grey images stay grey where all are; else all become RGB (alpha is dropped).
-    """
-    _whole_set_only("folder", split)
-    root = pathlib.Path(data_dir).expanduser()
-    if not data_dir or not os.path.isdir(root):
-        raise UserError(f"data.name=folder needs data.dir to be a folder of images; got {data_dir!r}")
-    paths = sorted(path.relative_to(root) for path in _image_paths(root))
-    if not paths:
-        raise UserError(
-            f"data.dir={data_dir} holds no image ({', '.join(_SUFFIXES)}) at any depth, links to folders not being "
-            "followed: name another folder"
-        )
-    classes = sorted({path.parts[0] for path in paths}) if all(len(path.parts) > 1 for path in paths) else []
-    headers = [_header(root / path) for path in tqdm(paths, desc="looking at images", delay=1, leave=False)]
-    sizes = {size for size, _ in headers}
-    channels = 1 if all(mode in _GREY for _, mode in headers) else 3
-
-    def raw(i):
-        return opened(root / paths[i], root / paths[i]), classes.index(paths[i].parts[0]) if classes else 0
-
-    one_size = sizes.pop()[::-1] if len(sizes) == 1 else None  # PIL says (width, height)
-    return fitted(f"folder {data_dir}", raw, len(paths), one_size, channels, len(classes), image_size)
-
-
-def _image_paths(root: pathlib.Path) -> Iterator[pathlib.Path]:
-    """What is called an image, at any depth, but for what is hidden. Links to files are followed, others are not."""
-    for folder, folders, files in os.walk(root, onerror=_refuse_folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        for name in files:
-            if pathlib.Path(name).suffix.lower() in _SUFFIXES and not name.startswith("."):
-                yield pathlib.Path(folder, name)
-
-
-def _refuse_folder(error: OSError) -> None:
-    raise UserError(f"data.dir: {error.filename} can't be read ({error.strerror}): let it be read, or move it away")
-
-
-def _header(path: pathlib.Path) -> tuple[tuple[int, int], str]:
-    if not os.path.isfile(path):  # a pipe would be waited for
-        raise UserError(f"{path} is no file, or a link that leads to none: replace or remove it")
-    with decodable(path, path) as image:
-        size, mode = image.size, image.mode
-    if mode.startswith(("I", "F")):
-        raise UserError(f"{path} has {mode!r} pixels (16 bits or more); only 8-bit images are read: convert it")
-    return size, mode
+        raise UserError(f"digits has no split {split!r}, only one that serves as 'train' and 'all': use either")
+    digits = load_digits()
+    pixels, labels = np.round(digits.images * 255 / 16).astype(np.uint8), digits.target.tolist()
+    return fitted(
+        "digits",
+        lambda i: (Image.fromarray(pixels[i]), labels[i]),
+        1797,
+        (8, 8),
+        1,
+        image_size,
+        classes=tuple(map(str, range(10))),
+        label=labels.__getitem__,
+        digest=hashlib.sha256(pixels.tobytes() + bytes(labels)).hexdigest(),
+    )
 
 
 # ------------------------------------------------------------------------------------------------ TFDS
 
 
-def _tfds(name: str, data_dir: str, image_size: int, split: str) -> ImageSet:
+def _tfds(name: str, data_dir: str, image_size: int, split: str, background: str, reading: int) -> ImageSet:
     """A prepared TFDS set; needs features `image` (uint8) and, for classes, `label`. Decoded by PIL."""
     import tensorflow_datasets as tfds  # here, so that the other sets do without it
 
@@ -155,16 +104,38 @@ def _tfds(name: str, data_dir: str, image_size: int, split: str) -> ImageSet:
         encoded = {key: tfds.decode.SkipDecoding() for key, f in features.items() if isinstance(f, tfds.features.Image)}
         source = builder.as_data_source(split=split, decoders=encoded)
         count = len(source)
-    classes = label.num_classes if isinstance(label, tfds.features.ClassLabel) else 0
+    classes = tuple(label.names) if isinstance(label, tfds.features.ClassLabel) else ()
+
+    def example(i):
+        with _tfds_errors(name, f"read image {i}"):
+            return source[i]
 
     def raw(i):
-        with _tfds_errors(name, f"read image {i}"):
-            example = source[i]
-        return opened(io.BytesIO(example["image"]), f"image {i} of {name}"), example["label"] if classes else 0
+        found = example(i)
+        return opened(io.BytesIO(found["image"]), f"image {i} of {name}"), found["label"] if classes else 0
 
     height, width, channels = image.shape
     size = (height, width) if height and width else None
-    return fitted(name, raw, count, size, 1 if channels == 1 else 3, classes, image_size)
+    return fitted(
+        name,
+        raw,
+        count,
+        size,
+        1 if channels == 1 else 3,
+        image_size,
+        background if channels == 4 and reading > 1 else "",
+        is_upright=reading > 1,
+        classes=classes,
+        label=lambda i: int(example(i)["label"]) if classes else 0,
+        digest=_digest_of_tfds(builder.info, split, classes),
+    )
+
+
+def _digest_of_tfds(info, split, classes):
+    """Of what TFDS knows of a split: its version, how many examples are in each file, and how many bytes in all."""
+    found = info.splits[split]
+    known = info.full_name, split, found.shard_lengths, found.num_bytes, classes
+    return hashlib.sha256(repr(known).encode()).hexdigest()
 
 
 _CHOICES = f"{', '.join(NAMES)}, or any image set of TFDS"

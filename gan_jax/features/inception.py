@@ -66,15 +66,16 @@ def load(path: str = "") -> Weights:
     """
     if path:
         return _converted(pathlib.Path(path).expanduser())
+    if (file := at_hand()) is None:
+        raise UserError(f"no weights of the Inception network are at hand: {_ADVICE}")
+    return _read(file) if file.suffix == ".npz" else _converted(file)
+
+
+def at_hand() -> pathlib.Path | None:
+    """The file that the weights come from where none is named; None where there is none."""
     kept = sorted((cache.folder() / "inception").glob("*.npz"))
-    for file in (*kept, _original()):
-        if file.is_file():
-            return _read(file) if file.suffix == ".npz" else _converted(file)
-    raise UserError(f"no weights of the Inception network are at hand: {_ADVICE}")
-
-
-def _original() -> pathlib.Path:
-    return cache.originals() / "inception" / "default_1.pt"
+    original = cache.originals() / "inception" / "default_1.pt"
+    return next((file for file in (*kept, original) if file.is_file()), None)
 
 
 def _converted(path):

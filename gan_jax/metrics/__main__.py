@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 from gan_jax import evaluation, measures, trained
-from gan_jax.data import sources
+from gan_jax.data import about, sources
 from gan_jax.errors import DivergedError, UserError, is_out_of_memory, one_line, shown
 from gan_jax.evaluation import How, Samples
 from gan_jax.features import resize
@@ -33,7 +33,8 @@ def main(argv: list[str] | None = None) -> int:
     """The command; 0: done, 2: something given is wrong, and one line on stderr says what, 130: stopped by Ctrl-C."""
     try:
         args = _parser().parse_args(argv)
-        fakes, reals = _samples(args.a, args, args.seed + 1), _samples(args.b, args, args.seed)
+        reals = _samples(args.b, args, args.seed)
+        fakes = _samples(args.a, args, args.seed + 1, reals)
         how = How(_metrics(args, fakes), args.features, args.resizer, args.weights)
         numbers, protocol, _ = evaluation.measure(how, _named(fakes, "a"), _named(reals, "b"))
         record = numbers | {"protocol": protocol}
@@ -70,15 +71,16 @@ def _metrics(args, fakes):
     return "fid,kid,prdc" if len(fakes.shape) == 3 else "auto"
 
 
-def _samples(given, args, seed) -> Samples:
+def _samples(given, args, seed, reals=None) -> Samples:
+    """What is given; of a run, classes as often as among the reals, where they are those that it was told."""
     path = pathlib.Path(given).expanduser()
     if path.suffix == ".npz":
         return _of_file(path, args, seed)
     if os.path.isfile(path / "config.json"):
-        return _of_run(path, args)
+        return _of_run(path, args, reals)
     if os.path.isdir(path):
         samples = evaluation.real_samples("folder", given, args.image_size, "train", args.num, seed)
-        return samples._replace(protocol=_drawn(f"folder {given}", args.num, seed))
+        return _said(samples, _drawn(f"folder {given}", args.num, seed))
     if os.path.exists(path) or "/" in given:
         raise UserError(f"{given} is no folder: give a folder of images, an .npz file, a data set or a workdir")
     name, _, split = given.partition(":")
@@ -89,17 +91,28 @@ def _of_set(name, split, args, seed):
     num = args.num or (2500 if sources.is_points(name) else 0)
     samples = evaluation.real_samples(name, args.dir, args.image_size, split, num, seed)
     is_drawn = args.num or sources.is_points(name)
-    return samples._replace(protocol=_drawn(f"{name}:{split}", is_drawn, seed))
+    return _said(samples, _drawn(f"{name}:{split}", is_drawn, seed))
+
+
+def _said(samples, protocol):
+    """With a line that says what the set is; what it holds, and on what, belongs to the protocol."""
+    if samples.about:
+        print(shown(about.line(samples.about)), file=sys.stderr)
+    kept = {name: samples.protocol[name] for name in ("digest", "background") if name in samples.protocol}
+    return samples._replace(protocol=protocol | kept)
 
 
 def _drawn(words, is_drawn, seed):
     return {"of": words} | ({"drawn with seed": seed} if is_drawn else {})
 
 
-def _of_run(folder, args):
+def _of_run(folder, args, reals):
     model = trained.load(folder, args.checkpoint)
+    num = args.num or model.config.eval_samples
+    is_like = reals is not None and reals.labels is not None and reals.classes == model.classes
+    wanted = np.bincount(reals.labels, minlength=len(reals.classes)).tolist() if is_like else model.counts
     samples = evaluation.generated_samples(
-        model.config, model.generator, model.state, args.num or model.config.eval_samples
+        model.config, model.generator, model.state, num, counts=model.counts, wanted=tuple(wanted)
     )
     return samples._replace(protocol={"of": str(folder), "step": int(model.state.step)} | samples.protocol)
 

@@ -12,11 +12,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
+from gan_jax.errors import shown
 from gan_jax.reports import atomic
 
 GRID_WIDTH = 500  # pixels; smaller pictures are enlarged
+NAME_LENGTH = 20  # characters of a name beside a row
 GAP, GAP_GREY = 2, 128  # grey tells neighbours apart on black and on white backgrounds
 REAL_COLOUR, FAKE_COLOUR = "0.7", "tab:red"
 
@@ -30,7 +32,13 @@ PANELS = (
 )
 
 
-def image_grid(path: str | os.PathLike[str], images: NDArray[np.uint8], columns: int | None = None) -> None:
+def image_grid(
+    path: str | os.PathLike[str],
+    images: NDArray[np.uint8],
+    columns: int | None = None,
+    names: Sequence[str] = (),
+    is_of_columns: bool = False,
+) -> None:
     """Write images as one grid, row by row, at least 500 pixels wide.
 
     Small images are enlarged by a whole number, each pixel becoming a square, so nothing is blurred or invented.
@@ -39,6 +47,8 @@ def image_grid(path: str | os.PathLike[str], images: NDArray[np.uint8], columns:
       path: a .png file.
       images: uint8 [n, h, w, c], n >= 1, c = 1 (grey) or 3 (RGB).
       columns: images a row; by default the grid is as square as possible.
+      names: of the first rows, written on the left of them.
+      is_of_columns: whether they are of the first columns instead, and written above them, turned.
 
     Raises:
       ValueError: images of another type or shape, or columns < 1.
@@ -51,9 +61,29 @@ def image_grid(path: str | os.PathLike[str], images: NDArray[np.uint8], columns:
         raise ValueError(f"columns must be >= 1, got {columns}")
     scale = max(1, math.ceil(GRID_WIDTH / (columns * images.shape[2])))
     canvas = _tile(images.repeat(scale, axis=1).repeat(scale, axis=2), columns)
+    grid = Image.fromarray(canvas[..., 0] if canvas.shape[-1] == 1 else canvas)
+    if names and is_of_columns:
+        turned = grid.transpose(Image.Transpose.ROTATE_90)  # whose first row is the last column
+        names = [*names, *[""] * columns][:columns][::-1]
+        grid = _with_names(turned, names, scale * images.shape[2] + GAP).transpose(Image.Transpose.ROTATE_270)
+    elif names:
+        grid = _with_names(grid, names[: -(-len(images) // columns)], scale * images.shape[1] + GAP)
     file = io.BytesIO()
-    Image.fromarray(canvas[..., 0] if canvas.shape[-1] == 1 else canvas).save(file, format="png")
+    grid.save(file, format="png")
     atomic.write(path, file.getvalue())
+
+
+def _with_names(grid: Image.Image, names: Sequence[str], height: int) -> Image.Image:
+    """The picture with a margin on its left, in which each `height` pixels have a name."""
+    words = [name if len(name) <= NAME_LENGTH else f"{name[: NAME_LENGTH - 3]}..." for name in map(shown, names)]
+    font = ImageFont.load_default(size=max(8, min(16, height - 2 * GAP)))
+    margin = math.ceil(max(font.getlength(word) for word in words)) + 4 * GAP
+    wider = Image.new(grid.mode, (grid.width + margin, grid.height), "white")
+    wider.paste(grid, (margin, 0))
+    pen = ImageDraw.Draw(wider)
+    for row, word in enumerate(words):
+        pen.text((margin - 2 * GAP, GAP + (row + 0.5) * height), word, "black", font, anchor="rm")
+    return wider
 
 
 def scatter(path: str | os.PathLike[str], points: NDArray[Any], real: NDArray[Any], title: str) -> None:

@@ -106,7 +106,7 @@ def measure(
     sizes = {"steps": steps, "network.width": width, "network.depth": depth, "batch_size": batch_size}
     found: dict[str, Any] = {}
     for name in data:
-        reals, _ = sources.reference(name, "", 0, "train", DRAWN, seed)
+        reals, *_ = sources.reference(name, "", 0, "train", DRAWN, seed)
         found[name] = {"modes": len(mixtures.MODES[name].means), "reals": reals, "systems": {}}
         for system in systems:
             config = configured(name, system, seed=seed + seeds - 1, **sizes)  # the last seed, which is checked too

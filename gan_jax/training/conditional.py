@@ -104,6 +104,15 @@ def of(config: ml_collections.ConfigDict) -> tuple[Conditional, Inputs]:
     return way, Inputs(config.network.latent_dim, classes, continuous)
 
 
+def counts(config: ml_collections.ConfigDict, counted: Callable[[], tuple[int, ...]]) -> tuple[int, ...]:
+    """How often the generator is told each class in training, as images of each are `counted`; () for all alike.
+
+    So it is too where it is told no labels, and where evaluations are to ask for all classes alike.
+    """
+    is_even = config.data.balanced or config.eval_conditions == "even"
+    return counted() if of(config)[0].is_told_labels and not is_even else ()
+
+
 def condition(inputs: Inputs, labels: ArrayLike, key: jax.Array) -> jax.Array:
     """Classes [...] one-hot, and codes drawn from the key beside them: [..., classes + continuous]."""
     if not inputs.classes:

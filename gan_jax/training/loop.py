@@ -12,6 +12,7 @@ is a population of one.
 import functools
 import pathlib
 import signal
+import sys
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -22,8 +23,8 @@ import ml_collections
 
 from gan_jax import evaluation, workdir
 from gan_jax.config import flat
-from gan_jax.data import batches, sources
-from gan_jax.errors import DivergedError, UserError
+from gan_jax.data import about, batches, sources
+from gan_jax.errors import DivergedError, UserError, shown
 from gan_jax.reports import scalars, tracking
 from gan_jax.reports.progress import Progress
 from gan_jax.training import checkpoint, conditional, finite, outputs, parallel, population
@@ -39,7 +40,8 @@ def check(config: ml_collections.ConfigDict, source: sources.Source, workdirs: S
     _check_classes(config, source)
     parallel.check(config)
     if config.eval_every:
-        evaluation.check(config, source.shape)
+        evaluation.check(config, source)
+    _check_set(config, source, workdirs)
     tracking.check_login(config.wandb.mode)
     for place in workdirs:
         for folder in (place, place / "samples", place / "damaged"):
@@ -50,6 +52,27 @@ def check(config: ml_collections.ConfigDict, source: sources.Source, workdirs: S
         tracking.stored_id(place)
         for file in outputs.RECORDS:
             scalars.read(place / file)
+
+
+def _check_set(config, source, workdirs):
+    """Says how the set differs from what runs remember; a UserError where they could not go on with it."""
+    told = conditional.of(config)[0].is_told_labels
+    changes: dict[str, pathlib.Path] = {}
+    for place in workdirs if source.about else ():
+        known = about.remembered(place)
+        if known is None or not (words := about.differences(known, source.about)):
+            continue
+        if known.shape != source.about.shape or (told and known.classes != source.about.classes):
+            raise UserError(
+                f"{shown(source.about.name)} is not the set that {place} was trained on: {words}; give that one, or "
+                "another --workdir"
+            )
+        changes.setdefault(words, place)
+    for words, place in changes.items():
+        warning = (
+            f"{source.about.name} has changed since {place} was trained on it: {words}; the run goes on with it so"
+        )
+        parallel.lead_only(print)(f"gan_jax: warning: {shown(warning)}", file=sys.stderr)
 
 
 def _check_classes(config, source):
@@ -91,7 +114,9 @@ def train(config: ml_collections.ConfigDict, source: sources.Source, workdir: pa
     return 0
 
 
-_say = parallel.lead_only(print)
+@parallel.lead_only
+def _say(words):
+    print(shown(words))
 
 
 def stopped(received: int) -> int:
@@ -203,6 +228,8 @@ def _begin_records(run, step):
     for file in outputs.RECORDS:
         scalars.truncate_after(run.workdir / file, step)
     workdir.store(run.workdir, flat(run.config))
+    if run.source.about:
+        about.remember(run.workdir, step, outputs.counted(run))
     (run.workdir / outputs.FROZEN).unlink(missing_ok=True)
 
 

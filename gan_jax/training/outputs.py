@@ -20,7 +20,8 @@ import orbax.checkpoint as ocp
 from flax import linen as nn
 
 from gan_jax import evaluation
-from gan_jax.data import sources
+from gan_jax.data import about, sources
+from gan_jax.data.about import About
 from gan_jax.errors import DivergedError, UserError
 from gan_jax.reports import atomic, pictures, scalars
 from gan_jax.reports.progress import Progress
@@ -110,14 +111,26 @@ def _sample(run, state, step):
     _, takes = conditional.of(run.config)
     num, labels, columns = (1000, None, None) if sources.is_points(run.source.name) else sampling.grid(takes)
     state = parallel.local(state)
-    variables = sampling.averaged_variables(run.generator, state, takes)
+    variables = sampling.averaged_variables(run.generator, state, takes, _counts(run))
     samples = sampling.generate(run.generator, variables, sampling.inputs(takes, state, num, labels=labels))
     return lambda: _draw(run, step, sampling.presentable(samples), columns)
 
 
+def _counts(run):
+    return conditional.counts(run.config, run.source.count_classes)
+
+
+def counted(run: Run) -> About:
+    """What is known of the run's set, with the images of each class where its generator is told of them."""
+    found: Any = run.source.about
+    return found if found.counts else found._replace(counts=_counts(run))
+
+
 @parallel.lead_only
 def _draw(run, step, samples, columns):
-    sampling.draw(run.config, sample_path(run.workdir, step), samples, f"{run.name}, step {step}", columns)
+    path, title = sample_path(run.workdir, step), f"{run.name}, step {step}"
+    is_told = conditional.of(run.config)[0].is_told_labels and run.source.about
+    sampling.draw(run.config, path, samples, title, columns, run.source.about.classes if is_told else ())
 
 
 def sample_path(workdir: pathlib.Path, step: int) -> pathlib.Path:
@@ -156,8 +169,18 @@ def _evaluate(run, state):
 
     Of several processes, each does so for itself, since all must know which checkpoint is the best.
     """
-    record = evaluation.evaluate(run.config, run.generator, parallel.local(state), evaluation.how(run.config)).record
+    found = evaluation.evaluate(
+        run.config,
+        run.generator,
+        parallel.local(state),
+        evaluation.how(run.config),
+        reference=run.source.reference,
+        counts=_counts(run),
+    )
+    record = found.record
     _append(run.workdir / EVALUATIONS, record)
+    if found.reals.about and found.reals.about.split != run.source.about.split:
+        parallel.lead_only(about.remember)(run.workdir, record["step"], found.reals.about)
     if run.wandb:
         numbers = {name: value for name, value in record.items() if isinstance(value, int | float)}
         run.wandb.log(numbers, step=record["step"])

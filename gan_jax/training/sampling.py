@@ -2,6 +2,7 @@
 
 import functools
 import pathlib
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -22,7 +23,7 @@ COLUMNS, MOST_CLASSES = 8, 20  # of a picture with a class in each row
 def inputs(
     takes: Inputs, state, num: int, seed: int = 0, labels: ArrayLike | None = None, truncation: float = 0.0
 ) -> jax.Array:
-    """[num, sum(takes)]: what a generator takes. Each row is a function of (root key, seed) and its own index alone.
+    """[num, sum(takes)]: what a generator takes. Each latent is a function of (root key, seed) and its own index alone.
 
     So the first 64 of 10,000 are the 64 of any other call, up to the last bit. labels: the classes [num]; by default
     one after the other, so that each comes equally often. truncation: latents beyond it on either side are drawn again
@@ -31,13 +32,23 @@ def inputs(
     if truncation != 0 and not 1e-6 <= truncation < np.inf:
         raise UserError(f"truncation={truncation}: give 0 for none, or a number from 1e-6 on")
     codes_key = jax.random.fold_in(jax.random.fold_in(state.key, CODES), seed)
-    told = condition(takes, balanced_labels(takes, num) if labels is None else labels, codes_key)
+    told = condition(takes, proportional_labels(takes, num) if labels is None else labels, codes_key)
     return jnp.concatenate([latents(state, num, takes.latent_dim, seed, truncation), told], axis=1)
 
 
-def balanced_labels(takes: Inputs, num: int) -> np.ndarray:
-    """Classes [num], each as often as any other; zeros where there are none."""
-    return np.arange(num) % max(takes.classes, 1)
+def proportional_labels(takes: Inputs, num: int, counts: Sequence[int] = ()) -> np.ndarray:
+    """Classes [num], as often as `counts` of each are to their sum, and evenly mixed; zeros where there are none.
+
+    Each comes floor(num counts / sum) times, and once more where the remainder is among the largest (Hamilton's
+    apportionment): of num = sum(counts), exactly as often. counts: () for all alike, one after the other.
+    """
+    if len({*counts}) < 2:
+        return np.arange(num) % max(takes.classes, 1)
+    quotas = num * np.asarray(counts, float) / sum(counts)
+    times = np.floor(quotas).astype(int)
+    times[np.argsort(times - quotas, kind="stable")[: num - times.sum()]] += 1
+    places = np.concatenate([(np.arange(n) + 0.5) / n for n in times])
+    return np.repeat(np.arange(len(times)), times)[np.argsort(places, kind="stable")]
 
 
 def latents(state, num: int, latent_dim: int, seed: int = 0, truncation: float = 0.0) -> jax.Array:
@@ -85,17 +96,18 @@ def on_sphere(start: jax.Array, end: jax.Array, t: jax.Array) -> jax.Array:
     return (jnp.sin((1 - t) * angle) * start + jnp.sin(t * angle) * end) / jnp.sin(angle)
 
 
-@functools.partial(jax.jit, static_argnums=(0, 2))
-def averaged_variables(generator, state, takes: Inputs):
+@functools.partial(jax.jit, static_argnums=(0, 2, 3))
+def averaged_variables(generator, state, takes: Inputs, counts: tuple[int, ...] = ()):
     """The averaged generator's variables: the averaged parameters, and batch statistics that fit them.
 
     The running statistics belong to the generator that was trained, not to the average of its past. So they are
-    recomputed here from 1,024 latents, of classes alike (the first 1,024): momentum 0 keeps exactly this minibatch's.
-    These are the standing statistics of Brock et al. 2019 (appendix B), in one minibatch.
+    recomputed here from 1,024 latents, of classes in the proportions of `counts`, as it was trained on (of many, the
+    first 1,024): momentum 0 keeps exactly this minibatch's. These are the standing statistics of Brock et al. 2019
+    (appendix B), in one minibatch.
     """
     key = jax.random.fold_in(state.key, CALIBRATION)
     latents = jax.random.normal(key, (1024, takes.latent_dim))
-    told = condition(takes, balanced_labels(takes, 1024), jax.random.fold_in(state.key, CODES))
+    told = condition(takes, proportional_labels(takes, 1024, counts), jax.random.fold_in(state.key, CODES))
     inputs = jnp.concatenate([latents, told], axis=1)
     fresh, stats = generator.clone(momentum=0.0), state.generator.stats
     _, stats = fresh.apply({"params": state.ema, **stats}, inputs, train=True, mutable=list(stats))
@@ -108,17 +120,20 @@ def generate(generator, variables, inputs):
     return generator.apply(variables, inputs, train=False)
 
 
-def samples(generator, state, takes: Inputs, inputs) -> np.ndarray:
-    """The averaged generator at any number of inputs: uint8 images [n, h, w, c], or float32 points [n, 2]."""
-    return presentable(outputs(generator, state, takes, inputs))
+def samples(generator, state, takes: Inputs, inputs, counts: tuple[int, ...] = ()) -> np.ndarray:
+    """The averaged generator at any number of inputs: uint8 images [n, h, w, c], or float32 points [n, 2].
+
+    counts: see `averaged_variables`.
+    """
+    return presentable(outputs(generator, state, takes, inputs, counts))
 
 
-def outputs(generator, state, takes: Inputs, inputs) -> np.ndarray:
+def outputs(generator, state, takes: Inputs, inputs, counts: tuple[int, ...] = ()) -> np.ndarray:
     """What the averaged generator puts out at any number of inputs: images float32 in [-1, 1], or points.
 
     In chunks of one size; the last one is filled up, and cut again.
     """
-    variables = averaged_variables(generator, state, takes)
+    variables = averaged_variables(generator, state, takes, counts)
     size = min(CHUNK, len(inputs))
     chunks = []
     for start in range(0, len(inputs), size):
@@ -139,10 +154,21 @@ def presentable(samples) -> np.ndarray:
     return batches.to_uint8(samples) if samples.ndim == 4 else samples
 
 
-def draw(config, path: pathlib.Path, samples: np.ndarray, title: str, columns: int | None = None) -> None:
-    """Writes a grid of the first 400 images (uint8 [n, h, w, c]), or a scatter of points [n, 2] over as many reals."""
+def draw(
+    config,
+    path: pathlib.Path,
+    samples: np.ndarray,
+    title: str,
+    columns: int | None = None,
+    names: Sequence[str] = (),
+    is_of_columns: bool = False,
+) -> None:
+    """Writes a grid of the first 400 images (uint8 [n, h, w, c]), or a scatter of points [n, 2] over as many reals.
+
+    names: what the first rows of a grid, or its columns, are called.
+    """
     if samples.ndim == 4:
-        pictures.image_grid(path, samples[:DRAWN], columns)
+        pictures.image_grid(path, samples[:DRAWN], columns, names, is_of_columns)
         return
-    reals, _ = sources.reference(config.data.name, "", 0, "train", len(samples), config.seed)
+    reals, *_ = sources.reference(config.data.name, "", 0, "train", len(samples), config.seed)
     pictures.scatter(path, samples, reals, title)

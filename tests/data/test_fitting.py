@@ -9,7 +9,9 @@ from gan_jax.errors import UserError
 def one(image, channels, image_size, size="own"):
     """The only image of a set of one, fitted."""
     size = (image.height, image.width) if size == "own" else size
-    images = fitted("test", lambda i: (image, 5), 1, size, channels, 10, image_size)
+    images = fitted(
+        "test", lambda i: (image, 5), 1, size, channels, image_size, classes=tuple("0123456789"), label=lambda i: 5
+    )
     pixels, label = images.read(0)
     assert (pixels.shape, pixels.dtype, label) == (images.shape, np.uint8, 5)
     return pixels

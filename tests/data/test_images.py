@@ -44,7 +44,7 @@ def test_folder_sorted_with_sub_folders_as_classes(tmp_path):
     (tmp_path / "notes.txt").write_text("no image")
     images = open_images("folder", str(tmp_path), 0, "train")
     pixels, labels = read_all(images)
-    assert (images.shape, images.num_classes, len(images)) == ((4, 6, 3), 3, 5)
+    assert (images.shape, images.classes, len(images)) == ((4, 6, 3), ("a", "b", "c"), 5)
     np.testing.assert_array_equal(labels, [0, 0, 1, 1, 2])
     np.testing.assert_allclose(pixels[:, 0, 0, 0].astype(int), [150, 50, 100, 0, 200], atol=3)  # lossy formats
 
@@ -54,7 +54,7 @@ def test_flat_folder_has_no_classes_and_grey_stays_grey(tmp_path):
     write(tmp_path / "2.png", 9, mode="L")
     images = open_images("folder", str(tmp_path), 0, "train")
     pixels, labels = read_all(images)
-    assert (images.shape, images.num_classes, labels.tolist()) == ((4, 6, 1), 0, [0, 0])
+    assert (images.shape, images.classes, labels.tolist()) == ((4, 6, 1), (), [0, 0])
     assert pixels[:, 0, 0, 0].tolist() == [7, 9]
     write(tmp_path / "3.png", (1, 2, 3))  # one in colour: all are
     assert open_images("folder", str(tmp_path), 0, "train").shape == (4, 6, 3)
@@ -70,7 +70,7 @@ FOLDERS = {
     "empty": (lambda folder: None, "holds no image"),
     "broken": (lambda folder: (folder / "a.png").write_bytes(b"no image"), "a.png is not a readable image"),
     "truncated": (truncated, "a.png is not a readable image"),
-    "deep": (lambda folder: Image.new("I;16", (4, 4)).save(folder / "a.png"), "a.png has 'I;16' pixels"),
+    "deep": (lambda folder: Image.new("I;16", (4, 4)).save(folder / "a.png"), "it has 'I;16' pixels"),
     "mixed": (lambda folder: [write(folder / f"{i}.png", 0, (4, i)) for i in (4, 5)], "data.image_size"),
 }
 
@@ -106,7 +106,7 @@ def test_what_is_not_there_is_refused_with_what_to_do(name, split, words, tmp_pa
 def test_tfds_sets_are_those_prepared(tfds_dir):
     images = open_images("mnist", str(tfds_dir), 0, "test")
     pixels, labels = read_all(images)
-    assert (images.shape, images.num_classes) == ((32, 32, 1), 10)
+    assert (images.shape, images.classes) == ((32, 32, 1), tuple("0123456789"))
     assert pixels[:, 2, 2, 0].tolist() == [10 * k for k in labels]  # as the fixture has drawn them
     with pytest.raises(UserError, match=r"no split 'validation': choose from train, test"):
         open_images("mnist", str(tfds_dir), 0, "validation")

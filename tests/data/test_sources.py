@@ -1,3 +1,5 @@
+import dataclasses
+
 import jax
 import numpy as np
 import pytest
@@ -53,9 +55,9 @@ def test_the_limit_is_the_size_in_uint8():
 
 
 def test_reference_takes_all_or_a_seeded_subset_without_replacement():
-    images, labels = sources.reference("digits", "", 0, "all", 0, 0)
+    images, labels, *_ = sources.reference("digits", "", 0, "all", 0, 0)
     assert (images.shape, images.dtype, labels.dtype) == ((1797, 8, 8, 1), np.uint8, np.int32)
-    some, some_labels = sources.reference("digits", "", 0, "all", 500, 0)
+    some, some_labels, *_ = sources.reference("digits", "", 0, "all", 500, 0)
     everything = {image.tobytes(): label for image, label in zip(images, labels, strict=True)}
     assert len(everything) == 1797  # all differ, so that a repetition would show
     assert len({image.tobytes() for image in some}) == 500
@@ -68,14 +70,14 @@ def test_reference_takes_all_or_a_seeded_subset_without_replacement():
 def test_reference_reads_only_the_images_it_takes(monkeypatch):
     read = []
     opened = sources.open_images("digits", "", 0, "all")
-    counted = opened.__class__("digits", (8, 8, 1), 10, 1797, lambda i: read.append(i) or opened.read(i))
+    counted = dataclasses.replace(opened, read=lambda i: read.append(i) or opened.read(i))
     monkeypatch.setattr(sources, "open_images", lambda *_: counted)
     sources.reference("digits", "", 0, "all", 20, 0)
     assert len(set(read)) == len(read) == 20
 
 
 def test_reference_draws_mixtures():
-    points, component = sources.reference("grid", "", 0, "train", 300, 0)
+    points, component, *_ = sources.reference("grid", "", 0, "train", 300, 0)
     assert (points.shape, points.dtype, component.shape, component.dtype) == ((300, 2), np.float32, (300,), np.int32)
     assert not np.array_equal(points, sources.reference("grid", "", 0, "train", 300, 1)[0])
 

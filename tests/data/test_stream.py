@@ -8,7 +8,7 @@ from gan_jax.errors import UserError
 
 def numbered(count):
     """A set whose image i is filled with i and has the label i."""
-    return ImageSet("numbered", (2, 2, 1), count, count, lambda i: (np.full((2, 2, 1), i, np.uint8), i))
+    return ImageSet("numbered", (2, 2, 1), (), count, lambda i: (np.full((2, 2, 1), i, np.uint8), i), int)
 
 
 def labels(stream, batches):
@@ -59,4 +59,4 @@ def test_an_error_while_reading_ahead_reaches_the_caller():
         raise UserError("image 3 is broken")
 
     with pytest.raises(UserError, match="image 3 is broken"):
-        next(BatchStream(ImageSet("broken", (2, 2, 1), 0, 8, read), 0, 1, 4))
+        next(BatchStream(ImageSet("broken", (2, 2, 1), (), 8, read, int), 0, 1, 4))
