@@ -10,6 +10,8 @@ from sklearn.datasets import load_digits
 from gan_jax import evaluation
 from gan_jax.config import default_config
 from gan_jax.data import mixtures
+from gan_jax.data.about import About
+from gan_jax.data.sources import Reference, Source
 from gan_jax.errors import UserError
 from gan_jax.evaluation import How
 from gan_jax.features import extraction
@@ -225,6 +227,62 @@ def test_within_classes_it_is_called_intra_fid_for_inception_alone(monkeypatch):
     numbers, _ = measured("fid,intra_class", labelled_digits(), features="auto")
     assert list(numbers) == ["fid", "intra_fid", "intra_fids"]
     assert "intra_class_frechet" in measured("intra_class", labelled_digits())[0]
+
+
+def unbalanced(counts=(380, 20)):
+    """Images of 4 x 4: of class 0 dark, of class 1 bright."""
+    labels = np.repeat([0, 1], counts)
+    noise = np.random.default_rng(0).normal(0, 20, (len(labels), 4, 4, 1))
+    return np.clip(60 + 120 * labels[:, None, None, None] + noise, 0, 255).astype(np.uint8), labels
+
+
+@pytest.mark.parametrize(("conditions", "asked"), [("as_reals", [380, 20]), ("even", [200, 200])])
+def test_classes_are_asked_for_as_often_as_the_reals_have_them(conditions, asked, monkeypatch):
+    """A generator that gives what it is asked for is then as far from the reals as they are from themselves: 0."""
+    reals, labels = unbalanced()
+    by_class = [reals[labels == k] for k in (0, 1)]
+
+    def perfect(generator, state, takes, inputs, counts):
+        told = np.asarray(inputs)[:, takes.latent_dim :].argmax(axis=1)
+        assert np.bincount(told).tolist() == asked
+        return np.stack([by_class[k][np.sum(told[:i] == k) % len(by_class[k])] for i, k in enumerate(told)])
+
+    config = default_config("folder")
+    config.update_from_flattened_dict(
+        {"conditional.name": "concatenation", "conditional.classes": 2, "network.name": "mlp"}
+    )
+    monkeypatch.setattr(sampling, "samples", perfect)
+    about = About("folder x", "train", 400, (4, 4, 1), ("dark", "bright"), (380, 20))
+    reference = Reference(reals, labels, about)
+    how = How("frechet,intra_class", "pixels", conditions=conditions)
+    state, generator = create_state(config, (4, 4, 1)), build_networks(config, (4, 4, 1))[0]
+    found = evaluation.evaluate(config, generator, state, how, reference=lambda split, num, seed: reference).record
+    assert found["protocol"]["conditions"] == {"as_reals": "as the reals", "even": "even"}[conditions]
+    assert (found["classes"], "bright" in evaluation.table(found)) == (["dark", "bright"], True)
+    if conditions == "as_reals":
+        assert found["frechet_distance"] == pytest.approx(0, abs=1e-8)
+    else:  # the mean alone is 0.45 of the difference between the classes away
+        means = [images.reshape(len(images), -1).mean(0) / 127.5 for images in by_class]
+        assert found["frechet_distance"] > np.sum((0.44 * (means[1] - means[0])) ** 2)
+
+
+@pytest.mark.parametrize(("counts", "words"), [
+    ((30, 2), ""),
+    ((30, 1), "class bright has 1 of the 31 reals, and needs 2: raise eval_samples, or leave intra_class out"),
+])  # fmt: skip
+def test_classes_too_rare_for_distances_within_them_are_named_before_training(counts, words):
+    reals, labels = unbalanced(counts)
+    config = default_config("folder")
+    config.update_from_flattened_dict({"conditional.name": "concatenation", "conditional.classes": 2, "eval_every": 5})
+    config.update_from_flattened_dict({"eval_features": "pixels", "eval_metrics": "frechet,intra_class"})
+    about = About("folder x", "train", len(reals), (4, 4, 1), ("dark", "bright"), counts)
+    source = Source("folder", (4, 4, 1), 2, {}, None, None, about, lambda: counts,
+                    lambda split, num, seed: Reference(reals, labels, about))  # fmt: skip
+    if not words:
+        evaluation.check(config, source)
+        return
+    with pytest.raises(UserError, match=words):
+        evaluation.check(config, source)
 
 
 UNLABELLED = [

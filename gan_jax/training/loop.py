@@ -69,10 +69,7 @@ def _check_set(config, source, workdirs):
             )
         changes.setdefault(words, place)
     for words, place in changes.items():
-        warning = (
-            f"{source.about.name} has changed since {place} was trained on it: {words}; the run goes on with it so"
-        )
-        parallel.lead_only(print)(f"gan_jax: warning: {shown(warning)}", file=sys.stderr)
+        _warn(f"{source.about.name} has changed since {place} was trained on it: {words}; the run goes on with it so")
 
 
 def _check_classes(config, source):
@@ -117,6 +114,11 @@ def train(config: ml_collections.ConfigDict, source: sources.Source, workdir: pa
 @parallel.lead_only
 def _say(words):
     print(shown(words))
+
+
+@parallel.lead_only
+def _warn(words):
+    print(f"gan_jax: warning: {shown(words)}", file=sys.stderr)
 
 
 def stopped(received: int) -> int:

@@ -60,6 +60,44 @@ def test_batch_statistics_are_those_of_the_state_alone(averaged):
     jax.tree.map(np.testing.assert_array_equal, first, again)
 
 
+@pytest.mark.parametrize("counts", [(), (3, 1), (0, 5)])
+def test_batch_statistics_are_of_classes_as_often_as_they_were_trained_on(counts):
+    """The mean of a first layer, x W + b, is that of its inputs: the last two are the shares of the classes."""
+    config = default_config("ring")
+    config.update_from_flattened_dict({"network.width": 6, "network.depth": 1, "network.latent_dim": 3})
+    config.update_from_flattened_dict({"network.generator_norm": "batch", "conditional.name": "concatenation"})
+    config.conditional.classes = 2
+    state, takes = create_state(config, (2,)), Inputs(3, 2)
+    variables = sampling.averaged_variables(build_networks(config, (2,))[0], state, takes, counts)
+    latents = jax.random.normal(jax.random.fold_in(state.key, sampling.CALIBRATION), (1024, 3))
+    shares = np.array(counts or (1, 1)) / sum(counts or (1, 1))
+    dense = state.ema["Dense_0"]
+    expected = np.concatenate([latents.mean(0), shares]) @ dense["kernel"] + dense.get("bias", 0)
+    (found,) = (
+        leaf for leaf in jax.tree.leaves(variables["batch_stats"]["Norm_0"]) if np.abs(leaf - expected).max() < 1
+    )
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(("num", "counts", "expected"), [
+    (400, (380, 20), [380, 20]),
+    (10, (380, 20), [10, 0]),  # 9.5 and 0.5: the first of equal remainders
+    (11, (380, 20), [10, 1]),  # 10.45 and 0.55
+    (7, (1, 1, 1), [3, 2, 2]),
+    (5, (), [2, 2, 1]),
+    (6, (0, 4, 2), [0, 4, 2]),
+])  # fmt: skip
+def test_classes_come_in_proportion(num, counts, expected):
+    labels = sampling.proportional_labels(Inputs(2, len(expected)), num, counts)
+    assert np.bincount(labels, minlength=len(expected)).tolist() == expected
+    if len({*counts}) < 2:
+        assert labels.tolist() == [i % len(expected) for i in range(num)]
+    elif min(expected) > 0:  # evenly mixed: any run of them is as the whole, but for one
+        rare = int(np.argmin(expected))
+        seen = np.cumsum(labels == rare)
+        assert np.abs(seen - expected[rare] * np.arange(1, num + 1) / num).max() < 1
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("num", [1, 3, 4, 5, 11])
 def test_the_last_smaller_chunk_counts(averaged, monkeypatch, num):
