@@ -155,6 +155,23 @@ def test_labels_follow_the_numbers_of_class_folders(tmp_path):
     assert open_all(tmp_path, reading=1)[0].classes == ("1", "10", "2", "3")  # as older runs had it
 
 
+def test_older_runs_read_their_folders_as_ever(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    write(tmp_path / "a/train/2.png", (1, 2, 3, 0), mode="RGBA")  # hidden colours
+    write(tmp_path / "a/train/10.jpg", 0, exif=exif)  # on its side
+    write(tmp_path / "a/val/1.png")
+    write(tmp_path / "a/val/1.tif")
+    write(tmp_path / "a/val/none", format="PNG")
+    (tmp_path / "a/link").symlink_to(tmp_path / "a/val")
+    images, pixels, labels = open_all(tmp_path / "a", reading=1)
+    assert (images.classes, images.shape, labels.tolist()) == (("train", "val"), (4, 6, 3), [0, 0, 1])
+    assert (pixels[1, 0, 0].tolist(), images.background, images.left_out) == ([1, 2, 3], "", ())
+    write(tmp_path / "a/stray.png")
+    images, _, labels = open_all(tmp_path / "a", reading=1)
+    assert (images.classes, labels.tolist()) == ((), [0] * 4)
+
+
 def test_links_are_followed_and_loops_are_not(tmp_path):
     root, store = tmp_path / "set", tmp_path / "store"
     for name in "ab":
