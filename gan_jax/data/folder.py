@@ -76,7 +76,7 @@ def open_folder(data_dir: str, image_size: int, split: str, background: str, rea
     if not data_dir or not os.path.isdir(root):
         raise UserError(f"data.name=folder needs data.dir to be a folder of images; got {data_dir!r}")
     paths, left_out = _files(root, reading)
-    paths, headers, others = _images(root, paths)
+    paths, headers, others = _images(root, paths, reading)
     table = _table(root) if reading > 1 else None
     others = [name for name in others if table is None or name != "dataset.json"]
     if not paths:
@@ -185,18 +185,18 @@ def _unreadable(error):
     return UserError(f"data.dir: {error.filename} can't be read ({error.strerror}): let it be read, or move it away")
 
 
-def _images(root, paths):
+def _images(root, paths, reading):
     """(paths of images, their headers by path, names of other files)."""
     try:
-        found = on_all_cores(lambda i: _header(root / paths[i]), len(paths), "looking at images")
+        found = on_all_cores(lambda i: _header(root / paths[i], reading), len(paths), "looking at images")
     except UserError:  # as some are broken: those are named too whose pixels are
-        on_all_cores(lambda i: _decoded(root / paths[i]), len(paths), "looking for broken images")
+        on_all_cores(lambda i: _decoded(root / paths[i], reading), len(paths), "looking for broken images")
         raise
     headers = {path: header for path, header in zip(paths, found, strict=True) if header}
     return list(headers), headers, [path.as_posix() for path in paths if path not in headers]
 
 
-def _header(path: pathlib.Path) -> _Header | None:
+def _header(path: pathlib.Path, reading: int) -> _Header | None:
     """None where the file is no image, and isn't called one; a BrokenImageError of what can't be used."""
     is_called_so = path.suffix.lower() in _SUFFIXES
     if not os.path.isfile(path):  # a pipe would be waited for
@@ -204,15 +204,15 @@ def _header(path: pathlib.Path) -> _Header | None:
             raise BrokenImageError(path, "it is no file, or a link that leads to none")
         return None
     try:
-        return _read_header(path)
+        return _read_header(path, reading)
     except BrokenImageError:
         if is_called_so or _is_identified(path):
             raise
         return None
 
 
-def _decoded(path):
-    return _header(path) and opened(path, path).size
+def _decoded(path, reading):
+    return _header(path, reading) and opened(path, path).size
 
 
 def _is_identified(path):
@@ -224,19 +224,22 @@ def _is_identified(path):
         return False
 
 
-def _read_header(path):
+def _read_header(path, reading):
     with named_errors(path), open(path, "rb") as file:
         start = file.read(_WINDOW)
         size = os.fstat(file.fileno()).st_size
         file.seek(max(_WINDOW, size - _WINDOW))
         content = hashlib.sha256(f"{size}\0".encode() + start + file.read())
     with decodable(path, path) as image:
-        if image.format == "PNG" and b"eXIf" in start:
-            image.load()  # only then is what stands behind the pixels known
-        # Pillow says of a TIFF how it is shown.
-        turned = image.format != "TIFF" and image.info.get("exif") and image.getexif().get(_ORIENTATION, 1) >= 5
-        width, height = image.size[::-1] if turned else image.size
+        width, height = image.size[::-1] if reading > 1 and _is_turned(image, start) else image.size
         return _Header((height, width), image.mode, image.has_transparency_data, content.digest())
+
+
+def _is_turned(image, start):
+    """Whether its width and height are exchanged as it is stood upright; Pillow has a TIFF so by itself."""
+    if image.format == "PNG" and b"eXIf" in start:
+        image.load()  # only then is what stands behind the pixels known
+    return image.format != "TIFF" and image.info.get("exif") and image.getexif().get(_ORIENTATION, 1) >= 5
 
 
 # ------------------------------------------------------------------------------------------------ labels
