@@ -14,6 +14,7 @@ Each asks by the names of its arguments for what it needs, and `evaluation.measu
 """
 
 import inspect
+import textwrap
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -85,6 +86,28 @@ def needs(function: Callable[..., Measured]) -> list[str]:
 def of_inception(numbers: dict[str, Any]) -> dict[str, Any]:
     """Numbers under the names that they are known by where their features are Inception's."""
     return {_NUMBERS.get(name, name): value for name, value in numbers.items()}
+
+
+def is_alike(a: dict[str, Any], b: dict[str, Any]) -> bool:
+    """Whether two protocols agree in all that both say: one evaluation may have measured more than the other.
+
+    Which generator was evaluated, its average or its last parameters, follows from the run's own ema_decay.
+    """
+    return not differences(a, b)
+
+
+def differences(a: dict[str, Any], b: dict[str, Any]) -> str:
+    """What of protocol a is otherwise in b, in words; "" where nothing is.
+
+    Of truncation silence says something too: that there was none.
+    """
+    a, b = {"truncation": 0.0} | a, {"truncation": 0.0} | b
+    keys = [key for key in a if key != "generator" and key in b and a[key] != b[key]]
+    return "; ".join(f"{key} {_few(a[key])} instead of {_few(b[key])}" for key in keys)
+
+
+def _few(value):
+    return textwrap.shorten(str(value), 50, placeholder=" ...")
 
 
 # ----------------------------------------------------------------------------------------------- the metrics

@@ -9,7 +9,8 @@
         return Study(study, {"optimizer.critic_lr": log_uniform(1e-5, 1e-2)}, num=32)
 
 The members of a round train together, as those of a sweep do. What a study minimises is the number by which checkpoints
-are compared (`checkpoint.score`), of a member's last evaluation; it may prune a member after each of its evaluations.
+are compared (`scores.score`), of a member's last evaluation; it may prune a member after each of its evaluations. A
+member whose last evaluation failed, or gave no finite number, counts as failed.
 Started again, the same study proposes the same settings anew, those that were trained are read from their folders, and
 the search goes on from there: give the sampler a seed.
 """
@@ -26,7 +27,7 @@ from gan_jax import sweep, workdir
 from gan_jax.axes import Range
 from gan_jax.errors import UserError
 from gan_jax.reports import scalars
-from gan_jax.training import checkpoint, loop, outputs
+from gan_jax.training import loop, outputs, scores
 
 
 class Study(NamedTuple):
@@ -104,9 +105,11 @@ def _train_round(configs, found, trials, study, folder, name, way):
         step = workdir.latest_step(folder / place)
         for record in scalars.read(folder / place / outputs.EVALUATIONS):
             if record["step"] <= step:
-                _report(trial, record)
+                _report(study, trial, record)
     steps = next(iter(configs.values())).steps
-    judges = {place: functools.partial(_judge, trial, steps) for trial, place in zip(trials, configs, strict=True)}
+    judges = {
+        place: functools.partial(_judge, study, trial, steps) for trial, place in zip(trials, configs, strict=True)
+    }
     if received := sweep.train_members(configs, found, folder, name, way, judges):
         return received
     for trial, place in zip(trials, configs, strict=True):
@@ -114,15 +117,17 @@ def _train_round(configs, found, trials, study, folder, name, way):
     return 0
 
 
-def _judge(trial, steps, record):
-    _report(trial, record)
+def _judge(study, trial, steps, record):
+    _report(study, trial, record)
     if record["step"] < steps and trial.should_prune():
         return f"the study pruned it at step {record['step']}"
     return ""
 
 
-def _report(trial, record):
-    if math.isfinite(score := checkpoint.score(record)):
+def _report(study, trial, record):
+    """Once: a member that goes on after a kill is judged again by the evaluation that it goes on from."""
+    is_told = record["step"] in study.trials[trial.number].intermediate_values
+    if math.isfinite(score := scores.score(record)) and not is_told:
         trial.report(score, record["step"])
 
 
@@ -133,9 +138,12 @@ def _tell(study, trial, place):
     if ended := outputs.frozen(place):
         study.tell(trial, state=states[ended["state"]])
     else:
-        last = max(scalars.read(place / outputs.EVALUATIONS), key=lambda record: record["step"])
-        score = checkpoint.score(last)
-        study.tell(trial, score, state=TrialState.COMPLETE if math.isfinite(score) else TrialState.FAIL)
+        records = scalars.read(place / outputs.EVALUATIONS)
+        step = max((record["step"] for record in records), default=0)
+        # Of several at the last step, others were asked for by hand, perhaps since the member's own failed.
+        found = [scores.score(record) for record in records if record["step"] == step]
+        score = next(filter(math.isfinite, found), None)
+        study.tell(trial, score, state=TrialState.FAIL if score is None else TrialState.COMPLETE)
 
 
 def _summary(config, found, study, folder):

@@ -227,8 +227,9 @@ def train_members(configs: Configs, sweep: Sweep, folder: pathlib.Path, name: st
 
 
 def is_over(place: pathlib.Path, config: ml_collections.ConfigDict) -> bool:
-    """Whether a member is at its last step, or was frozen."""
-    return outputs.frozen(place) is not None or workdir.latest_step(place) >= config.steps
+    """Whether a member is at its last step, and evaluated where that is due, or was frozen."""
+    step = workdir.latest_step(place)
+    return outputs.frozen(place) is not None or (step >= config.steps and not outputs.is_pending(config, place, step))
 
 
 def _set_aside_damaged(configs, folder):

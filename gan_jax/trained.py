@@ -286,7 +286,7 @@ def draw_evaluation(folder: pathlib.Path, found: evaluation.Evaluation) -> None:
 
 def _is_alike(record, other):
     protocol = record.get("protocol")
-    return isinstance(protocol, dict) and protocols.is_alike(protocol, other["protocol"])
+    return isinstance(protocol, dict) and measures.is_alike(protocol, other["protocol"])
 
 
 class Wanted(NamedTuple):

@@ -193,6 +193,25 @@ def killed_as_it_saves(monkeypatch):
 
 
 @pytest.fixture
+def at_evaluation(monkeypatch):
+    """with at_evaluation(step, error): the evaluations that training makes at that step raise it."""
+
+    @contextlib.contextmanager
+    def raising(step, error):
+        def evaluate(config, generator, state, how):
+            if int(state.step) == step:
+                raise error
+            return measure(config, generator, state, how)
+
+        measure = evaluation.evaluate
+        with monkeypatch.context() as patch:
+            patch.setattr(evaluation, "evaluate", evaluate)
+            yield
+
+    return raising
+
+
+@pytest.fixture
 def damage_arrays():
     """Inverts all bits of a checkpoint's arrays. Threads decide which parts of their files are still used."""
 

@@ -283,7 +283,7 @@ def test_damage_to_any_file_of_a_checkpoint_is_the_same_bits_or_the_checkpoint_b
 ):
     config = trained.stored_config(evaluated)
     carry = loop.shapes_of_carry(config, sources.load("digits", "", 0, config.data.memory_mb))
-    expected, rng, set_aside = bits(saved(evaluated)[1]), random.Random(SEED), []
+    expected, rng, set_aside, unharmed = bits(saved(evaluated)[1]), random.Random(SEED), [], set()
     newest = evaluated / "checkpoints" / "40"
     paths = [path.relative_to(evaluated) for path in sorted(newest.rglob("*")) if path.is_file()]
     if times == 1:  # of files whose names are drawn by chance, one in each folder; all files have their turn in hours
@@ -298,6 +298,7 @@ def test_damage_to_any_file_of_a_checkpoint_is_the_same_bits_or_the_checkpoint_b
         if step == 40:
             assert bits({"state": state, "sums": sums}) == expected
             assert lines == []
+            unharmed.add(path.name)
         else:
             assert (step, int(state.step), len(lines)) == (20, 20, 1)
             assert "checkpoints/40 is damaged" in lines[0]
@@ -307,7 +308,8 @@ def test_damage_to_any_file_of_a_checkpoint_is_the_same_bits_or_the_checkpoint_b
         shutil.rmtree(folder)
     gc.collect()  # nothing is left of reads that failed: what they would raise as they go is an error in a test
     assert any("/d/" in str(path) for path in set_aside)
-    assert {path.name for path in set_aside} >= {"metadata", "metrics"}
+    assert {path.name for path in set_aside} >= {"metadata"}
+    assert "evaluation.json" in unharmed
 
 
 def test_a_run_whose_newest_checkpoint_is_damaged_goes_on_from_the_one_before(nursery, whole, tmp_path, damage_arrays):
@@ -345,16 +347,18 @@ def test_a_run_without_an_undamaged_checkpoint_is_refused_and_left_as_it_is(nurs
     assert files(folder) == before
 
 
-def test_a_run_whose_evaluations_are_all_damaged_is_refused_and_left_as_it_is(nursery, evaluated, tmp_path):
-    folder = tmp_path / "run"
+def test_a_run_whose_evaluations_are_all_damaged_goes_on_and_makes_the_last_again(nursery, evaluated, tmp_path):
+    folder, last = tmp_path / "run", pathlib.Path("checkpoints", "40", "evaluation.json")
     shutil.copytree(evaluated, folder)
     for step, content in zip(names(folder), ("{", "[" * 200_000), strict=True):
-        (folder / "checkpoints" / step / "metrics" / "metrics").write_text(content)
-    before = files(folder)
-    assert nursery.run(folder, steps=60, **EVALUATED) == 2
-    (line,) = nursery.lines()
-    assert "no other checkpoint is left" in line
-    assert files(folder) == before
+        (folder / "checkpoints" / step / "evaluation.json").write_text(content)
+    assert nursery.run(folder, steps=60, **EVALUATED) == 0, nursery.lines()
+    assert [line.endswith("it counts as not evaluated") for line in nursery.lines()] == [True, True, False]
+    assert names(folder) == {"20", "40", "60"}
+    assert (folder / last).read_bytes() == (evaluated / last).read_bytes()
+    lines, before = [(run / "evaluation.jsonl").read_text().splitlines() for run in (folder, evaluated)]
+    assert lines[:2] == before
+    assert [json.loads(line)["step"] for line in lines] == [20, 40, 60]
 
 
 @pytest.mark.slow

@@ -93,6 +93,58 @@ def test_pruned_members_stop_and_the_others_go_on(study_of, capsys):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("forestalled", ["the evaluation", "the verdict"])
+def test_a_member_killed_as_it_is_judged_is_judged_as_it_goes_on(study_of, at_evaluation, monkeypatch, forestalled):
+    class Killed(BaseException):
+        pass
+
+    def die(*_):
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        if forestalled == "the verdict":
+            patch.setattr(outputs, "_freeze", die)
+        step = 20 if forestalled == "the evaluation" else None
+        with at_evaluation(step, Killed()), pytest.raises(Killed):
+            study_of(num=2, pruner="ThresholdPruner(upper=-1.0)")
+    assert outputs.frozen(pathlib.Path("s/000")) is None
+    study_of(num=2, pruner="ThresholdPruner(upper=-1.0)")
+    for index in range(2):
+        assert outputs.frozen(pathlib.Path(f"s/00{index}")) == {
+            "step": 20,
+            "state": "pruned",
+            "reason": "the study pruned it at step 20",
+        }
+        assert [record["step"] for record in scalars.read(f"s/00{index}/evaluation.jsonl")] == [20]
+
+
+@pytest.mark.slow
+def test_members_whose_last_evaluation_failed_count_as_failed_until_they_are_measured(study_of, at_evaluation, capsys):
+    with at_evaluation(40, ValueError("no")):
+        study_of(num=2)
+    output = capsys.readouterr().out
+    assert "2 of 2 members" in output
+    assert "best of" not in output
+    path = pathlib.Path("s/001/evaluation.jsonl")
+    by_hand = json.loads(path.read_text().splitlines()[0]) | {"step": 40, "frechet_distance": 0.5}
+    scalars.append(path, by_hand)
+    study_of(num=2)
+    assert f"best of 2: 0.5 with optimizer.critic_lr={proposed()[1]!r} (s/001)" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_a_last_evaluation_without_a_finite_number_counts_as_failed(study_of, capsys):
+    study_of(num=2)
+    for index in range(2):
+        path = pathlib.Path(f"s/00{index}/evaluation.jsonl")
+        first, last = path.read_text().splitlines()
+        path.write_text(f"{first}\n{json.dumps(json.loads(last) | {'frechet_distance': None})}\n")
+    capsys.readouterr()
+    study_of(num=2)
+    assert "best of" not in capsys.readouterr().out
+
+
+@pytest.mark.slow
 def test_a_member_that_has_made_all_its_steps_is_not_pruned(study_of, capsys):
     study_of(num=2, pruner="ThresholdPruner(upper=-1.0)", eval_every=40)
     assert "2 of 2 members" in capsys.readouterr().out

@@ -5,7 +5,6 @@ Numbers of different protocols do not compare: other features, other counts of s
 
 import json
 import math
-import textwrap
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
@@ -57,31 +56,12 @@ def choose_evaluations(runs: Sequence[Run], measure: str | None) -> Used:
     said = [_said(record) for run in runs for record in run.evaluations if measure in record]
     counts = Counter(map(_text, said))
     protocols = {_text(protocol): protocol for protocol in said}
-    votes = {a: sum(n for b, n in counts.items() if is_alike(protocols[a], protocols[b])) for a in counts}
+    votes = {a: sum(n for b, n in counts.items() if measures.is_alike(protocols[a], protocols[b])) for a in counts}
     chosen = protocols[max(votes, key=lambda text: votes[text])]
-    used = [[record for record in run.evaluations if is_alike(chosen, _said(record))] for run in runs]
-    differences = {text: _differences(protocols[text], chosen) for text in counts}
+    used = [[record for record in run.evaluations if measures.is_alike(chosen, _said(record))] for run in runs]
+    differences = {text: measures.differences(protocols[text], chosen) for text in counts}
     alike = [protocols[text] for text in counts if not differences[text]]
     return Used(used, _largest(alike), [(words, counts[text]) for text, words in differences.items() if words])
-
-
-def is_alike(a: Record, b: Record) -> bool:
-    """Whether two protocols agree in all that both say: one evaluation may have measured more than the other.
-
-    Which generator was evaluated, its average or its last parameters, follows from the run's own ema_decay.
-    """
-    return not _differences(a, b)
-
-
-def _differences(a, b):
-    """In words; "" where there are none. Of truncation silence says something too: that there was none."""
-    a, b = {"truncation": 0.0} | a, {"truncation": 0.0} | b
-    keys = [key for key in a if key != "generator" and key in b and a[key] != b[key]]
-    return "; ".join(f"{key} {_few(a[key])} instead of {_few(b[key])}" for key in keys)
-
-
-def _few(value):
-    return textwrap.shorten(str(value), 50, placeholder=" ...")
 
 
 def _text(protocol):

@@ -75,5 +75,10 @@ class Progress:
         self._waiting, self._last_print = "", time.monotonic()
 
 
+def say(line: str) -> None:
+    """Prints a line to standard error, above the bar where there is one."""
+    tqdm.write(line, file=sys.stderr)
+
+
 def _bar(total: int, initial: int) -> "tqdm[None]":
     return tqdm(total=total, initial=initial, unit="step", dynamic_ncols=True, miniters=1)

@@ -1,14 +1,12 @@
 """Checkpoints: the whole training state, written by orbax in one atomic rename. The data follow from its step.
 
-The last three are kept, and the one whose evaluation was best. One that isn't as it was saved is never used: a run sets
-it aside, in DIR/damaged, and goes on from the one before.
+The last three are kept, and of those before the one whose evaluation was best. One that isn't as it was saved is never
+used: a run sets it aside, in DIR/damaged, and goes on from the one before.
 """
 
 import contextlib
 import errno
 import functools
-import json
-import math
 import os
 import pathlib
 import sys
@@ -18,12 +16,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import orbax.checkpoint as ocp
-from orbax.checkpoint import checkpoint_managers
 
-from gan_jax import measures, quiet
+from gan_jax import quiet
 from gan_jax.errors import MachineError, UserError, one_line
 from gan_jax.reports import atomic
-from gan_jax.training import integrity, memory, parallel
+from gan_jax.training import integrity, memory, parallel, scores
 from gan_jax.training.integrity import DamagedError
 
 KEPT = 3
@@ -40,7 +37,7 @@ def open_checkpoints(workdir: pathlib.Path, is_read_only: bool = False) -> Itera
     if directory.is_file():
         raise UserError(f"{workdir}/checkpoints is a file, and no folder: move it away")
     if not is_read_only:
-        parallel.by_lead(lambda: _set_aside_without_score(directory))
+        parallel.by_lead(lambda: scores.remove_leftovers(directory))
     quiet.silence_failed_reads()
     # Its threads log what is raised in any case, with a traceback.
     with quiet.absl_silent(), memory.without_leaks():
@@ -57,29 +54,29 @@ def open_checkpoints(workdir: pathlib.Path, is_read_only: bool = False) -> Itera
 
 
 def _manager(directory, is_read_only):
-    policies = [
-        checkpoint_managers.LatestN(KEPT),
-        checkpoint_managers.BestN(get_metric_fn=score, reverse=True, n=1, keep_checkpoints_without_metrics=False),
-    ]
     with _written(None, directory):
         options = ocp.CheckpointManagerOptions(
-            preservation_policy=checkpoint_managers.AnyPreservationPolicy(policies),
-            best_fn=score,  # without it, orbax doesn't store the metrics
-            best_mode="min",
+            preservation_policy=_LastAndBest(directory),
             cleanup_tmp_directories=not is_read_only,
             read_only=is_read_only,
-            lightweight_initialize=is_read_only,  # else it reads all evaluations, and fails at a damaged one
+            lightweight_initialize=True,  # else it reads the evaluations that it once wrote, and fails at a damaged one
         )
         return ocp.CheckpointManager(directory, options=options)
 
 
-def score(evaluation: dict[str, Any]) -> float:
-    """The number of an evaluation by which checkpoints are compared; smaller is better, inf where it is none."""
-    number = next(evaluation[name] for name in measures.SCORES if name in evaluation)
-    return math.inf if number is None or math.isnan(number) else number
+class _LastAndBest:
+    """What orbax asks which checkpoints to keep, as it has written another."""
+
+    def __init__(self, directory):
+        self._directory = directory
+
+    def should_preserve(self, checkpoints, *, context):
+        steps = [checkpoint.step for checkpoint in checkpoints]
+        kept = {*steps[-KEPT:], scores.best(self._directory, steps)}
+        return [step in kept for step in steps]
 
 
-def save(manager: ocp.CheckpointManager, carry, about: dict[str, Any], evaluation: dict[str, Any] | None) -> None:
+def save(manager: ocp.CheckpointManager, carry, about: dict[str, Any]) -> None:
     """Writes (state, metric sums) in the background, and `about`: what else a resumed run needs, as JSON."""
     step = int(carry[0].step)
     if step in manager.all_steps():
@@ -87,14 +84,14 @@ def save(manager: ocp.CheckpointManager, carry, about: dict[str, Any], evaluatio
     memory.give_back()
     # The next train step overwrites the state in place, and on a CPU the writer would read that very memory.
     state, sums = jax.tree.map(jnp.copy, carry)
-    about = integrity.seal(about, {"state": state, "sums": sums}, evaluation)
+    about = integrity.described(about, {"state": state, "sums": sums})
     items = {
         "state": ocp.args.StandardSave(state),
         "sums": ocp.args.StandardSave(sums),
         "about": ocp.args.JsonSave(about),
     }
     with _written(manager):
-        manager.save(step, args=ocp.args.Composite(**items), metrics=evaluation)
+        manager.save(step, args=ocp.args.Composite(**items))
 
 
 def wait(manager: ocp.CheckpointManager) -> None:
@@ -148,7 +145,6 @@ def restore(manager: ocp.CheckpointManager, step: int, **templates) -> dict[str,
         items = {name: ocp.args.StandardRestore(shape) for name, shape in shapes.items()}
         found = dict(_read(manager, step, **items).items())
         integrity.check_arrays(record, found)
-    _evaluation(manager, step, record)
     return found
 
 
@@ -173,12 +169,9 @@ def restore_newest(manager: ocp.CheckpointManager, carry) -> tuple[int, Any] | N
             manager.reload()
         return step, (found["state"], found["sums"])
     if damaged:
-        raise _nothing_left(manager.directory, damaged[0])
+        words = f"and no other checkpoint is left to go on from: remove {manager.directory} to begin at step 0"
+        raise UserError(f"{damaged[0]}, {words}")
     return None
-
-
-def _nothing_left(directory, error):
-    return UserError(f"{error}, and no other checkpoint is left to go on from: remove {directory} to begin at step 0")
 
 
 def _set_aside(directory, step, why):
@@ -192,36 +185,8 @@ def _set_aside(directory, step, why):
     print(f"gan_jax: warning: {why}; it was moved to {target}", file=sys.stderr)
 
 
-def _set_aside_without_score(directory):
-    """Orbax reads all evaluations as it opens a folder, and could not go on after a damaged one."""
-    steps = sorted(int(path.name) for path in directory.glob("[0-9]*") if path.name.isdecimal())
-    damaged = {step: error for step in steps if (error := _error_of_score(directory / str(step)))}
-    if steps and len(damaged) == len(steps):
-        raise _nothing_left(directory, damaged[steps[-1]])
-    for step, error in damaged.items():
-        _set_aside(directory, step, str(error))
-
-
-def _error_of_score(folder):
-    file = folder / "metrics" / "metrics"
-    try:
-        if not file.exists() or isinstance(score(json.loads(atomic.read(file, atomic.MOST_JSON))), int | float):
-            return None
-    except (OSError, ValueError, TypeError, StopIteration, RecursionError):
-        pass
-    return DamagedError(f"{folder} is damaged (its evaluation can't be read)")
-
-
 def _read(manager, step, **items):
     return manager.restore(step, args=ocp.args.Composite(**items))
-
-
-def _evaluation(manager, step, record):
-    """The one that was saved with a step, whose `about` is the record, or None."""
-    with _blamed(manager, step):
-        evaluation = manager.metrics(step)
-        integrity.check_evaluation(record, evaluation)
-        return evaluation
 
 
 @contextlib.contextmanager
@@ -252,7 +217,7 @@ def find_step(manager: ocp.CheckpointManager, wanted: str) -> int:
     if wanted == "last":
         return steps[-1]
     if wanted == "best":
-        return _best(manager, steps)
+        return _best(manager.directory, steps)
     if wanted not in map(str, steps):
         raise UserError(f"--checkpoint={wanted}: give last, best or one of {', '.join(map(str, steps))}")
     return int(wanted)
@@ -269,8 +234,11 @@ def last_good(manager: ocp.CheckpointManager) -> str:
     )
 
 
-def _best(manager, steps):
-    scores = {step: score(metrics) for step in steps if (metrics := _evaluation(manager, step, about(manager, step)))}
-    if not scores:
-        raise UserError("--checkpoint=best: no checkpoint was evaluated; train with --config.eval_every, or give last")
-    return min(scores, key=lambda step: scores[step])
+def _best(directory, steps):
+    step = scores.best(pathlib.Path(directory), steps)
+    if step is None:
+        raise UserError(
+            "--checkpoint=best: no checkpoint was evaluated to a finite number; train with --config.eval_every, or "
+            "give last"
+        )
+    return step

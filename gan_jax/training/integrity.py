@@ -18,15 +18,19 @@ class DamagedError(UserError):
     """A checkpoint isn't what was saved. The text says which, and how that was found."""
 
 
-def seal(about: dict[str, Any], items: dict[str, Any], evaluation: dict[str, Any] | None) -> dict[str, Any]:
-    """`about`, with a record of the arrays in `items` and of an evaluation, and a checksum over all of it; as JSON."""
-    sealed = about | {"arrays": arrays(items, checksums(items)), "evaluation": _checksum(evaluation)}
-    return sealed | {"checksum": _checksum(sealed)}
+def described(about: dict[str, Any], items: dict[str, Any]) -> dict[str, Any]:
+    """`about`, with a record of the arrays in `items`, sealed."""
+    return sealed(about | {"arrays": arrays(items, checksums(items))})
 
 
-def check_seal(about: Any) -> None:
-    """Raises DamagedError where the record is not as it was written."""
-    if not isinstance(about, dict) or about.get("checksum") != _checksum(_without(about, "checksum")):
+def sealed(content: dict[str, Any]) -> dict[str, Any]:
+    """The content, which is JSON, with a checksum over all of it."""
+    return content | {"checksum": _checksum(content)}
+
+
+def check_seal(content: Any) -> None:
+    """Raises DamagedError where what was sealed is not as it was written."""
+    if not isinstance(content, dict) or content.get("checksum") != _checksum(_without(content, "checksum")):
         raise DamagedError("the checksum of its record differs")
 
 
@@ -53,7 +57,7 @@ def check_arrays(about: dict[str, Any], items: dict[str, Any]) -> None:
 
 
 def check_evaluation(about: dict[str, Any], evaluation: dict[str, Any] | None) -> None:
-    """Raises DamagedError where the evaluation is not what was saved."""
+    """Raises DamagedError where the evaluation that orbax wrote with the checkpoint is not what was saved."""
     if about["evaluation"] != _checksum(evaluation):
         raise DamagedError("the checksum of its evaluation differs")
 

@@ -3,16 +3,17 @@
 The device is always a block of steps ahead. While it works on the next block, the host writes what the last one gave:
 lines of metrics.jsonl, pictures, the progress bar. A block ends where something is due, or after about half a second,
 so that a signal is answered soon. Where blocks end changes no result: the sums behind each line of metrics.jsonl
-travel with the state.
+travel with the state. What is streamed is read before a block begins: an image that is broken ends the run where it is,
+and that is saved.
 
 What trains is a population: runs whose configurations have one structure, each in a folder of its own. A run by itself
 is a population of one.
 """
 
 import functools
+import itertools
 import pathlib
 import signal
-import sys
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -69,7 +70,9 @@ def _check_set(config, source, workdirs):
             )
         changes.setdefault(words, place)
     for words, place in changes.items():
-        _warn(f"{source.about.name} has changed since {place} was trained on it: {words}; the run goes on with it so")
+        outputs.warn(
+            f"{source.about.name} has changed since {place} was trained on it: {words}; the run goes on with it so"
+        )
 
 
 def _check_classes(config, source):
@@ -97,7 +100,9 @@ def train(config: ml_collections.ConfigDict, source: sources.Source, workdir: pa
     with checkpoint.open_checkpoints(workdir) as manager:
         _check_not_diverged(config, workdir, manager)
         step = manager.latest_step() or 0
-        if step >= config.steps and (step := _last_good_step(config, source, manager)) >= config.steps:
+        if step >= config.steps:
+            step = _last_good_step(config, source, manager)
+        if step >= config.steps and not parallel.lead_says(lambda: outputs.is_pending(config, workdir, step)):
             return _finished(config, workdir, name, step)
         run = open_run(config, source, workdir, name, manager)
         with Progress(config.steps, step, parallel.is_lead()) as bar:
@@ -114,11 +119,6 @@ def train(config: ml_collections.ConfigDict, source: sources.Source, workdir: pa
 @parallel.lead_only
 def _say(words):
     print(shown(words))
-
-
-@parallel.lead_only
-def _warn(words):
-    print(f"gan_jax: warning: {shown(words)}", file=sys.stderr)
 
 
 def stopped(received: int) -> int:
@@ -210,6 +210,8 @@ def _begin(runs, shapes, bar):
     carries = fresh_carries([run.config for run in runs], runs[0].source, shapes)
     expected = [run.manager.latest_step() or 0 for run in runs]
     members = [_restored(run, carry) for run, carry in zip(runs, carries, strict=True)]
+    for member in members:
+        outputs.catch_up(member)
     if lost := sum(expected) - sum(member.step for member in members):  # of checkpoints that are damaged
         bar.begin(bar.done - lost)
     return members
@@ -243,12 +245,18 @@ def _run_steps(members, advance, until, bar, signals):
     """Runs members at one step to `until` or to a signal, whose number is returned (0: none), and saves them."""
     config, step, block_size, received = members[0].run.config, members[0].step, _BlockSize(), 0
     finished: list[Callable[[], None]] = []
+    problem = None
     while step < until and (going := _going(members)):
         steps = min(block_size.steps, outputs.until_due(config, step), until - step)
         steps, received = parallel.agreed(steps, signals.received)
         if received:
             break
-        carries, done = advance([member.carry for member in going], steps, [member.run.stream for member in going])
+        try:
+            batches = _read(going, steps)
+        except UserError as error:
+            problem = error
+            break
+        carries, done = advance([member.carry for member in going], steps, batches)
         _call_all(finished)
         for member in members:
             outputs.write(member)
@@ -269,7 +277,17 @@ def _run_steps(members, advance, until, bar, signals):
     _call_all(finished)
     for member in _going(members):
         outputs.save(member)
+    if problem:
+        raise type(problem)(f"{problem}; all steps are saved, and once that is mended the same command resumes")
     return received
+
+
+def _read(members, steps):
+    """The minibatches of so many steps, of each member; None where they are not streamed."""
+    streams = [member.run.stream for member in members]
+    if not streams[0]:
+        return None
+    return parallel.together(lambda: [list(itertools.islice(stream, steps)) for stream in streams])
 
 
 def _call_all(functions):

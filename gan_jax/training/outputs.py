@@ -1,7 +1,8 @@
 """What a run at work leaves in its folder: lines, pictures, evaluations, checkpoints, and why it ended.
 
-What is due at a step is dispatched there, and written while the device is busy with the next block. Of several
-processes all take part in a checkpoint; the rest is the lead's to write.
+What is due at a step is dispatched there, and written while the device is busy with the next block. An evaluation
+begins when its checkpoint is written, so that nothing which it may run into costs a step. Of several processes all take
+part in a checkpoint; the rest is the lead's to write.
 """
 
 import dataclasses
@@ -22,10 +23,10 @@ from flax import linen as nn
 from gan_jax import evaluation
 from gan_jax.data import about, sources
 from gan_jax.data.about import About
-from gan_jax.errors import DivergedError, UserError
-from gan_jax.reports import atomic, pictures, scalars
+from gan_jax.errors import DivergedError, UserError, is_out_of_memory, one_line, shown
+from gan_jax.reports import atomic, pictures, progress, scalars
 from gan_jax.reports.progress import Progress
-from gan_jax.training import checkpoint, conditional, finite, parallel, sampling
+from gan_jax.training import checkpoint, conditional, finite, parallel, sampling, scores
 
 RECORDS = METRICS, EVALUATIONS = "metrics.jsonl", "evaluation.jsonl"
 FROZEN = "frozen.json"  # in the folder of a run that ended before its last step: {"step", "state", "reason"}
@@ -74,6 +75,15 @@ def is_evaluated(config: ml_collections.ConfigDict, step: int) -> bool:
 
 def _is_due(config, step, every):
     return every > 0 and (step % every == 0 or step == config.steps)
+
+
+def is_pending(config: ml_collections.ConfigDict, workdir: pathlib.Path, step: int) -> bool:
+    """Whether the checkpoint of a step lacks the evaluation that is due there: a kill came between them."""
+    return step > 0 and is_evaluated(config, step) and scores.read(_checkpoint_folder(workdir, step)) is None
+
+
+def _checkpoint_folder(workdir, step):
+    return workdir / "checkpoints" / str(step)
 
 
 def report(member: Member, step: int) -> dict[str, Any] | None:
@@ -147,7 +157,7 @@ def show(bar: Progress, steps: int, means: Sequence[dict[str, Any] | None]) -> N
 
 
 def save(member: Member, is_evaluated: bool = False) -> None:
-    """First the lines up to this step, then its checkpoint: a run killed in between writes them again."""
+    """First the lines up to this step, then its checkpoint, then its evaluation: what a kill cuts off is made again."""
     member.unwritten.append((member.step, functools.partial(_checkpoint, member, is_evaluated)))
     write(member)
 
@@ -155,36 +165,87 @@ def save(member: Member, is_evaluated: bool = False) -> None:
 def _checkpoint(member, is_evaluated):
     run = member.run
     finite.check_state(member.carry[0])
-    record = _evaluate(run, member.carry[0]) if is_evaluated else None
     for file in RECORDS:  # a power cut must not take lines that the checkpoint counts as written
         scalars.sync(run.workdir / file)
     # A sample's shape is for those who lack the data.
-    checkpoint.save(run.manager, member.carry, {"shape": list(run.source.shape)}, record)
-    if record and run.judge and (reason := run.judge(record)):
-        _freeze(member, member.step, "pruned", reason)
+    checkpoint.save(run.manager, member.carry, {"shape": list(run.source.shape)})
+    if is_evaluated:
+        checkpoint.wait(run.manager)
+        _evaluate(member)
 
 
-def _evaluate(run, state):
-    """Evaluates the averaged generator, and writes a line of evaluation.jsonl.
+def catch_up(member: Member) -> None:
+    """Does what a kill may have cut off after the checkpoint that a member begins with: evaluation and verdict."""
+    run, step = member.run, member.step
+    if parallel.lead_says(lambda: is_pending(run.config, run.workdir, step)):
+        _evaluate(member)
+    elif record := scores.read(_checkpoint_folder(run.workdir, step)):
+        _judge(member, record)
 
-    Of several processes, each does so for itself, since all must know which checkpoint is the best.
+
+def _evaluate(member):
+    """Evaluates the averaged generator, and has that written, or why it failed.
+
+    Of several processes, each does so for itself: or the others would wait for as long.
     """
-    found = evaluation.evaluate(
-        run.config,
-        run.generator,
-        parallel.local(state),
-        evaluation.how(run.config),
-        reference=run.source.reference,
-        counts=_counts(run),
-    )
-    record = found.record
-    _append(run.workdir / EVALUATIONS, record)
-    if found.reals.about and found.reals.about.split != run.source.about.split:
-        parallel.lead_only(about.remember)(run.workdir, record["step"], found.reals.about)
-    if run.wandb:
+    run = member.run
+    record = _measured(run, member.carry[0])
+    parallel.by_lead(lambda: _write_evaluation(run.workdir, record))
+    if run.wandb and scores.FAILED not in record:
         numbers = {name: value for name, value in record.items() if isinstance(value, int | float)}
         run.wandb.log(numbers, step=record["step"])
-    return record
+    _judge(member, record)
+
+
+def _measured(run, state):
+    how, state = evaluation.how(run.config), parallel.local(state)
+    try:
+        found = evaluation.evaluate(
+            run.config, run.generator, state, how, reference=run.source.reference, counts=_counts(run)
+        )
+        _remember(run, found)
+        return found.record
+    except DivergedError:
+        raise
+    except Exception as error:  # whatever a metric, a data set or a disk may raise: the run needs none of it to go on
+        step, reason = int(state.step), _reason(error)
+        warn(f"{run.workdir}: the evaluation of step {step} failed ({reason}): it is left out, and the run goes on")
+        return {"step": step, scores.FAILED: reason}
+
+
+def _reason(error):
+    if is_out_of_memory(error):
+        return "out of memory"
+    words = one_line(error)
+    return words if isinstance(error, UserError) else f"{type(error).__name__}: {words}"
+
+
+@parallel.lead_only
+def _remember(run, found):
+    """Of a split that isn't trained on, what it held when it was first compared with."""
+    if found.reals.about and found.reals.about.split != run.source.about.split:
+        about.remember(run.workdir, found.record["step"], found.reals.about)
+
+
+@parallel.lead_only
+def warn(words: str) -> None:
+    """Says on standard error what the user should know."""
+    progress.say(f"gan_jax: warning: {shown(words)}")
+
+
+def _write_evaluation(workdir, record):
+    """First the line, on the disk, then what says that it is done: after a kill in between there is no second line."""
+    path = workdir / EVALUATIONS
+    if scalars.plain(record) not in scalars.read(path):
+        scalars.append(path, record)
+    scalars.sync(path)
+    scores.write(_checkpoint_folder(workdir, record["step"]), record)
+
+
+def _judge(member, record):
+    judge = member.run.judge
+    if judge and scores.FAILED not in record and (reason := judge(record)):
+        _freeze(member, record["step"], "pruned", reason)
 
 
 def write(member: Member) -> None:

@@ -140,6 +140,11 @@ def agreed(steps: int, received: int) -> tuple[int, int]:
     return int(everybodys[0, 0]), int(everybodys[:, 1].max())
 
 
+def lead_says(function: Callable[[], bool]) -> bool:
+    """What function() is in the lead, for all to act upon alike; to be called by all."""
+    return bool(agreed(int(is_lead() and function()), 0)[0])
+
+
 class AgreedError(UserError):
     """What is wrong in one of several processes at least, and raised by all of them."""
 

@@ -46,8 +46,9 @@ MEMORY_SHARE = 0.7  # of what is free, to be taken by the members that train tog
 class Program(NamedTuple):
     """The compiled steps of one member.
 
-    block: (carry, stream, steps) -> (carry, done); the carry is donated. done: what `finite` knows of each metric, the
-    step at which it was not finite, or 0; it is there when the steps are done.
+    block: (carry, batches, steps) -> (carry, done); the carry is donated. batches: so many, where they are streamed.
+    done: what `finite` knows of each metric, the step at which it was not finite, or 0; it is there when the steps are
+    done.
     compiled: what it runs, to be asked for its text and its costs.
     mapped: of `vmap` and `shard_map`, (carries, steps) -> (carries, done of each), compiled for the number of carries
     on the first call; none where the batches are streamed.
@@ -80,7 +81,7 @@ def compile_program(config: ml_collections.ConfigDict, source: sources.Source, c
     )
     places = {"vmap": lambda: arrays, "shard_map": on_all_devices}
     mapped = {way: _with_arrays(jit(functools.partial(_map_block, alone, way)), places[way]) for way in MAPPED}
-    return Program(lambda carry, stream, steps: compiled(carry, arrays, steps), compiled, mapped)
+    return Program(lambda carry, batches, steps: compiled(carry, arrays, steps), compiled, mapped)
 
 
 def _with_arrays(program, arrays):
@@ -134,8 +135,8 @@ def _streamed_batch(config, shape):
 
 
 def _streamed_block(compiled_step, mesh):
-    def block(carry, stream, steps):
-        for batch in itertools.islice(stream, steps):
+    def block(carry, batches, steps):
+        for batch in batches:
             carry, done = compiled_step(carry, parallel.put_share(mesh, batch))
         return carry, done
 
@@ -143,12 +144,13 @@ def _streamed_block(compiled_step, mesh):
 
 
 def make_advance(program: Program, way: str) -> Callable[..., Any]:
-    """(carries, steps, streams) -> (carries, done of each), without waiting for it; see `Program`.
+    """(carries, steps, batches) -> (carries, done of each), without waiting for it; see `Program`.
 
-    carries: a list, whose members are donated. streams: of each member, where the batches are streamed; the mapped ways
-    take none. A mapped program is compiled on the first call, and again when fewer than half of the members are left.
-    Members that take several devices each go one after another where they are asked to go side by side: of two programs
-    that add up over the same devices at once, each may wait for the other.
+    carries: a list, whose members are donated. batches: of each member, where they are streamed; the mapped ways take
+    none. They are read before, for a broken image must not end a member amid its steps. A mapped program is compiled on
+    the first call, and again when fewer than half of the members are left. Members that take several devices each go
+    one after another where they are asked to go side by side: of two programs that add up over the same devices at
+    once, each may wait for the other.
     """
     if way in MAPPED:
         return _mapped(program.mapped[way], way)
@@ -157,8 +159,8 @@ def make_advance(program: Program, way: str) -> Callable[..., Any]:
 
 
 def _one_after_another(block):
-    def advance(carries, steps, streams=None):
-        return _unzip(block(carry, stream, steps) for carry, stream in _with_streams(carries, streams))
+    def advance(carries, steps, batches=None):
+        return _unzip(block(carry, own, steps) for carry, own in _with_batches(carries, batches))
 
     return advance
 
@@ -167,16 +169,16 @@ def _side_by_side(block):
     """XLA takes up what one thread dispatches in that order, and what several do at the same time."""
     threads = [ThreadPoolExecutor(1) for _ in range(os.cpu_count() or 1)]
 
-    def advance(carries, steps, streams=None):
-        turns = zip(itertools.cycle(threads), _with_streams(carries, streams), strict=False)
-        futures = [thread.submit(block, carry, stream, steps) for thread, (carry, stream) in turns]
+    def advance(carries, steps, batches=None):
+        turns = zip(itertools.cycle(threads), _with_batches(carries, batches), strict=False)
+        futures = [thread.submit(block, carry, own, steps) for thread, (carry, own) in turns]
         return _unzip(future.result() for future in futures)
 
     return advance
 
 
-def _with_streams(carries, streams):
-    return list(zip(carries, streams or [None] * len(carries), strict=True))
+def _with_batches(carries, batches):
+    return list(zip(carries, batches or [None] * len(carries), strict=True))
 
 
 def _unzip(pairs):
@@ -188,7 +190,7 @@ def _mapped(program, way):
     """Fills up with copies, where members have left or do not divide among the devices, and drops these again."""
     size = 0
 
-    def advance(carries, steps, streams=None):
+    def advance(carries, steps, batches=None):
         nonlocal size
         share = jax.device_count() if way == "shard_map" else 1
         if not size // 2 < len(carries) <= size:

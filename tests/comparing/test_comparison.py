@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from gan_jax.comparing import protocols
+from gan_jax import measures
 from gan_jax.comparison import compare
 from gan_jax.errors import UserError
 
@@ -296,10 +296,10 @@ def test_evaluations_by_other_protocols_are_left_out(make_run, records):
 
 def test_truncated_samples_compare_with_those_of_the_same_truncation_alone():
     plain, half = {"samples": 50}, {"samples": 50, "truncation": 0.5}
-    assert protocols.is_alike(plain, plain | {"neighbours": 5})
-    assert protocols.is_alike(half, half)
-    assert not protocols.is_alike(plain, half)
-    assert not protocols.is_alike(half, half | {"truncation": 0.7})
+    assert measures.is_alike(plain, plain | {"neighbours": 5})
+    assert measures.is_alike(half, half)
+    assert not measures.is_alike(plain, half)
+    assert not measures.is_alike(half, half | {"truncation": 0.7})
 
 
 def test_of_two_protocols_as_frequent_the_first_is_used(make_run):

@@ -17,7 +17,7 @@ def test_a_save_leaves_next_to_nothing_in_memory(tmp_path, small_carry):
     blocks = {}
     with checkpoint.open_checkpoints(tmp_path) as manager:
         for step in range(1, 31):
-            checkpoint.save(manager, (state.replace(step=jnp.int32(step)), sums), {}, None)
+            checkpoint.save(manager, (state.replace(step=jnp.int32(step)), sums), {})
             if step in (10, 30):
                 checkpoint.wait(manager)
                 gc.collect()

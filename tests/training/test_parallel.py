@@ -17,17 +17,19 @@ import subprocess
 import sys
 import time
 
+import grain.python as grain
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.sharding import AxisType, Mesh
+from PIL import Image
 
 from gan_jax import main, trained, workdir
 from gan_jax.config import default_config
 from gan_jax.data import sources
 from gan_jax.errors import UserError
-from gan_jax.training import finite, loop, parallel, population
+from gan_jax.training import checkpoint, finite, loop, parallel, population
 from gan_jax.training.state import create_states
 
 pytestmark = pytest.mark.usefixtures("quick_processes")
@@ -255,6 +257,37 @@ def test_what_is_wrong_in_one_process_is_said_once_and_ends_all(tmp_path):
         said = [ended(process, 2) for process in both(tmp_path / "run")]
     assert "in use" in said[0]
     assert "gan_jax:" not in said[1]
+
+
+@pytest.mark.slow
+def test_an_image_that_is_broken_for_one_process_ends_both_and_they_save(tmp_path):
+    """Evaluations, which read all images, fail as long, are recorded once, and end nothing."""
+    (tmp_path / "images").mkdir()
+    for i, pixels in enumerate(np.random.default_rng(0).integers(0, 256, (64, 8, 8, 1), np.uint8)):
+        Image.fromarray(pixels[..., 0]).save(tmp_path / "images" / f"{i:02}.png")
+    order = grain.MapDataset.range(64).shuffle(seed=0)
+    broken = tmp_path / "images" / f"{order[35]:02}.png"  # in the third minibatch of 16
+    content = broken.read_bytes()
+    broken.write_bytes(content[: len(content) // 2])
+    flags = ["--config.data.name=folder", f"--config.data.dir={tmp_path / 'images'}", "--config.eval_every=1"]
+    flags += ["--config.eval_samples=64", "--config.eval_metrics=frechet", "--config.steps=5"]
+    lead, other = [ended(process, 2) for process in both(tmp_path / "run", *flags)]
+    assert f"{broken} is not a readable image" in lead
+    assert "all steps are saved, and once that is mended the same command resumes" in lead
+    assert "gan_jax:" not in other
+    assert workdir.latest_step(tmp_path / "run") == 2
+    broken.write_bytes(content)
+    for process in both(tmp_path / "run", *flags):
+        ended(process)
+    lines = [json.loads(line) for line in (tmp_path / "run" / "evaluation.jsonl").read_text().splitlines()]
+    assert [(line["step"], "failed" in line) for line in lines] == [
+        (1, True),
+        (2, True),
+        *((i, False) for i in (3, 4, 5)),
+    ]
+    with checkpoint.open_checkpoints(tmp_path / "run", is_read_only=True) as manager:
+        best = min(lines[2:], key=lambda line: line["frechet_distance"])["step"]
+        assert checkpoint.find_step(manager, "best") == best
 
 
 def test_as_many_devices_are_used_as_get_equal_shares(monkeypatch, capsys):
