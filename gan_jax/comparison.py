@@ -16,10 +16,9 @@ from gan_jax.comparing import notes, pairs, protocols, runs
 from gan_jax.comparing.protocols import Record
 from gan_jax.comparing.runs import Run
 from gan_jax.comparing.settings import Row, by_settings, by_systems
+from gan_jax.config import FIELDS, FREE
 from gan_jax.errors import UserError
 
-# What says where a run is, and what it reports. How it is evaluated (eval_*) is in the protocols of evaluations.
-NOT_COMPARED = ("wandb.mode", "data.dir", "data.memory_mb", "log_every", "sample_every", "checkpoint_every")
 METRICS = ("critic_loss", "generator_loss", "wasserstein_estimate", "divergence_estimate", "penalty", "real_logits",
            "fake_logits")  # fmt: skip
 MOST_POINTS, MOST_SAMPLES = 200, 12  # of a curve, and pictures of a run
@@ -90,7 +89,8 @@ def _fields(found: Sequence[Run]) -> list[Row]:
 
 
 def _is_compared(name):
-    return name not in NOT_COMPARED and not name.startswith("eval_")
+    """Not what says where a run is, and what it reports; how it is evaluated is in the protocols of evaluations."""
+    return name != "data.memory_mb" and not (name in FIELDS and FIELDS[name].kind == FREE)
 
 
 def _row(run: Run, fields: Row, records: Sequence[Record], measure: str | None, best: Callable) -> Row:

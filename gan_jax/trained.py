@@ -11,7 +11,8 @@ import functools
 import operator
 import os
 import pathlib
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -23,7 +24,7 @@ from numpy.typing import ArrayLike
 
 from gan_jax import evaluation, measures, workdir
 from gan_jax.comparing import protocols
-from gan_jax.config import FIELDS, default_config, validate
+from gan_jax.config import default_config, validate
 from gan_jax.data import batches, sources
 from gan_jax.data.fitting import LARGEST
 from gan_jax.errors import UserError, one_line
@@ -162,23 +163,26 @@ def _whole(name, value, least, most):
 
 def stored_config(folder: pathlib.Path) -> ml_collections.ConfigDict:
     """The configuration that the folder was made with; a UserError where this version of the program has others."""
-    stored, config = workdir.stored_fields(folder) or {}, default_config()
+    config = default_config()
     try:
-        config.update_from_flattened_dict(stored)
-        if missing := [name for name in FIELDS if name not in stored]:
-            raise UserError(f"it has no {', '.join(missing)}")
+        config.update_from_flattened_dict(workdir.stored_fields(folder) or {})
         validate(config)
     except (UserError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise UserError(f"{folder}/config.json does not fit this version of the program: {one_line(error)}") from None
     return config
 
 
-def load(folder: str | os.PathLike[str], wanted: str | int = "last") -> Trained:
-    """The run in a folder at its checkpoint `last`, `best` or of a step; a UserError where there is none."""
+def load(
+    folder: str | os.PathLike[str], wanted: str | int = "last", fields: Mapping[str, Any] | None = None
+) -> Trained:
+    """The run in a folder at its checkpoint `last`, `best` or of a step; a UserError where there is none.
+
+    fields: free ones that shall be others than stored, as {"data.dir": ...} of a set that has moved.
+    """
     folder = pathlib.Path(folder).expanduser()
     if workdir.stored_fields(folder) is None:
         raise UserError(f"{folder} holds no run: give the folder of one, such as runs/wgan")
-    config, wanted = stored_config(folder), str(wanted)
+    config, wanted = _with_fields(stored_config(folder), fields or {}), str(wanted)
     with checkpoint.open_checkpoints(folder, is_read_only=True) as manager:
         step = checkpoint.find_step(manager, wanted)
         try:
@@ -190,6 +194,14 @@ def load(folder: str | os.PathLike[str], wanted: str | int = "last") -> Trained:
             others = [str(other) for other in sorted(manager.all_steps()) if other != step]
             hint = f"give --checkpoint={others[-1]}" if others else "there is no other"
             raise UserError(f"{error}; {hint}, and --mode=train sets it aside") from None
+
+
+def _with_fields(config, fields):
+    if others := {*fields} - {*workdir.free(fields)}:
+        raise UserError(f"{', '.join(sorted(others))}: not free in a run that is trained; leave them out")
+    config.update_from_flattened_dict(fields)
+    validate(config)
+    return config
 
 
 def _shape(about, config, place):
