@@ -7,6 +7,7 @@ is known by its best setting, so the budget of its search counts: `expected_best
 are counted. `comparing.tables` and `reports.page` show a comparison.
 """
 
+import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,10 @@ from gan_jax.comparing import notes, pairs, protocols, runs
 from gan_jax.comparing.protocols import Record
 from gan_jax.comparing.runs import Run
 from gan_jax.comparing.settings import Row, by_settings, by_systems
-from gan_jax.config import FIELDS, FREE
 from gan_jax.errors import UserError
 
+# What says where a run is, and what it reports. How it is evaluated (eval_*) is in the protocols of evaluations.
+NOT_COMPARED = ("wandb.mode", "data.dir", "data.memory_mb", "log_every", "sample_every", "checkpoint_every")
 METRICS = ("critic_loss", "generator_loss", "wasserstein_estimate", "divergence_estimate", "penalty", "real_logits",
            "fake_logits")  # fmt: skip
 MOST_POINTS, MOST_SAMPLES = 200, 12  # of a curve, and pictures of a run
@@ -69,7 +71,7 @@ def _check_one_data_set(found):
     sets: dict[str, list[str]] = {}
     for run in found:
         if name := run.config.get("data.name"):
-            name = f"{name} {run.config.get('data.dir')}" if name == "folder" else name
+            name = f"{name} {os.path.normpath(str(run.config.get('data.dir')))}" if name == "folder" else name
             sets.setdefault(name, []).append(str(run.folder))
     if len(sets) > 1:
         words = "; ".join(f"{name}: {notes.few(own)}" for name, own in sets.items())
@@ -78,7 +80,8 @@ def _check_one_data_set(found):
 
 def _fields(found: Sequence[Run]) -> list[Row]:
     """Of each run, the fields in which any two are known to differ, in the order of the configuration."""
-    configs = [run.config for run in found]
+    is_of_one_version = len({frozenset(run.config) for run in found if run.status != "not begun"}) <= 1
+    configs = [run.config if is_of_one_version else _filled(run) for run in found]
     # Where the steps of a sweep are raised, members that were frozen keep those of before, which they never came to.
     steps = {run.config["steps"] for run in found if run.status in ("finished", "unfinished")}
     if len(steps) == 1:
@@ -88,9 +91,15 @@ def _fields(found: Sequence[Run]) -> list[Row]:
     return [{name: config.get(name) for name in differing} for config in configs]
 
 
+def _filled(run: Run) -> Row:
+    """Its fields, neutral where the version of the program that made it had none."""
+    from gan_jax.config import neutral_fields  # needs JAX, which runs of one version do without
+
+    return run.config if run.status == "not begun" else neutral_fields(str(run.config.get("data.name"))) | run.config
+
+
 def _is_compared(name):
-    """Not what says where a run is, and what it reports; how it is evaluated is in the protocols of evaluations."""
-    return name != "data.memory_mb" and not (name in FIELDS and FIELDS[name].kind == FREE)
+    return name not in NOT_COMPARED and not name.startswith("eval_")
 
 
 def _row(run: Run, fields: Row, records: Sequence[Record], measure: str | None, best: Callable) -> Row:

@@ -27,7 +27,7 @@ import ml_collections
 from absl import flags
 from ml_collections import config_flags
 
-from gan_jax import comparison, evaluation, init_from, measures, search, sweep, trained, workdir
+from gan_jax import changes, comparison, evaluation, init_from, measures, search, sweep, trained, workdir
 from gan_jax.comparing import tables
 from gan_jax.config import FIELDS, KINDS, flat, validate
 from gan_jax.data import sources
@@ -157,7 +157,7 @@ def train(config: ml_collections.ConfigDict, name: str, folder: pathlib.Path, as
 def _checked(config, folder, asked):
     """(its source, what it begins from, if not by itself) of a run, where nothing is wrong with either."""
     validate(config)
-    workdir.check(folder, flat(config))
+    changes.check(folder, flat(config))
     start = init_from.beginning(asked, [folder])
     data = config.data
     source = sources.load(data.name, data.dir, data.image_size, data.memory_mb, is_balanced=data.balanced)
@@ -204,12 +204,12 @@ def _how(given, config):
 
 def _free_fields(given, folder):
     """Those given on the command line, which count; a UserError where the folder holds no run, or quite another one."""
-    stored = workdir.stored_fields(folder)
+    stored = changes.stored(folder)
     if stored is None:
         raise UserError(f"{folder} holds no run: train first, with the same command and --mode=train")
     fields = config_flags.get_override_values(given["config"])
-    workdir.check_used(folder, stored, fields)
-    return workdir.free(fields)
+    changes.check_used(folder, stored, fields)
+    return changes.free(fields)
 
 
 def parse(argv: Sequence[str]) -> tuple[flags.FlagValues, list[str]]:

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import ml_collections
 import numpy as np
 
-from gan_jax import init_from, workdir
+from gan_jax import changes, init_from, workdir
 from gan_jax.axes import Members
 from gan_jax.config import FIELDS, flat, validate
 from gan_jax.data import sources
@@ -177,7 +177,7 @@ def check(configs: Configs, folder: pathlib.Path, way: str, asked: init_from.Ask
     if workdir.stored_fields(folder) is not None:
         raise UserError(f"{folder} holds a run by itself, and no sweep; give another --workdir")
     for name, config in configs.items():
-        workdir.check(folder / name, flat(config))
+        changes.check(folder / name, flat(config))
         outputs.frozen(folder / name)
     start = init_from.beginning(asked, [folder / name for name in configs])
     for group in groups(configs):

@@ -22,7 +22,7 @@ from flax import linen as nn
 from jax import export as jax_export
 from numpy.typing import ArrayLike
 
-from gan_jax import evaluation, measures, workdir
+from gan_jax import changes, evaluation, measures, workdir
 from gan_jax.comparing import protocols
 from gan_jax.config import default_config, validate
 from gan_jax.data import batches, sources
@@ -165,7 +165,7 @@ def stored_config(folder: pathlib.Path) -> ml_collections.ConfigDict:
     """The configuration that the folder was made with; a UserError where this version of the program has others."""
     config = default_config()
     try:
-        config.update_from_flattened_dict(workdir.stored_fields(folder) or {})
+        config.update_from_flattened_dict(changes.stored(folder) or {})
         validate(config)
     except (UserError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise UserError(f"{folder}/config.json does not fit this version of the program: {one_line(error)}") from None
@@ -197,7 +197,7 @@ def load(
 
 
 def _with_fields(config, fields):
-    if others := {*fields} - {*workdir.free(fields)}:
+    if others := {*fields} - {*changes.free(fields)}:
         raise UserError(f"{', '.join(sorted(others))}: not free in a run that is trained; leave them out")
     config.update_from_flattened_dict(fields)
     validate(config)

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 from tqdm import tqdm
 
 from gan_jax import workdir
-from gan_jax.config import neutral_fields
 from gan_jax.errors import UserError
 from gan_jax.reports import atomic, scalars
 
@@ -150,7 +149,7 @@ def _config(folder):
         raise UserError(
             f"{folder}/config.json is not a configuration that this program wrote: move its folder away, or give others"
         )
-    return neutral_fields(config.get("data.name", "")) | config | _past(workdir.read_history(folder))
+    return config | _past(workdir.read_history(folder))
 
 
 def _past(history):

@@ -10,7 +10,6 @@ from gan_jax.errors import UserError
 from gan_jax.training.state import GANState
 
 LAYERS = ("all", "fitting")
-SHOWN = 3  # arrays that a message names
 
 
 class Beginning(NamedTuple):
@@ -31,13 +30,18 @@ def check(beginning: Beginning, shapes: GANState) -> list[str]:
     there, here = _arrays(beginning.state), _arrays(shapes)
     differing = [name for name in here | there if _kind(there.get(name)) != _kind(here.get(name))]
     if differing and beginning.record["layers"] == "all":
-        words = [f"{name} ({_kind(there.get(name))} there, {_kind(here.get(name))} here)" for name in differing[:SHOWN]]
-        more = f" and {len(differing) - SHOWN} more" if len(differing) > SHOWN else ""
+        words = [f"{name} ({_kind(there.get(name))} there, {_kind(here.get(name))} here)" for name in differing]
         raise UserError(
-            f"--init_from={beginning.record['init_from']}: other arrays than this run's: {', '.join(words)}{more}; "
+            f"--init_from={beginning.record['init_from']}: other arrays than this run's: {few(words, 3)}; "
             "give --init_layers=fitting to begin these afresh"
         )
     return [name for name in differing if name in here]
+
+
+def few(names: list[str], most: int = 20) -> str:
+    """The first of these names, and how many there are beside."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return f"{', '.join(names[:most])}{more}"
 
 
 def begun(beginning: Beginning, state: GANState) -> tuple[GANState, dict[str, Any]]:

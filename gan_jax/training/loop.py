@@ -21,7 +21,7 @@ import jax
 import jax.numpy as jnp
 import ml_collections
 
-from gan_jax import evaluation, workdir
+from gan_jax import changes, evaluation, workdir
 from gan_jax.config import flat
 from gan_jax.data import batches, sources
 from gan_jax.errors import DivergedError, UserError
@@ -129,7 +129,7 @@ def frozen(config: ml_collections.ConfigDict, place: pathlib.Path) -> dict[str, 
     With the same numbers it would diverge again, for the same command computes the same bits.
     """
     record = outputs.frozen(place)
-    return None if record and record["state"] == "diverged" and workdir.is_changed(place, flat(config)) else record
+    return None if record and record["state"] == "diverged" and changes.is_changed(place, flat(config)) else record
 
 
 def _check_not_diverged(config, place, manager):
@@ -155,9 +155,9 @@ def finish(config: ml_collections.ConfigDict, place: pathlib.Path, name: str) ->
 
 @parallel.lead_only
 def _store_steps(place, steps):
-    fields = workdir.stored_fields(place)
+    fields = changes.stored(place)
     if fields and fields["steps"] != steps:
-        workdir.store(place, fields | {"steps": steps}, workdir.latest_step(place))
+        changes.record(place, fields | {"steps": steps}, workdir.latest_step(place))
 
 
 def _finished(config, workdir, name, step):
@@ -253,11 +253,11 @@ def _begin_records(run, step, record):
         scalars.truncate_after(run.workdir / file, step)
     (run.workdir / outputs.FROZEN).unlink(missing_ok=True)
     fields = flat(run.config)
-    if changed := workdir.store(run.workdir, fields, step, record):
+    if changed := changes.record(run.workdir, fields, step, record):
         print(f"{run.workdir}, from step {step} on: {changed}")
     if record and record["fresh"]:
-        print(f"{run.workdir} begins from {record['init_from']}, but for {', '.join(record['fresh'])}")
-    if first := workdir.no_rate_from(fields):
+        print(f"{run.workdir} begins from {record['init_from']}, but for {beginning.few(record['fresh'])}")
+    if first := changes.no_rate_from(fields):
         print(f"gan_jax: warning: {run.workdir}: from step {first} on, both learning rates are 0", file=sys.stderr)
 
 

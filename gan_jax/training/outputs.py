@@ -227,5 +227,5 @@ def draw_curves(place: pathlib.Path, name: str) -> None:
     records, evaluations = (scalars.read(place / file) for file in RECORDS)
     evaluations.sort(key=lambda record: record["step"])  # some were made later, of an earlier checkpoint
     history = workdir.read_history(place)
-    changes = {line["step"]: workdir.change_words(line["changed"]) for line in history if "changed" in line}
-    pictures.curves(place / "curves.png", records, name, evaluations, changes)
+    marks = {line["step"]: workdir.change_words(line["changed"]) for line in history if "changed" in line}
+    pictures.curves(place / "curves.png", records, name, evaluations, marks)
