@@ -163,9 +163,9 @@ def _whole(name, value, least, most):
 
 def stored_config(folder: pathlib.Path) -> ml_collections.ConfigDict:
     """The configuration that the folder was made with; a UserError where this version of the program has others."""
-    config = default_config()
+    stored, config = changes.stored(folder) or {}, default_config()
     try:
-        config.update_from_flattened_dict(changes.stored(folder) or {})
+        config.update_from_flattened_dict(stored)
         validate(config)
     except (UserError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise UserError(f"{folder}/config.json does not fit this version of the program: {one_line(error)}") from None

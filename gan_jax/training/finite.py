@@ -66,7 +66,7 @@ def remedies(config: ml_collections.ConfigDict) -> str:
     found.append("lower " + " or ".join(f"{name} (now {value:g})" for name, value in rates))
     if config.penalty.name != "none" and config.penalty.weight * config.penalty.every > 1:
         found.append(f"lower penalty.weight (now {config.penalty.weight:g})")
-    return f"to stay finite, {', or '.join(found)}, and give the same command"
+    return f"to stay finite, {', or '.join(found)}, with the same command"
 
 
 def _is_real(leaf):

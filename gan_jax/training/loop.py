@@ -32,6 +32,7 @@ from gan_jax.training.state import build_networks, create_states
 from gan_jax.training.step import make_train_step
 
 BLOCK_SECONDS = 0.5
+SAID = 5  # lines on what members change
 
 
 def check(
@@ -222,13 +223,16 @@ def _begin(runs, shapes, bar):
     """Members at their last checkpoints, or fresh. What was written after that checkpoint is dropped."""
     carries = fresh_carries([run.config for run in runs], runs[0].source, shapes)
     expected = [run.manager.latest_step() or 0 for run in runs]
-    members = [_restored(run, carry) for run, carry in zip(runs, carries, strict=True)]
+    said: list[str] = []
+    members = [_restored(run, carry, said) for run, carry in zip(runs, carries, strict=True)]
+    for words in said[:SAID] + [f"... and {len(said) - SAID} more"] * (len(said) > SAID):
+        _say(words)
     if lost := sum(expected) - sum(member.step for member in members):  # of checkpoints that are damaged
         bar.begin(bar.done - lost)
     return members
 
 
-def _restored(run, carry):
+def _restored(run, carry, said):
     step, record = 0, None
     if found := checkpoint.restore_newest(run.manager, carry):
         step, (state, sums) = found
@@ -239,7 +243,7 @@ def _restored(run, carry):
     if run.stream:
         run.stream.seek(step)
     logged = outputs.last_logged(run.workdir, step)
-    _begin_records(run, step, record)
+    _begin_records(run, step, record, said)
     member = outputs.Member(run, carry, step, logged)
     if record:  # whatever becomes of the other run, this one has begun
         outputs.save(member)
@@ -248,15 +252,15 @@ def _restored(run, carry):
 
 
 @parallel.lead_only
-def _begin_records(run, step, record):
+def _begin_records(run, step, record, said):
     for file in outputs.RECORDS:
         scalars.truncate_after(run.workdir / file, step)
     (run.workdir / outputs.FROZEN).unlink(missing_ok=True)
     fields = flat(run.config)
     if changed := changes.record(run.workdir, fields, step, record):
-        print(f"{run.workdir}, from step {step} on: {changed}")
+        said.append(f"{run.workdir}, from step {step} on: {changed}")
     if record and record["fresh"]:
-        print(f"{run.workdir} begins from {record['init_from']}, but for {beginning.few(record['fresh'])}")
+        said.append(f"{run.workdir} begins from {record['init_from']}, but for {beginning.few(record['fresh'])}")
     if first := changes.no_rate_from(fields):
         print(f"gan_jax: warning: {run.workdir}: from step {first} on, both learning rates are 0", file=sys.stderr)
 
