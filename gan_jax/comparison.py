@@ -7,6 +7,7 @@ is known by its best setting, so the budget of its search counts: `expected_best
 are counted. `comparing.tables` and `reports.page` show a comparison.
 """
 
+import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -70,7 +71,7 @@ def _check_one_data_set(found):
     sets: dict[str, list[str]] = {}
     for run in found:
         if name := run.config.get("data.name"):
-            name = f"{name} {run.config.get('data.dir')}" if name == "folder" else name
+            name = f"{name} {os.path.normpath(str(run.config.get('data.dir')))}" if name == "folder" else name
             sets.setdefault(name, []).append(str(run.folder))
     if len(sets) > 1:
         words = "; ".join(f"{name}: {notes.few(own)}" for name, own in sets.items())
@@ -79,7 +80,8 @@ def _check_one_data_set(found):
 
 def _fields(found: Sequence[Run]) -> list[Row]:
     """Of each run, the fields in which any two are known to differ, in the order of the configuration."""
-    configs = [run.config for run in found]
+    is_of_one_version = len({frozenset(run.config) for run in found if run.status != "not begun"}) <= 1
+    configs = [run.config if is_of_one_version else _filled(run) for run in found]
     # Where the steps of a sweep are raised, members that were frozen keep those of before, which they never came to.
     steps = {run.config["steps"] for run in found if run.status in ("finished", "unfinished")}
     if len(steps) == 1:
@@ -87,6 +89,13 @@ def _fields(found: Sequence[Run]) -> list[Row]:
     names = dict.fromkeys(name for config in configs for name in config if _is_compared(name))
     differing = [name for name in names if len({config[name] for config in configs if name in config}) > 1]
     return [{name: config.get(name) for name in differing} for config in configs]
+
+
+def _filled(run: Run) -> Row:
+    """Its fields, neutral where the version of the program that made it had none."""
+    from gan_jax.config import neutral_fields  # needs JAX, which runs of one version do without
+
+    return run.config if run.status == "not begun" else neutral_fields(str(run.config.get("data.name"))) | run.config
 
 
 def _is_compared(name):

@@ -27,11 +27,25 @@ from gan_jax.training import conditional, optimizers
 
 
 class Field(NamedTuple):
-    """A configuration field: its default, what it may be (a test and the words for it) and what it means."""
+    """A configuration field: its default, what it may be (a test and the words for it) and what it means.
+
+    kind: what a run that has begun makes of another value; see KINDS. neutral: what runs did from before there was the
+    field; `...`: as the default does.
+    """
 
     default: Any
     allowed: tuple[Callable[[Any], bool], str]
     meaning: str
+    kind: str = "fixed"
+    neutral: Any = ...
+
+
+KINDS = {
+    "free": "changes no bit of the training, and may be another one whenever a run goes on or is looked at",
+    "changeable": "may be another one when a run goes on; its history.jsonl then says so, with the step",
+    "fixed": "is what the run is: another one needs another --workdir, which may begin from this run (--init_from)",
+}
+FREE, CHANGEABLE, _ = KINDS
 
 
 def _at_least(low):
@@ -125,26 +139,33 @@ _SEED = (lambda value: 0 <= value < 2**32, "from 0 to 2**32 - 1")
 
 FIELDS = {
     "seed": Field(0, _SEED, "root of all randomness"),
-    "steps": Field(20_000, _STEPS, "train steps; may be raised later to continue a finished run"),
-    "batch_size": Field(64, _BATCH, "samples in a minibatch, of reals and of fakes"),
-    "n_critic": Field(1, _UPDATES, "critic updates in each step, with fresh reals and fresh latents"),
-    "n_generator": Field(1, _UPDATES, "generator updates in each step after the critic's, with fresh latents"),
-    "generator_batch": Field(1, _UPDATES, "fakes in an update of the generator, as a multiple of batch_size"),
+    "steps": Field(20_000, _STEPS, "train steps; more of them continue a finished run", CHANGEABLE),
+    "batch_size": Field(64, _BATCH, "samples in a minibatch, of reals and of fakes", CHANGEABLE),
+    "n_critic": Field(1, _UPDATES, "critic updates in each step, with fresh reals and fresh latents", CHANGEABLE),
+    "n_generator": Field(
+        1, _UPDATES, "generator updates in each step after the critic's, with fresh latents", CHANGEABLE
+    ),
+    "generator_batch": Field(
+        1, _UPDATES, "fakes in an update of the generator, as a multiple of batch_size", CHANGEABLE
+    ),
     "packing": Field(1, _BATCH, "PacGAN: samples that the critic judges together; divides batch_size"),
     "loss": Field(
         "non_saturating",
         _one_of(*loss_names(), *f_gans()),
         "a function in objectives/losses.py, or f_gan: and one in objectives/divergences.py",
     ),
-    "smoothing.real": Field(0.0, _FRACTION, "minimax, non_saturating: the critic's target for reals is 1 less this"),
-    "smoothing.fake": Field(0.0, _FRACTION, "minimax, non_saturating: the critic's target for fakes"),
-    "least_squares.a": Field(0.0, _ANY_NUMBER, "least_squares: the critic's target for fakes"),
-    "least_squares.b": Field(1.0, _ANY_NUMBER, "least_squares: the critic's target for reals"),
-    "least_squares.c": Field(1.0, _ANY_NUMBER, "least_squares: the generator's target for fakes"),
+    "smoothing.real": Field(
+        0.0, _FRACTION, "minimax, non_saturating: the critic's target for reals is 1 less this", CHANGEABLE
+    ),
+    "smoothing.fake": Field(0.0, _FRACTION, "minimax, non_saturating: the critic's target for fakes", CHANGEABLE),
+    "least_squares.a": Field(0.0, _ANY_NUMBER, "least_squares: the critic's target for fakes", CHANGEABLE),
+    "least_squares.b": Field(1.0, _ANY_NUMBER, "least_squares: the critic's target for reals", CHANGEABLE),
+    "least_squares.c": Field(1.0, _ANY_NUMBER, "least_squares: the generator's target for fakes", CHANGEABLE),
     "f_gan.alpha": Field(
         0.5,
         (lambda value: math.isfinite(value) and value not in (0, 1), "a number but 0 and 1"),
         "f_gan:alpha: its a; near 0 and 1, logits of a few tens are too large for it",
+        CHANGEABLE,
     ),
     "f_gan.generator": Field(
         "minimax", _one_of(*divergences.GENERATORS), "f_gan: the generator's loss, the bound itself or section 3.2's"
@@ -154,15 +175,17 @@ FIELDS = {
         _one_of("none", *penalty_names()),
         "a penalty in objectives/penalties.py, or none",
     ),
-    "penalty.weight": Field(10.0, _at_least(0), "the factor of the penalty in the critic's loss; gamma of r1 and r2"),
-    "penalty.every": Field(1, _STEPS, "critic updates between penalties, which then count this many times"),
+    "penalty.weight": Field(
+        10.0, _at_least(0), "the factor of the penalty in the critic's loss; gamma of r1 and r2", CHANGEABLE
+    ),
+    "penalty.every": Field(1, _STEPS, "critic updates between penalties, which then count this many times", CHANGEABLE),
     "weight_clip": Field(
-        0.0, _at_least(0), "bound on every critic parameter after each of its updates; 0: no clipping"
+        0.0, _at_least(0), "bound on every critic parameter after each of its updates; 0: no clipping", CHANGEABLE
     ),
     "noise.sigma": Field(
-        0.0, _at_least(0), "deviation of the noise on all that the critic sees, reals and fakes alike"
+        0.0, _at_least(0), "deviation of the noise on all that the critic sees, reals and fakes alike", CHANGEABLE
     ),
-    "noise.steps": Field(0, _NO_OR_STEPS, "steps over which this noise falls linearly to 0; 0: it stays"),
+    "noise.steps": Field(0, _NO_OR_STEPS, "steps over which this noise falls linearly to 0; 0: it stays", CHANGEABLE),
     "conditional.name": Field(
         "none",
         _named_in(conditional, lambda value: isinstance(value, conditional.Conditional)),
@@ -173,31 +196,40 @@ FIELDS = {
     ),
     "conditional.continuous": Field(0, _from_to(0, 1000), "infogan: codes drawn from U(-1, 1)"),
     "conditional.weight": Field(
-        1.0, _at_least(0), "auxiliary_classifier, infogan: factor of the loss of telling the class or the codes"
+        1.0,
+        _at_least(0),
+        "auxiliary_classifier, infogan: factor of the loss of telling the class or the codes",
+        CHANGEABLE,
     ),
-    "conditional.continuous_weight": Field(0.1, _at_least(0), "infogan: factor of the continuous codes in that loss"),
+    "conditional.continuous_weight": Field(
+        0.1, _at_least(0), "infogan: factor of the continuous codes in that loss", CHANGEABLE
+    ),
     "augment": Field(
         "none",
         _alone_or_some_of("none", augmentations.names()),
         "DiffAugment: what is done to all that the critic sees, reals and fakes alike",
+        CHANGEABLE,
     ),
     "data.name": Field("digits", (bool, "a name"), "an embedded set, a 2-D mixture, a TFDS image set, or folder"),
-    "data.dir": Field("", _PATH, "the TFDS folder (empty: TFDS's own), or the image folder"),
+    "data.dir": Field("", _PATH, "the TFDS folder (empty: TFDS's own), or the image folder", FREE),
     "data.image_size": Field(
         0, _from_to(0, LARGEST), "pixels to crop and resize images to; 0: their own (28 is padded to 32)"
     ),
     "data.background": Field(
-        "white", (_is_colour, "a colour, as white or #80ff00"), "what transparent pixels are shown on"
+        "white", (_is_colour, "a colour, as white or #80ff00"), "what transparent pixels are shown on", CHANGEABLE
     ),
     "data.reading": Field(
         folder.READING,
         _from_to(1, folder.READING),
         "folders: 2: files by content, upright, classes in the order of their numbers, splits; 1: as older runs did",
+        neutral=1,
     ),
-    "data.flip": Field(False, _YES_OR_NO, "reals are mirrored, left and right, half of the time"),
-    "data.balanced": Field(False, _YES_OR_NO, "reals of rarer classes are repeated, until all classes come as often"),
+    "data.flip": Field(False, _YES_OR_NO, "reals are mirrored, left and right, half of the time", CHANGEABLE),
+    "data.balanced": Field(
+        False, _YES_OR_NO, "reals of rarer classes are repeated, until all classes come as often", CHANGEABLE
+    ),
     "data.memory_mb": Field(
-        2048.0, _at_least(0), "MB up to which a set is kept on the device; a larger one is streamed"
+        2048.0, _at_least(0), "MB up to which a set is kept on the device; a larger one is streamed", CHANGEABLE
     ),
     "network.name": Field("dcgan", _named_in(networks, _is_network), "a module in networks/"),
     "network.latent_dim": Field(64, _WIDTH, "components of the latent, each drawn from N(0, 1)"),
@@ -222,39 +254,49 @@ FIELDS = {
         _named_in(optimizers, _takes("learning_rate", "b1", "b2")),
         "an optimiser in training/optimizers.py, for both networks",
     ),
-    "optimizer.generator_lr": Field(2e-4, _above(0), "learning rate of the generator"),
-    "optimizer.critic_lr": Field(2e-4, _above(0), "learning rate of the critic"),
-    "optimizer.b1": Field(0.5, _FRACTION, "Adam's decay of the first moment"),
-    "optimizer.b2": Field(0.9, _FRACTION, "Adam's decay of the second moment"),
-    "optimizer.decay_steps": Field(0, _NO_OR_STEPS, "steps over which both rates fall linearly; 0: they stay"),
-    "optimizer.final_lr": Field(0.0, _SHARE, "share of the learning rates that is left after decay_steps"),
-    "ema_decay": Field(0.999, _FRACTION, "of the generator's average, for each step after the first ones; 0: none"),
-    "log_every": Field(20, _STEPS, "steps between lines of metrics.jsonl, each the mean over these steps"),
-    "sample_every": Field(500, _NO_OR_STEPS, "steps between sample grids of the same latents; 0: only at the end"),
-    "checkpoint_every": Field(500, _STEPS, "steps between checkpoints"),
+    "optimizer.generator_lr": Field(2e-4, _above(0), "learning rate of the generator", CHANGEABLE),
+    "optimizer.critic_lr": Field(2e-4, _above(0), "learning rate of the critic", CHANGEABLE),
+    "optimizer.b1": Field(0.5, _FRACTION, "Adam's decay of the first moment", CHANGEABLE),
+    "optimizer.b2": Field(0.9, _FRACTION, "Adam's decay of the second moment", CHANGEABLE),
+    "optimizer.decay_steps": Field(
+        0, _NO_OR_STEPS, "steps over which both rates fall linearly; 0: they stay", CHANGEABLE
+    ),
+    "optimizer.final_lr": Field(0.0, _SHARE, "share of the learning rates that is left after decay_steps", CHANGEABLE),
+    "ema_decay": Field(
+        0.999, _FRACTION, "of the generator's average, for each step after the first ones; 0: none", CHANGEABLE
+    ),
+    "log_every": Field(20, _STEPS, "steps between lines of metrics.jsonl, each the mean over these steps", FREE),
+    "sample_every": Field(
+        500, _NO_OR_STEPS, "steps between sample grids of the same latents; 0: only at the end", FREE
+    ),
+    "checkpoint_every": Field(500, _STEPS, "steps between checkpoints", FREE),
     "eval_every": Field(
-        0, _NO_OR_STEPS, "steps between evaluations, of which the best is kept; 0: none while training"
+        0, _NO_OR_STEPS, "steps between evaluations, of which the best is kept; 0: none while training", FREE
     ),
     "eval_samples": Field(
-        10_000, _from_to(2, _SAMPLES), "samples on either side of an evaluation, if the set has as many"
+        10_000, _from_to(2, _SAMPLES), "samples on either side of an evaluation, if the set has as many", FREE
     ),
-    "eval_reals": Field(0, _from_to(0, _SAMPLES), "reals of an evaluation, if other than as many as samples"),
-    "eval_split": Field("train", (bool, "a name"), "split of the data that an evaluation compares with"),
+    "eval_reals": Field(0, _from_to(0, _SAMPLES), "reals of an evaluation, if other than as many as samples", FREE),
+    "eval_split": Field("train", (bool, "a name"), "split of the data that an evaluation compares with", FREE),
     "eval_conditions": Field(
         "as_reals",
         _one_of(*CONDITIONS),
         "how often an evaluation asks for each class: as among its reals, or all alike",
+        FREE,
+        neutral="even",
     ),
     "eval_metrics": Field(
-        "auto",
-        _alone_or_some_of("auto", measures.names()),
-        "what is measured; auto: what suits the data",
+        "auto", _alone_or_some_of("auto", measures.names()), "what is measured; auto: what suits the data", FREE
     ),
     "eval_features": Field(
-        "auto", _one_of(*measures.FEATURES), "what images are compared by; auto: inception for fid, kid and is"
+        "suitable",
+        _one_of(*measures.FEATURES),
+        "what images are compared by; suitable: inception for fid, kid and is; else a classifier, or what is at hand",
+        FREE,
+        neutral="auto",
     ),
-    "eval_resizer": Field("tf1", _one_of(*resize.NAMES), "how images are resized for inception"),
-    "wandb.mode": Field("disabled", _one_of(*tracking.MODES), "Weights & Biases"),
+    "eval_resizer": Field("tf1", _one_of(*resize.NAMES), "how images are resized for inception", FREE),
+    "wandb.mode": Field("disabled", _one_of(*tracking.MODES), "Weights & Biases", FREE),
 }
 
 # The arguments of the functions in objectives/, by the fields that give them.
@@ -298,6 +340,13 @@ def _suit_points(config):
     """The toy settings of Gulrajani et al. 2017, with narrower networks."""
     config.network.width, config.network.latent_dim, config.network.generator_norm = 128, 2, "none"
     config.batch_size, config.eval_samples = 256, 2500
+
+
+def neutral_fields(data: str) -> dict[str, Any]:
+    """What the fields were, in effect, for runs on the set `data` from before there were any."""
+    values = {name: field.default if field.neutral is ... else field.neutral for name, field in FIELDS.items()}
+    values["conditional.classes"] = CLASSES.get(data, FIELDS["conditional.classes"].default)
+    return values if data == "folder" else values | {"data.reading": FIELDS["data.reading"].default}
 
 
 def flat(config) -> dict[str, Any]:

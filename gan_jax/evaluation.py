@@ -39,7 +39,7 @@ class How(NamedTuple):
     """
 
     metrics: str = "auto"
-    features: str = "auto"
+    features: str = "suitable"
     resizer: str = "tf1"
     weights: str = ""
     num: int = 0
@@ -84,13 +84,13 @@ def chosen(how: How, shape: tuple[int, ...], data: str) -> tuple[list[str], str]
         if name not in measures.names():
             raise UserError(f"no metric {name!r}: give auto, or by commas some of {', '.join(measures.names())}")
         _check_suits(name, is_points, shape, data)
-    if is_points and how.features != "auto":
-        raise UserError(f"{how.features} are features of images; points are compared as they are: give auto")
+    if is_points and how.features not in measures.CHOOSING:
+        raise UserError(f"{how.features} are features of images; points are compared as they are: leave it out")
     needs_inception = [name for name in names if name in measures.OF_INCEPTION]
     features = how.features
-    if features == "auto":
-        is_at_hand = bool(how.weights or inception.at_hand())
-        features = _suitable_features(needs_inception, is_points or not is_at_hand, data)
+    if features in measures.CHOOSING:
+        is_used = features == "suitable" and not is_points and bool(how.weights or inception.at_hand())
+        features = _suitable_features(needs_inception, is_used, data)
     if needs_inception and features != "inception":
         other = measures.OF_INCEPTION[needs_inception[0]]
         raise UserError(f"{needs_inception[0]} is {other} on Inception features, not on {features}: ask for {other}")
@@ -99,14 +99,14 @@ def chosen(how: How, shape: tuple[int, ...], data: str) -> tuple[list[str], str]
     return list(dict.fromkeys(names)), "coordinates" if is_points else features
 
 
-def _suitable_features(needs_inception, is_without, data):
+def _suitable_features(needs_inception, is_used, data):
     """Pixels say little of what an image shows: they are for sets without a classifier, where there is nothing else.
 
-    is_without: whether Inception's weights are not at hand, or of no use.
+    is_used: whether Inception is then used instead.
     """
     if not needs_inception and data in CLASSIFIED:
         return "classifier"
-    return "inception" if needs_inception or not is_without else "pixels"
+    return "inception" if needs_inception or is_used else "pixels"
 
 
 def _suitable(is_points, data):

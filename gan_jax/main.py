@@ -1,14 +1,16 @@
 """The command: flags -> train | evaluate | sample | export | compare.
 
     python -m gan_jax.main --config=experiments/NAME.py[:DATA] [--workdir=DIR] [--mode=MODE] [--config.FIELD=VALUE ...]
+    python -m gan_jax.main --config=experiments/NAME.py[:DATA] --workdir=DIR --init_from=RUN[:best|STEP] [...]
     python -m gan_jax.main --config=experiments/NAME.py[:DATA] --sweep=experiments/sweeps/NAME.py[:ARGUMENT] [...]
     python -m gan_jax.main --mode=compare DIR [DIR ...] [--measure=NAME] [--out=PAGE.html]
 
-The same command again resumes, or says that the run is finished; --config.steps may be raised to go on. A sweep trains
-many runs, each in a folder of its own; compare shows runs and sweeps beside one another. The other modes take the
-configuration that the workdir holds. Exit codes: 0 done; 2 something given is wrong; 130 or 143 stopped by SIGINT or
-SIGTERM, and saved; 3 the run diverged (of a sweep: every one), its last good checkpoint is kept; 1 the machine failed,
-as with a full disk or too little memory: once that is mended, the same command goes on.
+The same command again resumes, or says that the run is finished. It goes on with other fields, where these are free or
+changeable: see below; so --config.steps may be raised. A sweep trains many runs, each in a folder of its own; compare
+shows runs and sweeps beside one another. The other modes take the configuration that the workdir holds, with the free
+fields that are given. Exit codes: 0 done; 2 something given is wrong; 130 or 143 stopped by SIGINT or SIGTERM, and
+saved; 3 the run diverged (of a sweep: every one), its last good checkpoint is kept; 1 the machine failed, as with a
+full disk or too little memory: once that is mended, the same command goes on.
 """
 
 import contextlib
@@ -25,14 +27,14 @@ import ml_collections
 from absl import flags
 from ml_collections import config_flags
 
-from gan_jax import comparison, evaluation, measures, search, sweep, trained, workdir
+from gan_jax import changes, comparison, evaluation, init_from, measures, search, sweep, trained, workdir
 from gan_jax.comparing import tables
-from gan_jax.config import CONDITIONS, FIELDS, flat, validate
+from gan_jax.config import CONDITIONS, FIELDS, KINDS, flat, validate
 from gan_jax.data import about, sources
 from gan_jax.errors import DivergedError, MachineError, UserError, is_out_of_memory, one_line, shown
 from gan_jax.features import resize
 from gan_jax.reports import atomic, page
-from gan_jax.training import loop, parallel, population
+from gan_jax.training import beginning, loop, parallel, population
 
 # How ml_collections says that a field is unknown: the representation of its name, and perhaps of a second line.
 _UNKNOWN_FIELD = re.compile(r"""['"\\]+(\w+)['"\\]+(?:n?(Did you mean .*\?))?['"]?""")
@@ -78,7 +80,10 @@ def _ended(error):
         case MachineError():
             return 1, shown(error)
         case jax.errors.JaxRuntimeError() | MemoryError() if is_out_of_memory(error):
-            return 1, "out of memory: lower config.batch_size, n_critic, network.width or --num"
+            return 1, (
+                "out of memory: lower config.batch_size or n_critic, which a run that has begun takes, too; "
+                "config.network.width in another --workdir; or --num"
+            )
         case jax.errors.JaxRuntimeError() if parallel.is_one_of_several():
             return 1, f"another process has ended ({one_line(error)[:100]}): give the same command, to all of them"
         case OSError() if error.errno in _FULL:
@@ -98,23 +103,25 @@ def run(given: flags.FlagValues) -> int:
     if given["way"].present and not given.sweep:
         raise UserError(f"--way={given.way} without --sweep: a run by itself has no members; leave it out")
     _check_mode(given)
+    asked = init_from.asked(given.init_from, given.init_layers)
     if given.sweep:
-        function, asked = sweep.read(given.sweep)
+        function, members = sweep.read(given.sweep)
         train_all = search.train if function == "get_study" else sweep.train
-        return train_all(given.config, asked, folder, name, given.way)
+        return train_all(given.config, members, folder, name, given.way, asked)
     if sweep.stored(folder).members:
         raise UserError(
             f"{folder} holds a sweep: give --workdir={folder}/000 or another member, or --sweep to train it"
         )
     if given.mode == "train":
-        return train(given.config, name, folder)
-    _check_stored(given, folder, workdir.stored_fields(folder))
+        explicit = config_flags.get_override_values(given["config"])
+        return train(changes.as_begun(folder, given.config, explicit), name, folder, asked)
+    free = _free_fields(given, folder)
     if given.mode == "evaluate":
         with workdir.claimed(folder):  # its line goes to a file that a run at work writes, too
-            model = trained.load(folder, given.checkpoint)
+            model = trained.load(folder, given.checkpoint, free)
             trained.evaluate(model, folder, _how(given, model.config))
         return 0
-    model = trained.load(folder, given.checkpoint)
+    model = trained.load(folder, given.checkpoint, free)
     if given.mode == "export":
         trained.export(model, folder)
         return 0
@@ -135,26 +142,29 @@ def _check_mode(given):
         raise UserError(f"--traverse with {other}: rows go through all classes of one latent; leave one of them out")
     if given["num"].present and (given.interpolate or given.traverse):
         raise UserError("--num with --interpolate or --traverse: these have their own numbers of rows; leave it out")
+    if given["init_layers"].present and not given.init_from:
+        raise UserError(f"--init_layers={given.init_layers} without --init_from: there is no run to begin from")
 
 
-def train(config: ml_collections.ConfigDict, name: str, folder: pathlib.Path) -> int:
-    """Checks all that was given, and only then makes the folder and trains."""
-    source = parallel.together(lambda: _checked_source(config, folder))
-    parallel.check_alike(f"{folder.absolute()} {flat(config)}")
+def train(config: ml_collections.ConfigDict, name: str, folder: pathlib.Path, asked: init_from.Asked | None) -> int:
+    """Checks all that was given, and only then makes the folder and trains. asked: what a new run begins from."""
+    source, start = parallel.together(lambda: _checked(config, folder, asked))
+    parallel.check_alike(f"{folder.absolute()} {flat(config)} {start and start.record}")
     if source.about:
         parallel.lead_only(print)(shown(about.line(source.about)))
     with contextlib.ExitStack() as claim:
         parallel.by_lead(lambda: claim.enter_context(workdir.claimed(folder)))
-        return loop.train(config, source, folder, name)
+        return loop.train(config, source, folder, name, start)
 
 
-def _checked_source(config, folder):
+def _checked(config, folder, asked):
+    """(its source, what it begins from, if not by itself) of a run, where nothing is wrong with either."""
     validate(config)
-    if stored := workdir.stored_fields(folder):
-        workdir.check_same(folder, stored, flat(config))
+    changes.check(folder, flat(config))
+    start = init_from.beginning(asked, [folder])
     source = sources.of_config(config.data)
-    loop.check(config, source, [folder])
-    return source
+    loop.check(config, source, [folder], start)
+    return source, start
 
 
 def compare(given: flags.FlagValues, folders: Sequence[str]) -> int:
@@ -194,11 +204,14 @@ def _how(given, config):
     return evaluation.how(config)._replace(**asked)
 
 
-def _check_stored(given, folder, stored):
-    """A UserError where the folder holds no run, or one of other fields than those given on the command line."""
+def _free_fields(given, folder):
+    """Those given on the command line, which count; a UserError where the folder holds no run, or quite another one."""
+    stored = changes.stored(folder)
     if stored is None:
         raise UserError(f"{folder} holds no run: train first, with the same command and --mode=train")
-    workdir.check_same(folder, stored, config_flags.get_override_values(given["config"]), partial=True)
+    fields = config_flags.get_override_values(given["config"])
+    changes.check_used(folder, stored, fields)
+    return changes.free(fields)
 
 
 def parse(argv: Sequence[str]) -> tuple[flags.FlagValues, list[str]]:
@@ -244,6 +257,16 @@ def define_flags(values: flags.FlagValues, argv: Sequence[str]) -> None:
     flags.DEFINE_enum(
         "way", "auto", ("auto", *population.WAYS), "train --sweep: how members train together; auto: measured", values
     )
+    flags.DEFINE_string(
+        "init_from", "", "train: RUN[:last|best|STEP], whose parameters and averages a new run begins from", values
+    )
+    flags.DEFINE_enum(
+        "init_layers",
+        "all",
+        beginning.LAYERS,
+        "train --init_from: fitting: arrays of other shapes begin afresh",
+        values,
+    )
     flags.DEFINE_string("measure", None, "compare: a number of evaluation.jsonl; else the one checkpoints have", values)
     flags.DEFINE_string("out", None, "compare: the page to write; else comparison.html in the first folder", values)
     flags.DEFINE_integer("num", None, "evaluate, sample: how many samples", 2, trained.MOST, flag_values=values)
@@ -255,7 +278,7 @@ def define_flags(values: flags.FlagValues, argv: Sequence[str]) -> None:
     flags.DEFINE_enum(
         "conditions", "as_reals", CONDITIONS, "evaluate: how often each class is asked for: as among reals", values
     )
-    flags.DEFINE_enum("features", "auto", measures.FEATURES, "evaluate: what images are compared by", values)
+    flags.DEFINE_enum("features", "suitable", measures.FEATURES, "evaluate: what images are compared by", values)
     flags.DEFINE_enum("resizer", "tf1", resize.NAMES, "evaluate: for inception", values)
     flags.DEFINE_string("weights", "", "evaluate: file of inception's weights; empty: the one used before", values)
     flags.DEFINE_string("checkpoint", "last", "evaluate, sample, export: last, best or a step", values)
@@ -281,9 +304,10 @@ def usage() -> str:
     define_flags(values, [])
     lines = [str(__doc__), "Flags:"]
     lines += [f"  --{name}={values[name].default}\n      {values[name].help}" for name in values]
-    lines += ["", "Fields, with the defaults that experiments and data sets may change:"]
+    lines += ["", "Fields, with the defaults that experiments and data sets may change. One that is"]
+    lines += [f"  {kind} {meaning}" for kind, meaning in KINDS.items()]
     lines += [
-        f"  --config.{name}={field.default}\n      {field.meaning} ({field.allowed[1]})"
+        f"  --config.{name}={field.default}\n      {field.meaning} ({field.allowed[1]}; {field.kind})"
         for name, field in FIELDS.items()
     ]
     return "\n".join(lines)

@@ -30,7 +30,10 @@ LEAST = {"prdc": 6, "score": 10, "is": 10}  # samples and reals; of the others 2
 COMPARED = 1000  # pairs of images for their similarity
 
 
-FEATURES = ("auto", "pixels", "classifier", "inception")
+# suitable: inception for fid, kid and is; else the set's classifier, or inception where its weights are at hand, or
+# pixels. auto: the same without that: as runs were evaluated before.
+CHOOSING = ("suitable", "auto")
+FEATURES = (*CHOOSING, "pixels", "classifier", "inception")
 # Metrics on the features of the Inception network, by the names that they are known by, and so for their numbers.
 OF_INCEPTION = {"fid": "frechet", "kid": "kernel", "is": "score"}
 _NUMBERS = {"frechet_distance": "fid", "kernel_distance": "kid", "kernel_distance_sd": "kid_sd",

@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 
 import ml_collections
 
-from gan_jax import sweep, workdir
+from gan_jax import init_from, sweep, workdir
 from gan_jax.axes import Range
 from gan_jax.errors import UserError
 from gan_jax.reports import scalars
@@ -43,17 +43,27 @@ class Study(NamedTuple):
     at_once: int = 8
 
 
-def train(config: ml_collections.ConfigDict, asked: Study, folder: pathlib.Path, name: str, way: str) -> int:
-    """Trains `num` members in rounds, and returns the exit code of a sweep."""
+def train(
+    config: ml_collections.ConfigDict,
+    asked: Study,
+    folder: pathlib.Path,
+    name: str,
+    way: str,
+    other: init_from.Asked | None = None,
+) -> int:
+    """Trains `num` members in rounds, and returns the exit code of a sweep. other: what new members begin from."""
     _check(config, asked)
     found = sweep.stored(folder)
-    sweep.check(sweep.member_configs(config, found.members or [{}]), folder, way)
+    known = found.members + [{}] * (len(found.members) < asked.num)  # one whose folder is yet to be made
+    start = sweep.check(sweep.member_configs(config, known, folder), folder, way, other)
     with workdir.claimed(folder):
-        for start in range(0, asked.num, asked.at_once):
-            trials = [asked.study.ask(_distributions(asked)) for _ in range(min(asked.at_once, asked.num - start))]
-            found = _with_proposed(found, start, [trial.params for trial in trials], folder)
-            configs = dict(list(sweep.member_configs(config, found.members).items())[start : start + len(trials)])
-            if received := _train_round(configs, found, trials, asked.study, folder, name, way):
+        for first in range(0, asked.num, asked.at_once):
+            trials = [asked.study.ask(_distributions(asked)) for _ in range(min(asked.at_once, asked.num - first))]
+            found = _with_proposed(found, first, [trial.params for trial in trials], folder)
+            configs = dict(
+                list(sweep.member_configs(config, found.members, folder).items())[first : first + len(trials)]
+            )
+            if received := _train_round(configs, found, trials, asked.study, folder, name, way, start):
                 return loop.stopped(received)
     return _summary(config, found, asked.study, folder)
 
@@ -94,12 +104,12 @@ def _with_proposed(found, start, members, folder):
     if held != members[: len(held)]:
         raise UserError(
             f"{folder} holds a search that has proposed other settings, {sweep.words(held[0])}: give the study's "
-            "sampler a seed, the ranges as they were, or another --workdir"
+            "sampler a seed, the ranges and the fields as they were, or another --workdir"
         )
     return found._replace(members=found.members + members[len(held) :])
 
 
-def _train_round(configs, found, trials, study, folder, name, way):
+def _train_round(configs, found, trials, study, folder, name, way, start):
     """Trains the members of these trials, tells the study of them, and returns the signal that ended it, or 0."""
     for trial, place in zip(trials, configs, strict=True):
         step = workdir.latest_step(folder / place)
@@ -110,7 +120,7 @@ def _train_round(configs, found, trials, study, folder, name, way):
     judges = {
         place: functools.partial(_judge, study, trial, steps) for trial, place in zip(trials, configs, strict=True)
     }
-    if received := sweep.train_members(configs, found, folder, name, way, judges):
+    if received := sweep.train_members(configs, found, folder, name, way, judges, start):
         return received
     for trial, place in zip(trials, configs, strict=True):
         _tell(study, trial, folder / place)
@@ -147,7 +157,7 @@ def _tell(study, trial, place):
 
 
 def _summary(config, found, study, folder):
-    configs = sweep.member_configs(config, found.members)
+    configs = sweep.member_configs(config, found.members, folder)
     code = sweep.summary(configs, folder)
     if any(trial.state.name == "COMPLETE" for trial in study.trials):
         best = study.best_trial

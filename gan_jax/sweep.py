@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import ml_collections
 import numpy as np
 
-from gan_jax import workdir
+from gan_jax import changes, init_from, workdir
 from gan_jax.axes import Members
 from gan_jax.config import FIELDS, flat, validate
 from gan_jax.data import about, sources
@@ -25,6 +25,7 @@ from gan_jax.errors import UserError, one_line, shown
 from gan_jax.reports import atomic
 from gan_jax.reports.progress import Progress
 from gan_jax.training import checkpoint, loop, outputs, population
+from gan_jax.training.beginning import Beginning
 from gan_jax.training.state import structure
 
 MOST = 10_000  # members of a sweep
@@ -39,19 +40,26 @@ class Sweep(NamedTuple):
     ways: dict[str, str]
 
 
-def train(config: ml_collections.ConfigDict, members: Members, folder: pathlib.Path, name: str, way: str) -> int:
+def train(
+    config: ml_collections.ConfigDict,
+    members: Members,
+    folder: pathlib.Path,
+    name: str,
+    way: str,
+    asked: init_from.Asked | None = None,
+) -> int:
     """Trains all members, each from where it is, and returns the exit code.
 
     That is 0, 3 where every member has diverged, or 128 + its number where a signal ended it. Nothing is written before
-    all that was given is checked. way: one of `population.WAYS`, or auto.
+    all that was given is checked. way: one of `population.WAYS`, or auto. asked: what new members begin from.
     """
     sweep = extended(stored(folder), members, folder)
-    configs = member_configs(config, sweep.members)
+    configs = member_configs(config, sweep.members, folder)
     _check_alike(configs)
-    check(configs, folder, way)
+    start = check(configs, folder, way, asked)
     with workdir.claimed(folder):
         _set_aside_damaged(configs, folder)
-        received = train_members(configs, sweep, folder, name, way)
+        received = train_members(configs, sweep, folder, name, way, start=start)
     return loop.stopped(received) if received else summary(configs, folder)
 
 
@@ -138,9 +146,11 @@ def words(fields: dict[str, Any]) -> str:
     return ", ".join(f"{name}={value!r}" for name, value in fields.items()) or "that changes no field"
 
 
-def member_configs(config: ml_collections.ConfigDict, members: Members) -> Configs:
+def member_configs(config: ml_collections.ConfigDict, members: Members, folder: pathlib.Path) -> Configs:
     """The configuration of each member, by the name of its folder; a UserError where a field does not fit."""
-    return {f"{index:03}": member_config(config, fields) for index, fields in enumerate(members)}
+    named = {f"{index:03}": fields for index, fields in enumerate(members)}
+    changed = {name: member_config(config, fields) for name, fields in named.items()}
+    return {name: changes.as_begun(folder / name, changed[name], list(fields)) for name, fields in named.items()}
 
 
 def member_config(config: ml_collections.ConfigDict, fields: dict[str, Any]) -> ml_collections.ConfigDict:
@@ -164,25 +174,26 @@ def member_config(config: ml_collections.ConfigDict, fields: dict[str, Any]) -> 
     return changed
 
 
-def check(configs: Configs, folder: pathlib.Path, way: str) -> None:
-    """A UserError where a member's data, network, evaluation or folder is not what it should be."""
+def check(configs: Configs, folder: pathlib.Path, way: str, asked: init_from.Asked | None) -> Beginning | None:
+    """What new members begin from; a UserError where the data, network, evaluation or folder of one is wrong."""
     if workdir.stored_fields(folder) is not None:
         raise UserError(f"{folder} holds a run by itself, and no sweep; give another --workdir")
+    for name, config in configs.items():
+        changes.check(folder / name, flat(config))
+        outputs.frozen(folder / name)
+    start = init_from.beginning(asked, [folder / name for name in configs])
     lines: dict[str, None] = {}
     for group in groups(configs):
         config = next(iter(group.values()))
         source = _source(config)
-        loop.check(config, source, [folder / name for name in group])
+        loop.check(config, source, [folder / name for name in group], start)
         if source.about:
             lines[about.line(source.about)] = None
         if source.stream and way not in ("auto", *population.ways(source)):
             raise UserError(f"--way={way} with a set that is streamed: give auto, or a larger config.data.memory_mb")
-    for name, config in configs.items():
-        if given := workdir.stored_fields(folder / name):
-            workdir.check_same(folder / name, given, flat(config))
-        outputs.frozen(folder / name)
     for line in lines:
         print(shown(line))
+    return start
 
 
 # ------------------------------------------------------------------------------------------ training, in groups
@@ -206,21 +217,23 @@ def _load(data):
     return sources.of_config(data)
 
 
-def train_members(configs: Configs, sweep: Sweep, folder: pathlib.Path, name: str, way: str, judges=None) -> int:
+def train_members(
+    configs: Configs, sweep: Sweep, folder: pathlib.Path, name: str, way: str, judges=None, start=None
+) -> int:
     """Trains what is not done yet, and returns the signal that ended it, or 0.
 
-    judges: what ends a member early, by its name; see `outputs.Run`.
+    judges: what ends a member early, by its name; start: what new members begin from; see `outputs.Run`.
     """
+    given = {member: {"judge": (judges or {}).get(member), "start": start} for member in configs}
     store(folder, sweep)
     with Progress(sum(c.steps for c in configs.values()), sum(_done(folder, configs).values())) as bar:
         for group in groups(configs):
             pending = {member: config for member, config in group.items() if not is_over(folder / member, config)}
             choose_way = functools.partial(_choose_way, folder, sweep, next(iter(group)), way)
-            if pending and (received := _train_group(pending, folder, name, choose_way, bar, judges or {})):
+            if pending and (received := _train_group(pending, folder, name, choose_way, bar, given)):
                 return received
-            for member in group:  # a kill may have come before they were drawn
-                if not (folder / member / "curves.png").exists():
-                    outputs.draw_curves(folder / member, f"{name}/{member}")
+            for member, config in group.items():
+                loop.finish(config, folder / member, f"{name}/{member}")
             if (done := sum(_done(folder, configs).values())) > bar.done:  # what frozen members did not make
                 bar.update(done, {})
     return 0
@@ -229,7 +242,8 @@ def train_members(configs: Configs, sweep: Sweep, folder: pathlib.Path, name: st
 def is_over(place: pathlib.Path, config: ml_collections.ConfigDict) -> bool:
     """Whether a member is at its last step, and evaluated where that is due, or was frozen."""
     step = workdir.latest_step(place)
-    return outputs.frozen(place) is not None or (step >= config.steps and not outputs.is_pending(config, place, step))
+    is_done = step >= config.steps and not outputs.is_pending(config, place, step)
+    return loop.frozen(config, place) is not None or is_done
 
 
 def _set_aside_damaged(configs, folder):
@@ -258,20 +272,21 @@ def _choose_way(folder, sweep, group, given, program, source, carries):
     return sweep.ways[group]
 
 
-def _train_group(group, folder, name, choose_way, bar, judges):
+def _train_group(group, folder, name, choose_way, bar, given):
     with contextlib.ExitStack() as stack:
-        runs = [_opened(stack, folder / member, config, name, judges) for member, config in group.items()]
+        runs = [
+            _opened(stack, folder / member, config, name)._replace(**given[member]) for member, config in group.items()
+        ]
         _, received = loop.train_together(runs, choose_way, bar)
         for run in runs:
             loop.close_run(run)
     return received
 
 
-def _opened(stack, place, config, name, judges):
+def _opened(stack, place, config, name):
     stack.enter_context(workdir.claimed(place))
     manager = stack.enter_context(checkpoint.open_checkpoints(place))
-    run = loop.open_run(config, _source(config), place, f"{name}/{place.name}", manager, group=name)
-    return run._replace(judge=judges.get(place.name))
+    return loop.open_run(config, _source(config), place, f"{name}/{place.name}", manager, group=name)
 
 
 def summary(configs: Configs, folder: pathlib.Path) -> int:

@@ -12,7 +12,8 @@ import operator
 import os
 import pathlib
 import sys
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -22,9 +23,9 @@ from flax import linen as nn
 from jax import export as jax_export
 from numpy.typing import ArrayLike
 
-from gan_jax import evaluation, measures, workdir
+from gan_jax import changes, evaluation, measures, workdir
 from gan_jax.comparing import protocols
-from gan_jax.config import FIELDS, default_config, validate
+from gan_jax.config import default_config, validate
 from gan_jax.data import about, batches, sources
 from gan_jax.data.about import MOST_NAMES
 from gan_jax.data.fitting import LARGEST
@@ -195,23 +196,26 @@ def _whole(name, value, least, most):
 
 def stored_config(folder: pathlib.Path) -> ml_collections.ConfigDict:
     """The configuration that the folder was made with; a UserError where this version of the program has others."""
-    stored, config = workdir.stored_fields(folder) or {}, default_config()
+    stored, config = changes.stored(folder) or {}, default_config()
     try:
         config.update_from_flattened_dict(stored)
-        if missing := [name for name in FIELDS if name not in stored]:
-            raise UserError(f"it has no {', '.join(missing)}")
         validate(config)
     except (UserError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise UserError(f"{folder}/config.json does not fit this version of the program: {one_line(error)}") from None
     return config
 
 
-def load(folder: str | os.PathLike[str], wanted: str | int = "last") -> Trained:
-    """The run in a folder at its checkpoint `last`, `best` or of a step; a UserError where there is none."""
+def load(
+    folder: str | os.PathLike[str], wanted: str | int = "last", fields: Mapping[str, Any] | None = None
+) -> Trained:
+    """The run in a folder at its checkpoint `last`, `best` or of a step; a UserError where there is none.
+
+    fields: free ones that shall be others than stored, as {"data.dir": ...} of a set that has moved.
+    """
     folder = pathlib.Path(folder).expanduser()
     if workdir.stored_fields(folder) is None:
         raise UserError(f"{folder} holds no run: give the folder of one, such as runs/wgan")
-    config, wanted = stored_config(folder), str(wanted)
+    config, wanted = _with_fields(stored_config(folder), fields or {}), str(wanted)
     with checkpoint.open_checkpoints(folder, is_read_only=True) as manager:
         step = checkpoint.find_step(manager, wanted)
         try:
@@ -232,6 +236,14 @@ def _classes(config, folder):
     if known is None or len(known.classes) != takes.classes:
         return (tuple(map(str, range(takes.classes))) if way.is_told_labels else ()), ()
     return known.classes, conditional.counts(config, lambda: known.counts)
+
+
+def _with_fields(config, fields):
+    if others := {*fields} - {*changes.free(fields)}:
+        raise UserError(f"{', '.join(sorted(others))}: not free in a run that is trained; leave them out")
+    config.update_from_flattened_dict(fields)
+    validate(config)
+    return config
 
 
 def _shape(said, config, place):

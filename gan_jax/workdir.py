@@ -1,27 +1,32 @@
-"""The folder of a run: whose configuration it holds, and who may write to it."""
+"""The folder of a run: whose configuration it holds, what that was before, and who may write to it.
+
+history.jsonl has a first line where the run began from another, and one for every change of fields that are changeable:
+{"step": 100, "changed": {"optimizer.critic_lr": [0.0002, 1e-05]}}.
+"""
 
 import contextlib
 import fcntl
 import json
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from gan_jax.errors import UserError
-from gan_jax.reports import atomic
+from gan_jax.reports import atomic, scalars
 
-FREE = ("wandb.mode",)  # changes nothing of what a run computes
+HISTORY = "history.jsonl"
+Fields = dict[str, Any]
 
 
-def stored_fields(workdir: pathlib.Path) -> dict[str, Any] | None:
-    """The flat configuration that the folder was made with; None for a new folder."""
+def stored_fields(workdir: pathlib.Path) -> Fields | None:
+    """The flat configuration in the folder, as it is; None for a new folder."""
     path = workdir / "config.json"
     try:
         fields = atomic.read_json(path)
         fields["steps"] + 0
         return fields
     except FileNotFoundError:
-        if any((workdir / "checkpoints").glob("[0-9]*")):
+        if has_checkpoint(workdir):
             raise UserError(f"{workdir} holds checkpoints and no config.json: give another --workdir") from None
         return None
     except NotADirectoryError:
@@ -32,29 +37,44 @@ def stored_fields(workdir: pathlib.Path) -> dict[str, Any] | None:
 
 def latest_step(workdir: pathlib.Path) -> int:
     """The step of the last checkpoint in the folder, by its name alone; 0 where there is none."""
-    names = (path.name for path in (workdir / "checkpoints").glob("[0-9]*"))
-    return max((int(name) for name in names if name.isdecimal()), default=0)
+    return max(_steps(workdir), default=0)
 
 
-def check_same(workdir: pathlib.Path, stored: dict[str, Any], given: dict[str, Any], partial: bool = False) -> None:
-    """Refuses a folder that was made with other fields, and lists them; `steps` may be raised, FREE fields may change.
-
-    `partial`: what is given are some of the fields, and the others are as stored.
-    """
-    names = [name for name in {**given, **({} if partial else stored)} if name != "steps" and name not in FREE]
-    differing = [name for name in names if stored.get(name) != given.get(name)]
-    if given.get("steps", stored["steps"]) < stored["steps"]:
-        differing.append("steps")
-    if differing:
-        changes = ", ".join(f"{name} (stored {stored.get(name)!r}, given {given.get(name)!r})" for name in differing)
-        raise UserError(f"{workdir} holds a run with another configuration: {changes}; give another --workdir")
+def has_checkpoint(workdir: pathlib.Path) -> bool:
+    """Whether there is any, be it of step 0."""
+    return bool(_steps(workdir))
 
 
-def store(workdir: pathlib.Path, fields: dict[str, Any]) -> None:
-    """Writes config.json, where it is not yet so."""
-    if fields == stored_fields(workdir):
-        return
-    atomic.write(workdir / "config.json", json.dumps(fields, indent=2).encode() + b"\n")
+def _steps(workdir):
+    return [int(path.name) for path in (workdir / "checkpoints").glob("[0-9]*") if path.name.isdecimal()]
+
+
+def read_history(workdir: pathlib.Path) -> list[Fields]:
+    """The lines of history.jsonl; a UserError where one is damaged."""
+    lines = scalars.read(workdir / HISTORY)
+    for number, line in enumerate(lines, start=1):
+        pairs = changed.values() if isinstance(changed := line.get("changed", {}), dict) else [None]
+        if not all(isinstance(pair, list) and len(pair) == 2 for pair in pairs):
+            raise UserError(f"{workdir / HISTORY}, line {number} does not say what was changed: remove that line")
+    return lines
+
+
+def beginnings(history: Sequence[Fields]) -> list[Fields]:
+    """The line that says which other run this one began from; none where it began by itself."""
+    return [line for line in history if "init_from" in line][:1]
+
+
+def change_words(changed: Fields) -> str:
+    """{"optimizer.critic_lr": [0.0002, 1e-05]}, to be read."""
+    return ", ".join(f"{name} {old} -> {new}" for name, (old, new) in changed.items())
+
+
+def store(workdir: pathlib.Path, fields: Fields, history: Sequence[Fields]) -> None:
+    """Writes history.jsonl and then config.json, where they are not yet so."""
+    if history != read_history(workdir):
+        atomic.write(workdir / HISTORY, b"".join(json.dumps(line).encode() + b"\n" for line in history))
+    if fields != stored_fields(workdir):
+        atomic.write(workdir / "config.json", json.dumps(fields, indent=2).encode() + b"\n")
 
 
 @contextlib.contextmanager

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from gan_jax.config import FIELDS, default_config, flat, penalty_names, validate
+from gan_jax.config import FIELDS, default_config, flat, neutral_fields, penalty_names, validate
 from gan_jax.errors import UserError
 
 NAN, INF = float("nan"), float("inf")
@@ -120,6 +120,28 @@ def experiment(path):
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+# What a run that has begun takes as it comes, and what it never takes; all others it takes and records.
+FREE = {"data.dir", "log_every", "sample_every", "checkpoint_every", "eval_every", "wandb.mode"}
+FREE |= {"eval_samples", "eval_reals", "eval_split", "eval_metrics", "eval_features", "eval_resizer"}
+FIXED = {"seed", "packing", "loss", "f_gan.generator", "penalty.name", "optimizer.name", "data.name", "data.image_size"}
+FIXED |= {"conditional.name", "conditional.classes", "conditional.continuous"}
+
+
+def test_fields_are_free_changeable_or_fixed():
+    fixed = FIXED | {name for name in FIELDS if name.startswith("network.")}
+    kinds = {name: "free" if name in FREE else "fixed" if name in fixed else "changeable" for name in FIELDS}
+    assert {name: field.kind for name, field in FIELDS.items()} == kinds
+
+
+def test_a_field_that_a_run_lacks_is_as_before_there_was_one():
+    assert neutral_fields("digits") == {name: field.default for name, field in FIELDS.items()}
+    assert neutral_fields("ring")["conditional.classes"] == default_config("ring").conditional.classes == 8
+    later = FIELDS["eval_reals"]._replace(neutral=7)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(FIELDS, "eval_reals", later)
+        assert neutral_fields("digits")["eval_reals"] == 7
 
 
 def test_every_field_has_its_range_here():

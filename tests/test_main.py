@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -22,9 +23,11 @@ def test_help_names_every_flag_and_field(capsys):
     assert main.main(["gan_jax", "--help"]) == 0
     text = capsys.readouterr().out
     flags = ["config", "workdir", "mode", "num", "reals", "split", "metrics", "features", "resizer", "weights"]
-    flags += ["checkpoint", "interpolate", "seed", "sweep", "way", "measure", "out"]
+    flags += ["checkpoint", "interpolate", "seed", "sweep", "way", "measure", "out", "init_from", "init_layers"]
     assert all(f"--{name}=" in text for name in flags)
     assert all(f"--config.{name}=" in text for name in FIELDS)
+    of_each = re.findall(r"--config\.([\w.]+)=.*\n      .*; (\w+)\)\n", text + "\n")
+    assert of_each == [(name, field.kind) for name, field in FIELDS.items()]
 
 
 @pytest.mark.usefixtures("drawn_in_full")
@@ -71,9 +74,8 @@ def snapshot(folder):
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        ({"batch_size": 16}, ["batch_size (stored 8, given 16)"]),
         ({"network__width": 16, "seed": 3}, ["seed (stored 0, given 3)", "network.width (stored 8, given 16)"]),
-        ({"steps": 20}, ["steps (stored 60, given 20)"]),
+        ({"steps": 59}, ["config.steps=59", "is at step 60; give 60 or more"]),
     ],
 )
 def test_a_folder_of_another_configuration_is_refused_and_the_fields_are_named(command, capsys, fields, words):
@@ -281,8 +283,8 @@ def test_other_modes_take_the_stored_configuration(command, capsys):
     command("wgan.py", steps=20)
     capsys.readouterr()
     assert main.main(["gan_jax", f"--config={EXPERIMENTS / 'wgan.py'}", "--mode=sample", "--num=4"]) == 0
-    command("wgan.py", "--mode=sample", steps=20, n_critic=3, code=2)
-    assert "n_critic (stored 2, given 3)" in only_line(capsys)
+    command("wgan.py", "--mode=sample", steps=20, network__depth=3, code=2)
+    assert "network.depth (stored 1, given 3)" in only_line(capsys)
     command("wgan.py", "--mode=sample", "--checkpoint=7", steps=20, code=2)
     assert "give last, best or one of 20" in only_line(capsys)
 

@@ -43,7 +43,7 @@ def test_every_member_is_a_valid_configuration(name):
     experiment, argument, count, groups = SWEEPS[name]
     members = members_of(name, argument)
     found = sweep.extended(sweep.Sweep([], {}), members, pathlib.Path("nowhere"))
-    configs = sweep.member_configs(configured(experiment), found.members)
+    configs = sweep.member_configs(configured(experiment), found.members, pathlib.Path("nowhere"))
     assert len(configs) == count
     if groups:
         assert len(sweep.groups(configs)) == groups
@@ -74,7 +74,7 @@ def test_created_equal_draws_from_the_papers_ranges_and_the_same_for_every_loss(
 
 def test_grid25_is_the_study_of_mode_collapse():
     members = members_of("grid25_objectives", "1")
-    configs = sweep.member_configs(configured("ns_gan.py:grid"), members).values()
+    configs = sweep.member_configs(configured("ns_gan.py:grid"), members, pathlib.Path("nowhere")).values()
     for system, config in zip(mode_collapse.SYSTEMS, configs, strict=True):
         assert structure(config) == structure(mode_collapse.configured("grid", system, seed=0))
 

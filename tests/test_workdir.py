@@ -14,7 +14,7 @@ FIELDS = flat(default_config())
 
 def test_what_is_stored_is_read_again(tmp_path):
     assert workdir.stored_fields(tmp_path) is None
-    workdir.store(tmp_path, FIELDS)
+    workdir.store(tmp_path, FIELDS, [])
     assert workdir.stored_fields(tmp_path) == FIELDS
     assert os.listdir(tmp_path) == ["config.json"]
 
@@ -27,23 +27,22 @@ def test_a_broken_configuration_is_one_line_that_names_the_file(tmp_path, conten
     assert "\n" not in str(error.value)
 
 
-def test_a_field_that_was_added_or_removed_since_is_named(tmp_path):
-    older = {name: value for name, value in FIELDS.items() if name != "ema_decay"} | {"old_field": 1}
-    with pytest.raises(UserError, match="ema_decay") as error:
-        workdir.check_same(tmp_path, older, FIELDS)
-    assert "old_field" in str(error.value)
+def test_the_history_is_read_again_and_what_is_no_history_is_named(tmp_path):
+    lines = [{"step": 0, "init_from": "there"}, {"step": 3, "changed": {"ema_decay": [0.9, 0.99]}}]
+    workdir.store(tmp_path, FIELDS, lines)
+    assert workdir.read_history(tmp_path) == lines
+    assert workdir.beginnings(lines) == lines[:1]
+    for changed in ("3", "[3]", '{"a": 3}', '{"a": [1, 2, 3]}'):
+        (tmp_path / "history.jsonl").write_text(f'{{"step": 0}}\n{{"step": 3, "changed": {changed}}}\n')
+        with pytest.raises(UserError, match="line 2 does not say what was changed"):
+            workdir.read_history(tmp_path)
 
 
-def test_steps_may_be_raised_and_not_lowered(tmp_path):
-    workdir.check_same(tmp_path, FIELDS, FIELDS | {"steps": FIELDS["steps"] + 1})
-    with pytest.raises(UserError, match="steps"):
-        workdir.check_same(tmp_path, FIELDS, FIELDS | {"steps": FIELDS["steps"] - 1})
-
-
-def test_overrides_alone_need_not_name_every_field(tmp_path):
-    workdir.check_same(tmp_path, FIELDS, {"loss": FIELDS["loss"]}, partial=True)
-    with pytest.raises(UserError, match="loss"):
-        workdir.check_same(tmp_path, FIELDS, {"loss": "minimax"}, partial=True)
+def test_a_checkpoint_of_step_0_is_one(tmp_path):
+    assert not workdir.has_checkpoint(tmp_path)
+    (tmp_path / "checkpoints/0").mkdir(parents=True)
+    assert workdir.has_checkpoint(tmp_path)
+    assert workdir.latest_step(tmp_path) == 0
 
 
 def test_one_process_at_a_time_may_write(tmp_path):
@@ -55,7 +54,7 @@ def test_one_process_at_a_time_may_write(tmp_path):
 
 
 def test_the_file_is_json_that_a_person_can_read(tmp_path):
-    workdir.store(tmp_path, FIELDS)
+    workdir.store(tmp_path, FIELDS, [])
     text = (tmp_path / "config.json").read_text()
     assert json.loads(text) == FIELDS
     assert text.count("\n") > len(FIELDS)

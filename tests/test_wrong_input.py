@@ -484,12 +484,6 @@ def field(name, value):
     return change
 
 
-def without_field(folder):
-    stored = json.loads((folder / "config.json").read_text())
-    del stored["noise.sigma"]
-    (folder / "config.json").write_text(json.dumps(stored))
-
-
 def shape(value):
     """The checkpoint says that samples have this shape."""
 
@@ -527,7 +521,7 @@ WORKDIRS = {
     "a configuration without steps": (text('{"steps": null}', "config.json"), [TRAIN, SAMPLE], "config.json"),
     "steps that are no number": (text('{"steps": NaN}', "config.json"), [TRAIN, SAMPLE], "config.json"),
     "steps without end": (text('{"steps": 1' + "0" * 400 + "}", "config.json"), [TRAIN], "config.json"),
-    "another project's": (text('{"steps": 40, "foo": 3}', "config.json"), [TRAIN, SAMPLE], "batch_size"),
+    "another project's": (text('{"steps": 40, "foo": 3}', "config.json"), [TRAIN, SAMPLE], "does not know foo"),
     "a name that ends the line": (field("a\nb\x1b[31m", 1), [TRAIN, SAMPLE], r"b\x1b[31m"),
     "a configuration that is a folder": (emptied("config.json"), [TRAIN, SAMPLE], "config.json"),
     "a configuration that is a device": (
@@ -535,14 +529,14 @@ WORKDIRS = {
         [TRAIN],
         "config.json",
     ),
-    "another version's": (without_field, [SAMPLE], "does not fit this version of the program: it has no noise.sigma"),
+    "a later version's": (field("momentum", 1), [TRAIN, SAMPLE], "does not fit this version of the program"),
     "a group in place of a field": (field("loss", {"name": "hinge"}), [TRAIN, SAMPLE], "loss"),
     "a field in place of a group": (field("data", 3), [TRAIN, SAMPLE], "data"),
     "a loss that is code": (field("loss", "__import__('os').abort()"), [TRAIN, SAMPLE], "loss"),
     "a set elsewhere": (field("data.name", "../../x"), [EVALUATE], "no name of a set"),
     "a set that TFDS would fetch": (field("data.name", "huggingface:mnist"), [EVALUATE], "no name of a set"),
     "a network without end": (field("network.width", 10**12), [SAMPLE], "network.width"),
-    "too low steps": (lambda folder: None, [["--config.steps=10"]], "steps (stored 20, given 10)"),
+    "too low steps": (lambda folder: None, [["--config.steps=10"]], "is at step 20; give 20 or more"),
     "a sweep": (text('{"members": [{}], "ways": {}}', "sweep.json"), [TRAIN, SAMPLE], "holds a sweep"),
     "a damaged sweep": (text("{", "sweep.json"), [TRAIN, SAMPLE], "sweep.json"),
     "a deep sweep": (text(DEEP, "sweep.json"), [TRAIN, SAMPLE], "sweep.json"),
@@ -562,6 +556,9 @@ WORKDIRS = {
     "samples of points": (shape([2]), [SAMPLE], "another shape"),
     "no such checkpoint": (lambda folder: None, [[*SAMPLE, "--checkpoint=7"]], "give last, best or one of 20"),
     "no best checkpoint": (lambda folder: None, [[*SAMPLE, "--checkpoint=best"]], "no checkpoint was evaluated"),
+    "garbage in the history": (text("garbage\n", "history.jsonl"), [TRAIN], "history.jsonl, line 1"),
+    "changes that are none": (text('{"step": 1, "changed": [3]}\n', "history.jsonl"), [TRAIN], "line 1 does not say"),
+    "another kind of changes": (text('{"step": 1, "changed": {"a": 3}}\n', "history.jsonl"), [TRAIN], "does not say"),
     "garbage in the metrics": (text('{"step": 10}\ngarbage\n', "metrics.jsonl"), [TRAIN], "line 2"),
     "a deep line of metrics": (text(DEEP + "\n", "metrics.jsonl"), [TRAIN], "line 1"),
     "a step below 0": (text('{"step": -1}\n', "metrics.jsonl"), [TRAIN], "line 1"),
@@ -868,6 +865,9 @@ COMPARED = {
     "a damaged configuration": (text("{", "digits/config.json"), ["digits"], "config.json"),
     "a deep configuration": (text(DEEP, "digits/config.json"), ["digits"], "config.json"),
     "a configuration of lists": (text('{"steps": 1, "a": []}', "digits/config.json"), ["digits"], "config.json"),
+    "garbage in the history": (text("garbage\n", "history.jsonl"), [TRAIN], "history.jsonl, line 1"),
+    "changes that are none": (text('{"step": 1, "changed": [3]}\n', "history.jsonl"), [TRAIN], "line 1 does not say"),
+    "another kind of changes": (text('{"step": 1, "changed": {"a": 3}}\n', "history.jsonl"), [TRAIN], "does not say"),
     "garbage in the metrics": (text("garbage\n", "digits/metrics.jsonl"), ["digits"], "metrics.jsonl, line 1"),
     "a deep line of metrics": (text(DEEP + "\n", "digits/metrics.jsonl"), ["digits"], "metrics.jsonl, line 1"),
     "garbage in the evaluations": (text("[]\n", "digits/evaluation.jsonl"), ["digits"], "evaluation.jsonl, line 1"),

@@ -139,6 +139,7 @@ def _read(place: Place, name: str) -> Run:
 
 
 def _config(folder):
+    """Flat fields, and as `began` and `changed` what history.jsonl tells: runs with other pasts are other settings."""
     config = _json(folder / "config.json")
     if (
         not isinstance(config, dict)
@@ -148,7 +149,16 @@ def _config(folder):
         raise UserError(
             f"{folder}/config.json is not a configuration that this program wrote: move its folder away, or give others"
         )
-    return config
+    return config | _past(workdir.read_history(folder))
+
+
+def _past(history):
+    began = [f"from {line['init_from']}:{line.get('checkpoint')}" for line in workdir.beginnings(history)]
+    others = [(line["step"], {**line.get("changed", {})}) for line in history]
+    for _, changed in others:
+        changed.pop("steps", None)  # more of them are the same steps, and others behind them
+    words = [f"at {step}: {workdir.change_words(changed)}" for step, changed in others if changed]
+    return {"began": "; ".join(began) or "by itself", "changed": "; ".join(words) or "nothing"}
 
 
 def _frozen(folder) -> tuple[str, str] | None:

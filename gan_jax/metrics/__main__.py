@@ -160,9 +160,9 @@ def _parser():
     parser.add_argument("--metrics", default="", help="by commas; default: fid,kid,prdc for images")
     parser.add_argument(
         "--features",
-        default="auto",
+        default="suitable",
         choices=measures.FEATURES,
-        help="what images are compared by; auto: inception where fid, kid or is is asked for",
+        help="what images are compared by; suitable: inception for fid, kid and is, and where it is at hand",
     )
     parser.add_argument("--resizer", default="tf1", choices=resize.NAMES, help="to 299 x 299; clean: antialiased")
     parser.add_argument("--weights", default="", metavar="FILE", help="of inception; default: those used before")

@@ -3,7 +3,7 @@
 import io
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from numbers import Real
 from typing import Any
 
@@ -118,6 +118,7 @@ def curves(
     records: Sequence[dict[str, Any]],
     title: str,
     evaluations: Sequence[dict[str, Any]] = (),
+    changes: dict[int, str] | None = None,
 ) -> None:
     """Write the course of a training run: one panel for each kind of number, above one another, on one step axis.
 
@@ -128,6 +129,7 @@ def curves(
       title: of the picture.
       evaluations: each has `step`, and numbers; every name gets its own panel, since their scales differ.
         What is not a number is left out.
+      changes: {step: what was changed there}, each a thin line through all panels, with its words in the first.
 
     Rare peaks that would flatten the rest (the first steps of a WGAN) are cut off, and the panel then says so.
 
@@ -140,6 +142,7 @@ def curves(
     grid = figure.subplots(len(panels), sharex=True, squeeze=False)[:, 0]
     for axes, (label, lines, marker) in zip(grid, panels, strict=True):
         _draw(axes, label, lines, marker)
+    _mark(grid, changes or {})
     grid[-1].set_xlabel("generator step")
     grid[-1].xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     figure.align_ylabels()
@@ -242,6 +245,15 @@ def _draw(axes: Axes, label: str, lines: dict[str, tuple[list[int], list[float]]
         axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, frameon=False, borderaxespad=0)
     if lines:
         _cut_peaks(axes, np.concatenate([values for _, values in lines.values()]))
+
+
+def _mark(grid: Iterable[Axes], changes: dict[int, str]) -> None:
+    first, *others = grid
+    for step, words in changes.items():
+        for axes in (first, *others):
+            axes.axvline(step, color="0.4", linewidth=0.8)
+        place = first.get_xaxis_transform()  # x in steps, y from the bottom of the panel to its top
+        first.text(step, 0.98, f" {words}", transform=place, rotation=90, fontsize=5, color="0.4", ha="right", va="top")
 
 
 def _cut_peaks(axes: Axes, values: NDArray[Any]) -> None:

@@ -133,19 +133,30 @@ def restore(manager: ocp.CheckpointManager, step: int, **templates) -> dict[str,
     That is the first device where a template says nothing, wherever they lay when they were saved.
 
     Raises DamagedError where they are not what was saved, and another UserError where nothing is wrong with them but
-    the templates are another configuration's.
+    the templates are another configuration's. Of the state's `hparams`, those are left out that the program which
+    saved them did not have: the configuration gives them all.
     """
     here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    record = about(manager, step)
+    templates = _as_saved(record, templates)
     shapes = jax.tree.map(
         lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding or here), templates
     )
-    record = about(manager, step)
     with _blamed(manager, step):
         integrity.check_structure(record, templates)
         items = {name: ocp.args.StandardRestore(shape) for name, shape in shapes.items()}
         found = dict(_read(manager, step, **items).items())
         integrity.check_arrays(record, found)
     return found
+
+
+def _as_saved(record, templates):
+    """The templates without numbers of `hparams` that the checkpoint lacks."""
+    if "state" not in templates:
+        return templates
+    state = templates["state"]
+    kept = {name: leaf for name, leaf in state.hparams.items() if f"state/hparams/{name}" in record["arrays"]}
+    return templates | {"state": state.replace(hparams=kept)}
 
 
 def restore_newest(manager: ocp.CheckpointManager, carry) -> tuple[int, Any] | None:

@@ -53,19 +53,20 @@ def check_state(state: Any) -> None:
 
 
 def remedies(config: ml_collections.ConfigDict) -> str:
-    """What would keep a run of this configuration finite, in words."""
+    """What would keep a run of this configuration finite, in words: in its own folder, but for what is fixed."""
     found = []
     is_bounded = config.penalty.name != "none" or config.weight_clip > 0 or config.network.spectral_norm
     if config.loss == "wasserstein" and not is_bounded:
-        found.append("bound the critic (penalty.name=gradient_penalty, weight_clip=0.01 or network.spectral_norm=True)")
+        in_another = "penalty.name=gradient_penalty or network.spectral_norm=True"
+        found.append(f"bound the critic (weight_clip=0.01, or in another --workdir {in_another})")
     if config.loss.startswith("f_gan:"):
-        found.append("give a loss that grows no faster than its logits, as non_saturating")
+        found.append("give a loss that grows no faster than its logits, as non_saturating, in another --workdir")
     rates = [(f"optimizer.{name}", config.optimizer[name]) for name in ("critic_lr", "generator_lr")]
     rates.sort(key=lambda rate: -rate[1])
     found.append("lower " + " or ".join(f"{name} (now {value:g})" for name, value in rates))
     if config.penalty.name != "none" and config.penalty.weight * config.penalty.every > 1:
         found.append(f"lower penalty.weight (now {config.penalty.weight:g})")
-    return f"to stay finite, {', or '.join(found)}, in another --workdir"
+    return f"to stay finite, {', or '.join(found)}, with the same command"
 
 
 def _is_real(leaf):

@@ -14,6 +14,7 @@ import functools
 import itertools
 import pathlib
 import signal
+import sys
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -22,22 +23,33 @@ import jax
 import jax.numpy as jnp
 import ml_collections
 
-from gan_jax import evaluation, workdir
+from gan_jax import changes, evaluation, workdir
 from gan_jax.config import flat
 from gan_jax.data import about, batches, sources
 from gan_jax.errors import DivergedError, UserError, shown
 from gan_jax.reports import scalars, tracking
 from gan_jax.reports.progress import Progress
-from gan_jax.training import checkpoint, conditional, finite, outputs, parallel, population
+from gan_jax.training import beginning, checkpoint, conditional, finite, outputs, parallel, population
 from gan_jax.training.state import build_networks, create_states
 from gan_jax.training.step import make_train_step
 
 BLOCK_SECONDS = 0.5
+SAID = 5  # lines on what members change
 
 
-def check(config: ml_collections.ConfigDict, source: sources.Source, workdirs: Sequence[pathlib.Path]) -> None:
-    """A UserError where the network, the evaluations or wandb would fail, or a record in a folder is damaged."""
+def check(
+    config: ml_collections.ConfigDict,
+    source: sources.Source,
+    workdirs: Sequence[pathlib.Path],
+    start: beginning.Beginning | None = None,
+) -> None:
+    """A UserError where the network, the evaluations or wandb would fail, or a record in a folder is damaged.
+
+    start: what new runs begin from, whose arrays must fit.
+    """
     build_networks(config, source.shape)
+    if start:
+        beginning.check(start, jax.eval_shape(lambda: create_states([config], source.shape)[0]))
     _check_classes(config, source)
     parallel.check(config)
     if config.eval_every:
@@ -53,6 +65,7 @@ def check(config: ml_collections.ConfigDict, source: sources.Source, workdirs: S
         tracking.stored_id(place)
         for file in outputs.RECORDS:
             scalars.read(place / file)
+        workdir.read_history(place)
 
 
 def _check_set(config, source, workdirs):
@@ -91,11 +104,18 @@ def _check_classes(config, source):
     )
 
 
-def train(config: ml_collections.ConfigDict, source: sources.Source, workdir: pathlib.Path, name: str) -> int:
+def train(
+    config: ml_collections.ConfigDict,
+    source: sources.Source,
+    workdir: pathlib.Path,
+    name: str,
+    start: beginning.Beginning | None = None,
+) -> int:
     """Trains up to `config.steps`, from the last checkpoint in the folder where there is one; returns the exit code.
 
-    That is 0, or 128 + the number of the signal that ended it (SIGINT 130, SIGTERM 143), in which case the state was
-    saved first. Raises DivergedError where a loss or a parameter isn't finite, or an earlier command found that.
+    start: what a run without a checkpoint begins from, if not by itself. The exit code is 0, or 128 + the number of the
+    signal that ended it (SIGINT 130, SIGTERM 143), in which case the state was saved first. Raises DivergedError where
+    a loss or a parameter isn't finite, or an earlier command with the same numbers found that.
     """
     with checkpoint.open_checkpoints(workdir) as manager:
         _check_not_diverged(config, workdir, manager)
@@ -104,7 +124,7 @@ def train(config: ml_collections.ConfigDict, source: sources.Source, workdir: pa
             step = _last_good_step(config, source, manager)
         if step >= config.steps and not parallel.lead_says(lambda: outputs.is_pending(config, workdir, step)):
             return _finished(config, workdir, name, step)
-        run = open_run(config, source, workdir, name, manager)
+        run = open_run(config, source, workdir, name, manager)._replace(start=start)
         with Progress(config.steps, step, parallel.is_lead()) as bar:
             (member,), received = train_together([run], lambda program, source, carries: "one_after_another", bar)
         if member.frozen:
@@ -131,11 +151,19 @@ def _diverged(config, reason, manager):
     return DivergedError(f"{reason}; {finite.remedies(config)}; {checkpoint.last_good(manager)}")
 
 
-def _check_not_diverged(config, workdir, manager):
-    """A run that has diverged would do so again, for the same command computes the same bits."""
-    record = outputs.frozen(workdir)
+def frozen(config: ml_collections.ConfigDict, place: pathlib.Path) -> dict[str, Any] | None:
+    """What says why the run was frozen, and still is: one that has diverged is not, where it would now train otherwise.
+
+    With the same numbers it would diverge again, for the same command computes the same bits.
+    """
+    record = outputs.frozen(place)
+    return None if record and record["state"] == "diverged" and changes.is_changed(place, flat(config)) else record
+
+
+def _check_not_diverged(config, place, manager):
+    record = frozen(config, place)
     if record and record["state"] == "diverged":
-        removed = f"remove {workdir / outputs.FROZEN} to go on from the last checkpoint all the same"
+        removed = f"remove {place / outputs.FROZEN} to go on from the last checkpoint all the same"
         raise _diverged(config, f"{record['reason']}, as an earlier command found ({removed})", manager)
 
 
@@ -145,10 +173,23 @@ def _last_good_step(config, source, manager):
     return found[0] if found else 0
 
 
+def finish(config: ml_collections.ConfigDict, place: pathlib.Path, name: str) -> None:
+    """What may be left to do for a run that is over: its curves, where a kill came before, and fewer steps."""
+    if not (place / "curves.png").exists():
+        outputs.draw_curves(place, name)
+    if workdir.latest_step(place) >= config.steps:
+        _store_steps(place, config.steps)
+
+
+@parallel.lead_only
+def _store_steps(place, steps):
+    fields = changes.stored(place)
+    if fields and fields["steps"] != steps:
+        changes.record(place, fields | {"steps": steps}, workdir.latest_step(place))
+
+
 def _finished(config, workdir, name, step):
-    """Nothing is left to do, but for the curves of a run that was killed before it drew them."""
-    if not (workdir / "curves.png").exists():
-        outputs.draw_curves(workdir, name)
+    finish(config, workdir, name)
     _say(f"finished: {workdir} is at step {step} of {config.steps}; samples are in its samples/")
     return 0
 
@@ -209,7 +250,10 @@ def _begin(runs, shapes, bar):
     """Members at their last checkpoints, or fresh. What was written after that checkpoint is dropped."""
     carries = fresh_carries([run.config for run in runs], runs[0].source, shapes)
     expected = [run.manager.latest_step() or 0 for run in runs]
-    members = [_restored(run, carry) for run, carry in zip(runs, carries, strict=True)]
+    said: list[str] = []
+    members = [_restored(run, carry, said) for run, carry in zip(runs, carries, strict=True)]
+    for words in said[:SAID] + [f"... and {len(said) - SAID} more"] * (len(said) > SAID):
+        _say(words)
     for member in members:
         outputs.catch_up(member)
     if lost := sum(expected) - sum(member.step for member in members):  # of checkpoints that are damaged
@@ -217,24 +261,39 @@ def _begin(runs, shapes, bar):
     return members
 
 
-def _restored(run, carry):
-    step = 0
+def _restored(run, carry, said):
+    step, record = 0, None
     if found := checkpoint.restore_newest(run.manager, carry):
-        step, carry = found
+        step, (state, sums) = found
+        carry = state.replace(hparams=carry[0].hparams), sums  # which the configuration may have changed
+    elif run.start:
+        state, record = beginning.begun(run.start, carry[0])
+        carry = state, carry[1]
     if run.stream:
         run.stream.seek(step)
-    _begin_records(run, step)
-    return outputs.Member(run, carry, step)
+    logged = outputs.last_logged(run.workdir, step)
+    _begin_records(run, step, record, said)
+    member = outputs.Member(run, carry, step, logged)
+    if record:  # whatever becomes of the other run, this one has begun
+        outputs.save(member)
+        checkpoint.wait(run.manager)
+    return member
 
 
 @parallel.lead_only
-def _begin_records(run, step):
+def _begin_records(run, step, record, said):
     for file in outputs.RECORDS:
         scalars.truncate_after(run.workdir / file, step)
-    workdir.store(run.workdir, flat(run.config))
     if run.source.about:
         about.remember(run.workdir, step, outputs.counted(run))
     (run.workdir / outputs.FROZEN).unlink(missing_ok=True)
+    fields = flat(run.config)
+    if changed := changes.record(run.workdir, fields, step, record):
+        said.append(f"{run.workdir}, from step {step} on: {changed}")
+    if record and record["fresh"]:
+        said.append(f"{run.workdir} begins from {record['init_from']}, but for {beginning.few(record['fresh'])}")
+    if first := changes.no_rate_from(fields):
+        print(f"gan_jax: warning: {run.workdir}: from step {first} on, both learning rates are 0", file=sys.stderr)
 
 
 def _going(members):

@@ -20,13 +20,14 @@ import ml_collections
 import orbax.checkpoint as ocp
 from flax import linen as nn
 
-from gan_jax import evaluation
+from gan_jax import evaluation, workdir
 from gan_jax.data import about, sources
 from gan_jax.data.about import About
 from gan_jax.errors import DivergedError, UserError, is_out_of_memory, one_line, shown
 from gan_jax.reports import atomic, pictures, progress, scalars
 from gan_jax.reports.progress import Progress
 from gan_jax.training import checkpoint, conditional, finite, parallel, sampling, scores
+from gan_jax.training.beginning import Beginning
 
 RECORDS = METRICS, EVALUATIONS = "metrics.jsonl", "evaluation.jsonl"
 FROZEN = "frozen.json"  # in the folder of a run that ended before its last step: {"step", "state", "reason"}
@@ -44,15 +45,20 @@ class Run(NamedTuple):
     generator: nn.Module
     wandb: Any  # the wandb run, or None
     judge: Callable[[dict[str, Any]], str] | None = None  # of an evaluation's record: why to stop here, or ""
+    start: Beginning | None = None  # what it begins from where there is no checkpoint, if not by itself
 
 
 @dataclasses.dataclass
 class Member:
-    """A run at work: its carry after `step` steps, what is yet to be written, and why it was frozen, if it was."""
+    """A run at work: its carry after `step` steps, what is yet to be written, and why it was frozen, if it was.
+
+    logged: the step of its last line of metrics.jsonl, from which on the carry sums the metrics up.
+    """
 
     run: Run
     carry: Any
     step: int
+    logged: int
     unwritten: list[tuple[int, Callable[[], None]]] = dataclasses.field(default_factory=list)
     frozen: str = ""
 
@@ -90,7 +96,8 @@ def report(member: Member, step: int) -> dict[str, Any] | None:
     """Puts off what is due at `step` until the device is busy again; returns the means that are logged, if they are."""
     config, means = member.run.config, None
     if step % config.log_every == 0:
-        member.carry, means = _take_means(member.carry, config.log_every)
+        member.carry, means = _take_means(member.carry, step - member.logged)
+        member.logged = step
         member.unwritten.append((step, functools.partial(_log, member.run, step, means)))
     if _is_due(config, step, config.sample_every) or step == config.steps:
         member.unwritten.append((step, _sample(member.run, member.carry[0], step)))
@@ -102,6 +109,11 @@ def _take_means(carry, steps):
     state, sums = carry
     means = jax.tree.map(lambda total: total / steps, sums["totals"])
     return (state, sums | {"totals": jax.tree.map(jnp.zeros_like, means)}), means
+
+
+def last_logged(workdir: pathlib.Path, step: int) -> int:
+    """The step of the last line of metrics.jsonl up to `step`; 0 where there is none."""
+    return max((record["step"] for record in scalars.read(workdir / METRICS) if record["step"] <= step), default=0)
 
 
 def _log(run, step, means):
@@ -294,8 +306,10 @@ def frozen(workdir: pathlib.Path) -> dict[str, Any] | None:
 
 
 @parallel.lead_only
-def draw_curves(workdir: pathlib.Path, name: str) -> None:
-    """DIR/curves.png, of all that metrics.jsonl and evaluation.jsonl hold."""
-    records, evaluations = (scalars.read(workdir / file) for file in RECORDS)
+def draw_curves(place: pathlib.Path, name: str) -> None:
+    """DIR/curves.png, of all that metrics.jsonl and evaluation.jsonl hold; history.jsonl says what was changed."""
+    records, evaluations = (scalars.read(place / file) for file in RECORDS)
     evaluations.sort(key=lambda record: record["step"])  # some were made later, of an earlier checkpoint
-    pictures.curves(workdir / "curves.png", records, name, evaluations)
+    history = workdir.read_history(place)
+    marks = {line["step"]: workdir.change_words(line["changed"]) for line in history if "changed" in line}
+    pictures.curves(place / "curves.png", records, name, evaluations, marks)

@@ -53,7 +53,7 @@ def test_a_diverged_run_names_the_first_metrics_and_the_exact_step(command, reco
     else:  # parameters that were found as a checkpoint was due, one step before any metric
         assert frozen["step"] == step - 1
         assert found.startswith(("critic/", "generator/", "ema/"))
-    assert line.startswith(f"gan_jax: diverged: {found}; to stay finite, bound the critic")
+    assert line.startswith(f"gan_jax: diverged: {found}; to stay finite, bound the critic (weight_clip=0.01, or in")
     assert "lower optimizer.critic_lr (now 0.03)" in line
     assert line.endswith(
         f"the last good checkpoint is {pathlib.Path('run/checkpoints').absolute()}/{checkpoints()[-1]}"

@@ -1,0 +1,168 @@
+"""What a run may become, by its fields alone, and what its history then says."""
+
+import json
+
+import pytest
+
+from gan_jax import changes, workdir
+from gan_jax.config import FIELDS, default_config, flat
+from gan_jax.errors import UserError
+
+FLAT = flat(default_config())
+RATE, SIZE = "optimizer.critic_lr", "batch_size"
+
+
+@pytest.fixture
+def run(tmp_path):
+    """A folder that holds a run at step 50."""
+    workdir.store(tmp_path, FLAT, [])
+    (tmp_path / "checkpoints/50").mkdir(parents=True)
+    return tmp_path
+
+
+def another(name):
+    """Another value of a field."""
+    value = FLAT[name]
+    return f"{value}x" if isinstance(value, str) else not value if isinstance(value, bool) else value + 10**6
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_a_run_takes_all_but_what_is_fixed(run, name):
+    given = FLAT | {name: another(name)}
+    if FIELDS[name].kind != "fixed":
+        return changes.check(run, given)
+    with pytest.raises(UserError) as error:
+        changes.check(run, given)
+    assert f"{name} (stored {FLAT[name]!r}, given {given[name]!r})" in str(error.value)
+    assert f"--init_from={run}" in str(error.value)
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_what_is_trained_is_at_odds_with_what_its_networks_and_its_data_are_alone(run, name):
+    is_of_use = name.startswith(("network.", "conditional.")) or name in ("seed", "packing", "data.name")
+    is_of_use |= name == "data.image_size"
+    if not is_of_use or FIELDS[name].kind == "changeable":
+        return changes.check_used(run, FLAT, {name: another(name)})
+    with pytest.raises(UserError, match="leave them out"):
+        changes.check_used(run, FLAT, {name: another(name)})
+
+
+def test_steps_may_be_fewer_down_to_those_that_were_made(run):
+    changes.check(run, FLAT | {"steps": 50})
+    with pytest.raises(UserError, match="is at step 50; give 50 or more"):
+        changes.check(run, FLAT | {"steps": 49})
+
+
+def test_what_an_older_program_did_not_store_is_neutral(run):
+    older = {name: value for name, value in FLAT.items() if name not in ("noise.sigma", "eval_reals")}
+    (run / "config.json").write_text(json.dumps(older))
+    assert changes.stored(run) == FLAT
+    changes.check(run, FLAT)
+    assert changes.record(run, FLAT, 50) == ""
+    assert workdir.stored_fields(run) == FLAT
+    assert not (run / "history.jsonl").exists()
+
+
+def test_what_a_later_program_stored_is_refused(run):
+    (run / "config.json").write_text(json.dumps(FLAT | {"momentum": 1, "seed": 3}))
+    with pytest.raises(UserError, match="does not know momentum: take the version that wrote it"):
+        changes.stored(run)
+
+
+def slope(steps, decay_steps, final_lr=0.0):
+    return FLAT | {"steps": steps, "optimizer.decay_steps": decay_steps, "optimizer.final_lr": final_lr}
+
+
+def test_steps_at_a_rate_of_0_are_refused_before_they_are_made(tmp_path):
+    for fields in (slope(100, 0), slope(100, 100), slope(100, 99, 0.01)):
+        changes.check(tmp_path, fields)
+        assert changes.no_rate_from(fields) == 0
+    with pytest.raises(UserError, match=r"give --config.optimizer.decay_steps=101, or a config.optimizer.final_lr"):
+        changes.check(tmp_path, slope(101, 100))
+
+
+def test_a_run_that_has_such_steps_already_goes_on(tmp_path):
+    workdir.store(tmp_path, slope(101, 100), [])
+    changes.check(tmp_path, slope(101, 100))
+    assert changes.no_rate_from(slope(101, 100)) == 100
+    for other in (slope(102, 100), slope(101, 99)):
+        with pytest.raises(UserError, match="rates would be 0"):
+            changes.check(tmp_path, other)
+    changes.check(tmp_path, slope(102, 102))
+
+
+def test_a_change_is_recorded_with_its_step_before_it_is_stored(run, monkeypatch):
+    words = changes.record(run, FLAT | {RATE: 1e-5, "log_every": 7, SIZE: 32}, 50)
+    assert words == f"batch_size 64 -> 32, {RATE} 0.0002 -> 1e-05"
+    assert workdir.read_history(run) == [{"step": 50, "changed": {RATE: [2e-4, 1e-5], SIZE: [64, 32]}}]
+    assert workdir.stored_fields(run) == FLAT | {RATE: 1e-5, "log_every": 7, SIZE: 32}
+    before = (run / "history.jsonl").stat().st_mtime_ns
+    assert changes.record(run, FLAT | {RATE: 1e-5, SIZE: 32}, 60) == ""
+    assert (run / "history.jsonl").stat().st_mtime_ns == before
+
+
+def changed(step, **fields):
+    return {"step": step, "changed": {{"rate": RATE, "size": SIZE}[name]: pair for name, pair in fields.items()}}
+
+
+def fields(rate=2e-4, size=64):
+    return FLAT | {RATE: rate, SIZE: size}
+
+
+# past, step, stored, given -> history
+HISTORIES = {
+    "the first change": ([], 50, fields(), fields(1e-5), [changed(50, rate=[2e-4, 1e-5])]),
+    "nothing": ([], 50, fields(), fields(), []),
+    "another change": ([changed(20, rate=[2e-4, 1e-5])], 50, fields(1e-5), fields(1e-6),
+                       [changed(20, rate=[2e-4, 1e-5]), changed(50, rate=[1e-5, 1e-6])]),
+    "again before a step was made": ([changed(50, rate=[2e-4, 1e-5])], 50, fields(1e-5), fields(1e-6, 8),
+                                     [changed(50, rate=[2e-4, 1e-6], size=[64, 8])]),
+    "taken back before a step was made": ([changed(50, rate=[2e-4, 1e-5])], 50, fields(1e-5), fields(), []),
+    "killed before it was stored, and given again": ([changed(50, rate=[2e-4, 1e-5])], 50, fields(), fields(1e-5),
+                                                     [changed(50, rate=[2e-4, 1e-5])]),
+    "killed before it was stored, and not given again": ([changed(50, rate=[2e-4, 1e-5])], 50, fields(), fields(), []),
+    "killed, and another is given": ([changed(50, rate=[2e-4, 1e-5])], 50, fields(), fields(1e-3),
+                                     [changed(50, rate=[2e-4, 1e-3])]),
+    "killed as a second change at a step was stored": ([changed(50, rate=[2e-4, 1e-6])], 50, fields(1e-5), fields(1e-5),
+                                                       [changed(50, rate=[2e-4, 1e-5])]),
+    "checkpoints were damaged": ([changed(20, rate=[2e-4, 1e-5]), changed(40, size=[64, 8], rate=[1e-5, 1e-6])],
+                                 30, fields(1e-6, 8), fields(1e-6, 8),
+                                 [changed(20, rate=[2e-4, 1e-5]), changed(30, size=[64, 8], rate=[1e-5, 1e-6])]),
+    "damaged before them all": ([changed(20, rate=[2e-4, 1e-5]), changed(40, size=[64, 8], rate=[1e-5, 1e-6])],
+                                10, fields(1e-6, 8), fields(1e-6, 9),
+                                [changed(10, size=[64, 9], rate=[2e-4, 1e-6])]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", HISTORIES)
+def test_the_history_neither_loses_nor_doubles_a_change(kind):
+    past, step, before, given, expected = HISTORIES[kind]
+    found = changes.history(past, step, before, given)
+    assert found == expected
+    assert changes.history(found, step, given, given) == expected
+
+
+@pytest.mark.parametrize("writes", [0, 1])
+def test_a_kill_between_the_writes_is_made_good_by_the_same_command(run, monkeypatch, writes):
+    class Killed(BaseException):
+        pass
+
+    def write_or_die(path, content):
+        if not left:
+            raise Killed
+        left.pop()
+        write(path, content)
+
+    write, left = workdir.atomic.write, [None] * writes
+    with monkeypatch.context() as patch:
+        patch.setattr(workdir.atomic, "write", write_or_die)
+        with pytest.raises(Killed):
+            changes.record(run, fields(1e-5), 50)
+    changes.record(run, fields(1e-5), 50)
+    assert workdir.read_history(run) == [changed(50, rate=[2e-4, 1e-5])]
+    assert workdir.stored_fields(run) == fields(1e-5)
+
+
+def test_more_steps_alone_change_nothing_of_how_a_run_trains(run):
+    assert not changes.is_changed(run, FLAT | {"steps": 10**6, "log_every": 3})
+    assert changes.is_changed(run, FLAT | {"penalty.weight": 3.0})
