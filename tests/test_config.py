@@ -57,6 +57,8 @@ RANGES = {
     "data.dir": ("", []),
     "data.image_size": COUNT,
     "data.memory_mb": NOT_NEGATIVE,
+    "data.background": ("#0080ff", ["", "mauvish", "#0080ff80", "rgba(0, 0, 0, 0)"]),
+    "data.reading": (1, [0, 3, -1]),
     "network.name": ("mlp", [*NO_NAMES, "conv", "layers"]),
     "network.latent_dim": POSITIVE_INT,
     "network.width": POSITIVE_INT,
@@ -82,6 +84,7 @@ RANGES = {
     "eval_split": ("test", [""]),
     "eval_metrics": ("fid,kid", ["", "fid, kid", "fid,", "names", "function", "auto,fid"]),
     "eval_features": ("inception", NO_NAMES),
+    "eval_conditions": ("even", [*NO_NAMES, "as reals"]),
     "eval_resizer": ("clean", NO_NAMES),
     "wandb.mode": ("offline", [*NO_NAMES, "on"]),
 }
@@ -124,9 +127,11 @@ def experiment(path):
 
 # What a run that has begun takes as it comes, and what it never takes; all others it takes and records.
 FREE = {"data.dir", "log_every", "sample_every", "checkpoint_every", "eval_every", "wandb.mode"}
-FREE |= {"eval_samples", "eval_reals", "eval_split", "eval_metrics", "eval_features", "eval_resizer"}
+FREE |= {"eval_samples", "eval_reals", "eval_split", "eval_metrics", "eval_features", "eval_resizer", "eval_conditions"}
 FIXED = {"seed", "packing", "loss", "f_gan.generator", "penalty.name", "optimizer.name", "data.name", "data.image_size"}
-FIXED |= {"conditional.name", "conditional.classes", "conditional.continuous"}
+FIXED |= {"conditional.name", "conditional.classes", "conditional.continuous", "data.reading"}
+# Fields whose default is another thing than what runs did before, and what that was.
+LATER = {"eval_conditions": "even", "eval_features": "auto"}
 
 
 def test_fields_are_free_changeable_or_fixed():
@@ -136,7 +141,8 @@ def test_fields_are_free_changeable_or_fixed():
 
 
 def test_a_field_that_a_run_lacks_is_as_before_there_was_one():
-    assert neutral_fields("digits") == {name: field.default for name, field in FIELDS.items()}
+    assert neutral_fields("digits") == {name: field.default for name, field in FIELDS.items()} | LATER
+    assert neutral_fields("folder") == neutral_fields("digits") | {"data.reading": 1}
     assert neutral_fields("ring")["conditional.classes"] == default_config("ring").conditional.classes == 8
     later = FIELDS["eval_reals"]._replace(neutral=7)
     with pytest.MonkeyPatch.context() as patch:
