@@ -21,7 +21,7 @@ from flax import linen as nn
 from jax import export as jax_export
 from numpy.typing import ArrayLike
 
-from gan_jax import evaluation, measures, workdir
+from gan_jax import evaluation, measures, names, workdir
 from gan_jax.comparing import protocols
 from gan_jax.config import FIELDS, default_config, validate
 from gan_jax.data import batches, sources
@@ -175,7 +175,8 @@ def stored_config(folder: pathlib.Path) -> ml_collections.ConfigDict:
 
 def load(folder: str | os.PathLike[str], wanted: str | int = "last") -> Trained:
     """The run in a folder at its checkpoint `last`, `best` or of a step; a UserError where there is none."""
-    folder = pathlib.Path(folder).expanduser()
+    folder = pathlib.Path(os.path.expanduser(folder))
+    names.check_workdir(folder)
     if workdir.stored_fields(folder) is None:
         raise UserError(f"{folder} holds no run: give the folder of one, such as runs/wgan")
     config, wanted = stored_config(folder), str(wanted)
@@ -207,7 +208,7 @@ def evaluate(model: Trained, folder: pathlib.Path, how: evaluation.How) -> None:
     scalars.read(folder / "evaluation.jsonl")  # a UserError where it is damaged, before a line is added
     found = evaluation.evaluate(model.config, model.generator, model.state, how, is_kept=True)
     scalars.append(folder / "evaluation.jsonl", found.record)
-    print(evaluation.table(found.record))
+    names.say(*evaluation.table(found.record).splitlines())
     draw_evaluation(folder, found)
 
 
@@ -226,8 +227,10 @@ def draw_evaluation(folder: pathlib.Path, found: evaluation.Evaluation) -> None:
     pictures.evaluation(path, *evaluation.beside_nearest(found), curve, best, name)
     if curve:
         last = max(curve)
-        print(f"{name}, by this protocol: best {curve[best]:.4g} at step {best}, last {curve[last]:.4g} at step {last}")
-    print(f"wrote {path}")
+        names.say(
+            f"{name}, by this protocol: best {curve[best]:.4g} at step {best}, last {curve[last]:.4g} at step {last}"
+        )
+    names.say(f"wrote {path}")
 
 
 def _is_alike(record, other):
@@ -259,7 +262,7 @@ def sample(model: Trained, folder: pathlib.Path, which: Wanted) -> None:
         arrays["labels"] = told.argmax(axis=1).astype(np.int32)
     atomic.write_arrays(folder / "samples.npz", arrays, compressed=True)
     sampling.draw(model.config, folder / "samples.png", samples, f"{which.num} samples at step {model.state.step}")
-    print(f"wrote {folder / 'samples.npz'} and {folder / 'samples.png'}")
+    names.say(f"wrote {folder / 'samples.npz'} and {folder / 'samples.png'}")
 
 
 def interpolate(model: Trained, folder: pathlib.Path, which: Wanted) -> None:
@@ -276,7 +279,7 @@ def traverse(model: Trained, folder: pathlib.Path, which: Wanted) -> None:
 
 def _draw_rows(config, path, rows, title):
     sampling.draw(config, path, rows.reshape(-1, *rows.shape[2:]), title, rows.shape[1])
-    print(f"wrote {path}")
+    names.say(f"wrote {path}")
 
 
 def export(model: Trained, folder: pathlib.Path) -> None:
@@ -296,4 +299,4 @@ def export(model: Trained, folder: pathlib.Path) -> None:
     parts = [f"{size} {name}" for name, size in zip(("latent", "class one-hot", "codes"), takes, strict=True) if size]
     shape = ", ".join(map(str, generator.shape))
     what = f" ({', '.join(parts)})" if len(parts) > 1 else ""
-    print(f"wrote {path}: float32 latents [b, {sum(takes)}]{what} -> float32 samples [b, {shape}]")
+    names.say(f"wrote {path}: float32 latents [b, {sum(takes)}]{what} -> float32 samples [b, {shape}]")

@@ -11,6 +11,7 @@ import contextlib
 import functools
 import hashlib
 import itertools
+import os
 import pathlib
 import tempfile
 import zipfile
@@ -65,7 +66,7 @@ def load(path: str = "") -> Weights:
     Raises UserError, in one line, where there are none, or the file is not one of `PUBLISHED` as published.
     """
     if path:
-        return _converted(pathlib.Path(path).expanduser())
+        return _converted(pathlib.Path(os.path.expanduser(path)))
     kept = sorted((cache.folder() / "inception").glob("*.npz"))
     for file in (*kept, _original()):
         if file.is_file():

@@ -21,7 +21,7 @@ import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers
 
 from gan_jax import measures, quiet
-from gan_jax.errors import MachineError, UserError, one_line
+from gan_jax.errors import MachineError, UserError, one_line, shown
 from gan_jax.reports import atomic
 from gan_jax.training import integrity, memory, parallel
 from gan_jax.training.integrity import DamagedError
@@ -84,6 +84,7 @@ def save(manager: ocp.CheckpointManager, carry, about: dict[str, Any], evaluatio
     step = int(carry[0].step)
     if step in manager.all_steps():
         return
+    is_first = not manager.all_steps()
     memory.give_back()
     # The next train step overwrites the state in place, and on a CPU the writer would read that very memory.
     state, sums = jax.tree.map(jnp.copy, carry)
@@ -95,6 +96,18 @@ def save(manager: ocp.CheckpointManager, carry, about: dict[str, Any], evaluatio
     }
     with _written(manager):
         manager.save(step, args=ocp.args.Composite(**items), metrics=evaluation)
+    if is_first:
+        _check_readable(manager, step, sums)
+
+
+def _check_readable(manager, step, sums):
+    """A UserError where a run's first checkpoint can't be read, as then none could be once it has ended."""
+    wait(manager)
+    try:
+        with open_checkpoints(pathlib.Path(manager.directory).parent, is_read_only=True) as anew:
+            restore(anew, step, sums=sums)  # its record, and arrays that are small; so are those of the state written
+    except DamagedError as error:
+        raise UserError(f"{error}, though it was just written: give another --workdir, or mend its disk") from error
 
 
 def wait(manager: ocp.CheckpointManager) -> None:
@@ -189,7 +202,7 @@ def _set_aside(directory, step, why):
     target = next(place / name for name in names if not (place / name).exists())
     (directory / str(step)).rename(target)
     atomic.sync(directory)
-    print(f"gan_jax: warning: {why}; it was moved to {target}", file=sys.stderr)
+    print(shown(f"gan_jax: warning: {why}; it was moved to {target}"), file=sys.stderr)
 
 
 def _set_aside_without_score(directory):

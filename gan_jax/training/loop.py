@@ -20,7 +20,7 @@ import jax
 import jax.numpy as jnp
 import ml_collections
 
-from gan_jax import evaluation, workdir
+from gan_jax import evaluation, names, workdir
 from gan_jax.config import flat
 from gan_jax.data import batches, sources
 from gan_jax.errors import DivergedError, UserError
@@ -91,7 +91,7 @@ def train(config: ml_collections.ConfigDict, source: sources.Source, workdir: pa
     return 0
 
 
-_say = parallel.lead_only(print)
+_say = parallel.lead_only(names.say)
 
 
 def stopped(received: int) -> int:
