@@ -6,7 +6,7 @@ Inception takes turns with the published archive run by PyTorch (frozen, channel
 a matrix product of 2,048 x 2,048 in float32, whose rate is what the machine can do. On a GPU, in minibatches of 256,
 both networks also in TF32; a number of evaluation is never made with it. The operations of the network are
 counted by its convolutions, 11.4e9 an image. Statistics are measured in a process each, for its peak of memory
-(Linux).
+(Linux); the Frechet distance also on the pixels of few pictures of 64 x 64.
 """
 
 import argparse
@@ -34,6 +34,7 @@ STATISTICS = {
     "memorised": neighbours.memorised_share,
     "sliced": wasserstein.sliced_wasserstein,
 }
+PIXELS = 64 * 64 * 3
 
 
 def main() -> None:
@@ -42,15 +43,18 @@ def main() -> None:
     parser.add_argument("--weights", default="", help="Inception's; default: those used before")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--num", type=int, default=10_000, help="features on either side of a statistic")
-    parser.add_argument("--statistic", choices=STATISTICS, help=argparse.SUPPRESS)
+    parser.add_argument("--statistic", choices=STATISTICS, help="measure this one alone")
+    parser.add_argument("--dimensions", type=int, default=inception.DIMENSIONS, help="of the features of --statistic")
     args = parser.parse_args()
     if args.statistic:
-        measure_statistic(args.statistic, args.num)
+        measure_statistic(args.statistic, args.num, args.dimensions)
         return
     show(race(networks(inception.load(args.weights)), args.rounds))
-    print(f"\n{args.num} x {args.num} x {inception.DIMENSIONS}", "seconds", "peak memory, MB", sep="\t")
-    for name in STATISTICS:
-        subprocess.run([sys.executable, __file__, f"--statistic={name}", f"--num={args.num}"], check=True)
+    print("\nstatistic", "of", "seconds", "peak memory, MB", sep="\t")
+    pictures = [("frechet", num, PIXELS) for num in (100, 3000)]
+    for name, num, dimensions in [*((name, args.num, args.dimensions) for name in STATISTICS), *pictures]:
+        case = [f"--statistic={name}", f"--num={num}", f"--dimensions={dimensions}"]
+        subprocess.run([sys.executable, __file__, *case], check=True)
 
 
 def networks(weights: inception.Weights) -> dict[str, extraction.Network]:
@@ -133,16 +137,16 @@ def by_pytorch(images):
     return run
 
 
-def measure_statistic(name: str, num: int) -> None:
+def measure_statistic(name: str, num: int, dimensions: int) -> None:
     """One line of the second table, on features of the kind that Inception gives: float32, not negative, skewed."""
     rng = np.random.default_rng(0)
-    a, b = (rng.exponential(size=(num, inception.DIMENSIONS)).astype(np.float32) ** 2 for _ in range(2))
+    a, b = (rng.exponential(size=(num, dimensions)).astype(np.float32) ** 2 for _ in range(2))
     start = time.perf_counter()
     STATISTICS[name](a, b)
     seconds = time.perf_counter() - start
     status = pathlib.Path("/proc/self/status").read_text()  # getrusage would count what the parent had too
     peak = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))
-    print(name, f"{seconds:.1f}", f"{peak / 1000:.0f}", sep="\t")
+    print(name, f"{num:,} x {num:,} x {dimensions:,}", f"{seconds:.1f}", f"{peak / 1000:.0f}", sep="\t")
 
 
 if __name__ == "__main__":

@@ -9,17 +9,18 @@ import pathlib
 import sys
 from typing import Any
 
+from gan_jax.errors import shown
 from gan_jax.reports import atomic
 
 
 def folder() -> pathlib.Path:
     """$GAN_JAX_CACHE, else ~/.cache/gan_jax."""
-    return pathlib.Path(os.environ.get("GAN_JAX_CACHE") or "~/.cache/gan_jax").expanduser()
+    return pathlib.Path(os.path.expanduser(os.environ.get("GAN_JAX_CACHE") or "~/.cache/gan_jax"))
 
 
 def originals() -> pathlib.Path:
     """Where published files lie that were fetched by other means: $GAN_JAX_ORIGINALS, else originals/ in `folder()`."""
-    return pathlib.Path(os.environ.get("GAN_JAX_ORIGINALS") or folder() / "originals").expanduser()
+    return pathlib.Path(os.path.expanduser(os.environ.get("GAN_JAX_ORIGINALS") or folder() / "originals"))
 
 
 def keep(path: pathlib.Path, arrays: dict[str, Any]) -> None:
@@ -34,4 +35,4 @@ def keep(path: pathlib.Path, arrays: dict[str, Any]) -> None:
 
 @functools.cache
 def _say(words):
-    print(words, file=sys.stderr)
+    print(shown(words), file=sys.stderr)

@@ -27,7 +27,7 @@ import ml_collections
 from absl import flags
 from ml_collections import config_flags
 
-from gan_jax import changes, comparison, evaluation, init_from, measures, search, sweep, trained, workdir
+from gan_jax import changes, comparison, evaluation, init_from, measures, names, search, sweep, trained, workdir
 from gan_jax.comparing import tables
 from gan_jax.config import CONDITIONS, FIELDS, KINDS, flat, validate
 from gan_jax.data import about, sources
@@ -97,7 +97,9 @@ def _ended(error):
 def run(given: flags.FlagValues) -> int:
     """Does what the parsed flags say."""
     name = _name(given)
-    folder = pathlib.Path(given.workdir or f"runs/{name}").expanduser()
+    folder = pathlib.Path(os.path.expanduser(given.workdir or f"runs/{name}"))
+    names.check_workdir(folder)
+    name = shown(name)  # from here on it is in titles
     if given.sweep and given.mode != "train":
         raise UserError(f"--sweep with --mode={given.mode}: give --workdir={folder}/000 alone")
     if given["way"].present and not given.sweep:
@@ -151,7 +153,7 @@ def train(config: ml_collections.ConfigDict, name: str, folder: pathlib.Path, as
     source, start = parallel.together(lambda: _checked(config, folder, asked))
     parallel.check_alike(f"{folder.absolute()} {flat(config)} {start and start.record}")
     if source.about:
-        parallel.lead_only(print)(shown(about.line(source.about)))
+        parallel.lead_only(names.say)(about.line(source.about))
     with contextlib.ExitStack() as claim:
         parallel.by_lead(lambda: claim.enter_context(workdir.claimed(folder)))
         return loop.train(config, source, folder, name, start)
@@ -170,18 +172,18 @@ def _checked(config, folder, asked):
 def compare(given: flags.FlagValues, folders: Sequence[str]) -> int:
     """Prints tables of the runs in the folders, and writes them as a page and as a .csv file."""
     _check_mode(given)
-    page_path = pathlib.Path(given.out or f"{folders[0]}/comparison.html").expanduser()
+    page_path = pathlib.Path(os.path.expanduser(given.out or f"{folders[0]}/comparison.html"))
     if page_path.suffix != ".html" or os.path.isdir(page_path):
         raise UserError(f"--out={given.out}: give a file that ends in .html; a .csv file is written beside it")
-    found = comparison.compare([pathlib.Path(folder).expanduser() for folder in folders], given.measure, True)
-    print("\n".join(map(shown, tables.table(found).splitlines())))  # names of folders may hold anything
+    found = comparison.compare([pathlib.Path(os.path.expanduser(folder)) for folder in folders], given.measure, True)
+    names.say(*tables.table(found).splitlines())
     csv_path = page_path.with_suffix(".csv")
     try:
-        atomic.write(csv_path, tables.csv(found).encode())
+        atomic.write(csv_path, tables.csv(found).encode(errors="backslashreplace"))
         page.write(page_path, found)
     except OSError as error:
         raise UserError(f"{page_path} can't be written: {error.strerror}; give another --out") from None
-    print(f"\nwrote {page_path} and {csv_path}")
+    names.say("", f"wrote {page_path} and {csv_path}")
     return 0
 
 
@@ -223,6 +225,8 @@ def parse(argv: Sequence[str]) -> tuple[flags.FlagValues, list[str]]:
     except UserError:
         raise
     except Exception as error:  # whatever may go wrong in an experiment's file
+        for file in (arg.partition("=")[2] for arg in argv if arg.startswith("--config=")):
+            _check_file(file)
         raise UserError(_in_one_line(error)) from None
     if given.mode == "compare":
         if not stray:
@@ -238,12 +242,21 @@ def _check_config(given):
     if not given["config"].present:
         raise UserError("--config is missing: give --config=experiments/wgan.py, or another file there")
     file = config_flags.get_config_filename(given["config"])
-    if not os.path.isfile(file.partition(":")[0]):
-        raise UserError(f"--config={file}: there is no such file")
+    _check_file(file)
     if not isinstance(given.config, ml_collections.ConfigDict):
         raise UserError(
             f"--config={file}: get_config() returns no ConfigDict; begin with gan_jax.config.default_config()"
         )
+
+
+def _check_file(file):
+    if os.path.isfile(file.partition(":")[0]):
+        return
+    if os.path.isfile(names.parted(file)[0]):
+        raise UserError(
+            f"--config={file}: a path ends at its first ':', and an argument follows: rename what has the ':'"
+        )
+    raise UserError(f"--config={file}: there is no such file")
 
 
 def define_flags(values: flags.FlagValues, argv: Sequence[str]) -> None:
@@ -316,7 +329,7 @@ def usage() -> str:
 def _name(given):
     """experiments/wgan_gp.py:ring -> wgan_gp_ring; with experiments/sweeps/lr_seed.py, wgan_gp_ring_lr_seed."""
     files = [config_flags.get_config_filename(given["config"]), *([given.sweep] if given.sweep else [])]
-    parts = [(pathlib.Path(path).stem, argument) for path, _, argument in (file.partition(":") for file in files)]
+    parts = [(pathlib.Path(path).stem, argument) for path, argument in map(names.parted, files)]
     return "_".join(part.replace("/", "_") for pair in parts for part in pair if part)
 
 

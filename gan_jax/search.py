@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 
 import ml_collections
 
-from gan_jax import init_from, sweep, workdir
+from gan_jax import init_from, names, sweep, workdir
 from gan_jax.axes import Range
 from gan_jax.errors import UserError
 from gan_jax.reports import scalars
@@ -162,5 +162,5 @@ def _summary(config, found, study, folder):
     if any(trial.state.name == "COMPLETE" for trial in study.trials):
         best = study.best_trial
         place = list(configs)[found.members.index(best.params)]
-        print(f"best of {len(configs)}: {best.value:.4g} with {sweep.words(best.params)} ({folder}/{place})")
+        names.say(f"best of {len(configs)}: {best.value:.4g} with {sweep.words(best.params)} ({folder}/{place})")
     return code

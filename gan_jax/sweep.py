@@ -17,11 +17,11 @@ from typing import Any, NamedTuple
 import ml_collections
 import numpy as np
 
-from gan_jax import changes, init_from, workdir
+from gan_jax import changes, init_from, names, workdir
 from gan_jax.axes import Members
 from gan_jax.config import FIELDS, flat, validate
 from gan_jax.data import about, sources
-from gan_jax.errors import UserError, one_line, shown
+from gan_jax.errors import UserError, one_line
 from gan_jax.reports import atomic
 from gan_jax.reports.progress import Progress
 from gan_jax.training import checkpoint, loop, outputs, population
@@ -71,7 +71,7 @@ def read(file: str) -> tuple[str, Any]:
 
     It is called with ARGUMENT where the file is given as FILE.py:ARGUMENT.
     """
-    path, _, argument = file.partition(":")
+    path, argument = names.parted(file)
     if not os.path.isfile(path):
         raise UserError(f"--sweep={file}: there is no such file")
     try:
@@ -191,8 +191,8 @@ def check(configs: Configs, folder: pathlib.Path, way: str, asked: init_from.Ask
             lines[about.line(source.about)] = None
         if source.stream and way not in ("auto", *population.ways(source)):
             raise UserError(f"--way={way} with a set that is streamed: give auto, or a larger config.data.memory_mb")
-    for line in lines:
-        print(shown(line))
+    if lines:
+        names.say(*lines)
     return start
 
 
@@ -294,11 +294,13 @@ def summary(configs: Configs, folder: pathlib.Path) -> int:
     frozen = {name: record for name in configs if (record := outputs.frozen(folder / name))}
     states = [record["state"] for record in frozen.values()]
     counts = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
-    print(f"finished: {folder}, {len(configs) - len(frozen)} of {len(configs)} members" + f"; {counts}" * bool(frozen))
+    names.say(
+        f"finished: {folder}, {len(configs) - len(frozen)} of {len(configs)} members" + f"; {counts}" * bool(frozen)
+    )
     for name, record in list(frozen.items())[:5]:
-        print(f"  {name} ({record['state']}): {record['reason']}")
+        names.say(f"  {name} ({record['state']}): {record['reason']}")
     if len(frozen) > 5:
-        print(f"  ... {folder}/*/{outputs.FROZEN} say why")
+        names.say(f"  ... {folder}/*/{outputs.FROZEN} say why")
     if len({config.data.name for config in configs.values()}) == 1:  # numbers of different sets do not compare
-        print(f"compare them: python -m gan_jax.main --mode=compare {folder}")
+        names.say(f"compare them: python -m gan_jax.main --mode=compare {folder}")
     return 3 if states.count("diverged") == len(configs) else 0

@@ -11,7 +11,6 @@ import functools
 import operator
 import os
 import pathlib
-import sys
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -23,14 +22,14 @@ from flax import linen as nn
 from jax import export as jax_export
 from numpy.typing import ArrayLike
 
-from gan_jax import changes, evaluation, measures, workdir
+from gan_jax import changes, evaluation, measures, names, workdir
 from gan_jax.comparing import protocols
 from gan_jax.config import default_config, validate
 from gan_jax.data import about, batches, sources
 from gan_jax.data.about import MOST_NAMES
 from gan_jax.data.fitting import LARGEST
-from gan_jax.errors import UserError, one_line, shown
-from gan_jax.reports import atomic, pictures, scalars
+from gan_jax.errors import UserError, one_line
+from gan_jax.reports import atomic, pictures, progress, scalars
 from gan_jax.training import checkpoint, conditional, sampling
 from gan_jax.training.integrity import DamagedError
 from gan_jax.training.state import GANState, build_networks, create_state
@@ -212,7 +211,8 @@ def load(
 
     fields: free ones that shall be others than stored, as {"data.dir": ...} of a set that has moved.
     """
-    folder = pathlib.Path(folder).expanduser()
+    folder = pathlib.Path(os.path.expanduser(folder))
+    names.check_workdir(folder)
     if workdir.stored_fields(folder) is None:
         raise UserError(f"{folder} holds no run: give the folder of one, such as runs/wgan")
     config, wanted = _with_fields(stored_config(folder), fields or {}), str(wanted)
@@ -263,18 +263,18 @@ def evaluate(model: Trained, folder: pathlib.Path, how: evaluation.How) -> None:
     if found.reals.about:
         _compare_set(folder, int(model.state.step), found.reals.about)
     scalars.append(folder / "evaluation.jsonl", found.record)
-    print("\n".join(map(shown, evaluation.table(found.record).splitlines())))
+    names.say(*evaluation.table(found.record).splitlines())
     draw_evaluation(folder, found)
 
 
 def _compare_set(folder, step, found):
     """Says what the set is, and how it differs from what the run remembers; of a new split, the run remembers it."""
-    print(shown(about.line(found)))
+    names.say(about.line(found))
     known = about.remembered(folder, found.split)
     if known is None:
         about.remember(folder, step, found)
     elif words := about.differences(known, found):
-        print(f"gan_jax: warning: {shown(found.name)} is not the set that {folder} knows: {words}", file=sys.stderr)
+        progress.warn(f"{found.name} is not the set that {folder} knows: {words}")
 
 
 def draw_evaluation(folder: pathlib.Path, found: evaluation.Evaluation) -> None:
@@ -292,8 +292,10 @@ def draw_evaluation(folder: pathlib.Path, found: evaluation.Evaluation) -> None:
     pictures.evaluation(path, *evaluation.beside_nearest(found), curve, best, name)
     if curve:
         last = max(curve)
-        print(f"{name}, by this protocol: best {curve[best]:.4g} at step {best}, last {curve[last]:.4g} at step {last}")
-    print(f"wrote {path}")
+        names.say(
+            f"{name}, by this protocol: best {curve[best]:.4g} at step {best}, last {curve[last]:.4g} at step {last}"
+        )
+    names.say(f"wrote {path}")
 
 
 def _is_alike(record, other):
@@ -329,12 +331,12 @@ def sample(model: Trained, folder: pathlib.Path, which: Wanted) -> None:
     atomic.write_arrays(folder / "samples.npz", arrays, compressed=True)
     sampling.draw(model.config, folder / "samples.png", samples, f"{which.num} samples at step {model.state.step}")
     of_class = "" if which.label is None or not model.classes else f", of class {_named(model, which.label)}"
-    print(f"wrote {folder / 'samples.npz'} and {folder / 'samples.png'}{of_class}")
+    names.say(f"wrote {folder / 'samples.npz'} and {folder / 'samples.png'}{of_class}")
 
 
 def _named(model, label):
     number = model.label(label)
-    return shown(f"{number} ({model.classes[number]})")
+    return f"{number} ({model.classes[number]})"
 
 
 def interpolate(model: Trained, folder: pathlib.Path, which: Wanted) -> None:
@@ -351,7 +353,7 @@ def traverse(model: Trained, folder: pathlib.Path, which: Wanted) -> None:
 
 def _draw_rows(config, path, rows, title, columns=()):
     sampling.draw(config, path, rows.reshape(-1, *rows.shape[2:]), title, rows.shape[1], columns, is_of_columns=True)
-    print(f"wrote {path}")
+    names.say(f"wrote {path}")
 
 
 def export(model: Trained, folder: pathlib.Path) -> None:
@@ -371,5 +373,5 @@ def export(model: Trained, folder: pathlib.Path) -> None:
     parts = [f"{size} {name}" for name, size in zip(("latent", "class one-hot", "codes"), takes, strict=True) if size]
     shape = ", ".join(map(str, generator.shape))
     what = f" ({', '.join(parts)})" if len(parts) > 1 else ""
-    what += f", classes {shown(', '.join(model.classes))}" if model.classes else ""
-    print(f"wrote {path}: float32 latents [b, {sum(takes)}]{what} -> float32 samples [b, {shape}]")
+    what += f", classes {', '.join(model.classes)}" if model.classes else ""
+    names.say(f"wrote {path}: float32 latents [b, {sum(takes)}]{what} -> float32 samples [b, {shape}]")

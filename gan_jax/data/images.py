@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from gan_jax import quiet
+from gan_jax import names, quiet
 from gan_jax.data.fitting import ImageSet, fitted, on_all_cores, opened
 from gan_jax.data.folder import READING, open_folder
 from gan_jax.data.mixtures import MIXTURES
@@ -149,6 +149,7 @@ def _check_name(name: str, data_dir: str) -> None:
         raise UserError(f"data.name={name}: no name of a set; choose {_CHOICES}, as NAME, NAME/CONFIG or NAME:1.2.3")
     if "://" in data_dir:
         raise UserError(f"data.dir={data_dir} is not on this machine: give a folder")
+    names.check_data_dir(data_dir)
 
 
 @contextlib.contextmanager
@@ -167,7 +168,7 @@ def _check_metadata(name: str, data_dir: str) -> None:
     """A UserError where the set's own files name a module that TFDS would import, or files in another folder."""
     import tensorflow_datasets as tfds
 
-    root = pathlib.Path(data_dir or tfds.core.constants.DATA_DIR).expanduser() / re.split("[/:]", name)[0]
+    root = pathlib.Path(os.path.expanduser(data_dir or tfds.core.constants.DATA_DIR)) / re.split("[/:]", name)[0]
     for path in sorted(root.rglob("*.json")):
         try:
             content = atomic.read_json(path)

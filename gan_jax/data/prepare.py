@@ -25,7 +25,7 @@ from PIL import Image
 from tensorflow_datasets.core.download import downloader
 from tensorflow_datasets.image_classification import cifar, mnist
 
-from gan_jax import quiet
+from gan_jax import names, quiet
 from gan_jax.errors import UserError, shown
 
 Read = Callable[[str], bytes]  # name of an original file -> its content
@@ -70,6 +70,7 @@ def prepare(name: str, originals: str = "", folder: str = "") -> str:
     """
     if name not in BUILDERS:
         raise UserError(f"cannot prepare {name!r}: choose from {', '.join(BUILDERS)} (other sets: tfds build)")
+    names.check_data_dir(folder, "--dir")
     try:
         with quiet.absl_errors_only():
             builder = BUILDERS[name](data_dir=os.path.expanduser(folder) or None, file_format="array_record")
@@ -95,7 +96,7 @@ def find_originals(name: str, folder: str) -> Read:
     They lie in `folder` or in folder/name; those of cifar10 there, or in cifar-10-batches-bin or the archive as
     published. Raises UserError with the first file that is missing or differs.
     """
-    root = pathlib.Path(folder).expanduser()
+    root = pathlib.Path(os.path.expanduser(folder))
     places = [root / name, root]
     if name == "cifar10":
         places = [inner for place in places for inner in (place / _CIFAR10_FOLDER, place)]
@@ -253,7 +254,7 @@ def main(argv: list[str] | None = None) -> int:
     """The command; 0: the set is prepared, 2: it is not, and one line on stderr says why."""
     try:
         args = _parser().parse_args(argv)
-        print(prepare(args.name, args.originals, args.dir))
+        names.say(prepare(args.name, args.originals, args.dir))
     except UserError as error:
         print(shown(error), file=sys.stderr)
         return 2

@@ -11,6 +11,7 @@ import contextlib
 import functools
 import hashlib
 import itertools
+import os
 import pathlib
 import tempfile
 import zipfile
@@ -65,7 +66,7 @@ def load(path: str = "") -> Weights:
     Raises UserError, in one line, where there are none, or the file is not one of `PUBLISHED` as published.
     """
     if path:
-        return _converted(pathlib.Path(path).expanduser())
+        return _converted(pathlib.Path(os.path.expanduser(path)))
     if (file := at_hand()) is None:
         raise UserError(f"no weights of the Inception network are at hand: {_ADVICE}")
     return _read(file) if file.suffix == ".npz" else _converted(file)

@@ -9,7 +9,7 @@ import sys
 import jax
 import numpy as np
 
-from gan_jax import evaluation, measures, trained
+from gan_jax import evaluation, measures, names, trained
 from gan_jax.data import about, sources
 from gan_jax.errors import DivergedError, UserError, is_out_of_memory, one_line, shown
 from gan_jax.evaluation import How, Samples
@@ -38,7 +38,7 @@ def main(argv: list[str] | None = None) -> int:
         how = How(_metrics(args, fakes), args.features, args.resizer, args.weights)
         numbers, protocol, _ = evaluation.measure(how, _named(fakes, "a"), _named(reals, "b"))
         record = numbers | {"protocol": protocol}
-        print(evaluation.table(record))
+        names.say(*evaluation.table(record).splitlines())
         print(json.dumps(scalars.plain(record), allow_nan=False), flush=True)
     except (UserError, DivergedError) as error:
         # What data sets say of a configuration's fields is here said of flags.
@@ -73,7 +73,7 @@ def _metrics(args, fakes):
 
 def _samples(given, args, seed, reals=None) -> Samples:
     """What is given; of a run, classes as often as among the reals, where they are those that it was told."""
-    path = pathlib.Path(given).expanduser()
+    path = pathlib.Path(os.path.expanduser(given))
     if path.suffix == ".npz":
         return _of_file(path, args, seed)
     if os.path.isfile(path / "config.json"):

@@ -138,7 +138,7 @@ def _contingency(rows, columns) -> NDArray[np.int64]:
 
 
 def _labelled(features, classes, side):
-    features, classes = checked.features(features, f"{side}_features"), _checked(classes, f"{side}_classes")
+    features, classes = checked.numbers(features, f"{side}_features"), _checked(classes, f"{side}_classes")
     if len(features) != len(classes):
         raise ValueError(f"{side}_classes must be one for each of {len(features)} features, got {len(classes)}")
     return features, classes

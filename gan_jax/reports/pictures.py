@@ -104,7 +104,8 @@ def scatter(path: str | os.PathLike[str], points: NDArray[Any], real: NDArray[An
     low, high = _limits(real)
     outside = int((~((points >= low) & (points <= high)).all(axis=1)).sum())
     figure = Figure(figsize=(6, 6), layout="constrained")
-    axes = figure.add_subplot(title=title, xlabel="$x_1$", ylabel="$x_2$")
+    axes = figure.add_subplot(xlabel="$x_1$", ylabel="$x_2$")
+    axes.set_title(title, parse_math=False)  # it names a file of the user's
     fake_label = f"generated ({len(points):,}, {outside:,} outside)"
     axes.scatter(real[:, 0], real[:, 1], s=12, c=REAL_COLOUR, linewidths=0, label=f"real ({len(real):,})")
     axes.scatter(points[:, 0], points[:, 1], s=5, c=FAKE_COLOUR, alpha=0.6, linewidths=0, label=fake_label)
@@ -138,7 +139,7 @@ def curves(
     panels += [(name.replace("_", " "), _lines(evaluations, {name: ""}), "o") for name in _number_names(evaluations)]
     panels = [panel for panel in panels if panel[1]] or [("loss", {}, "")]
     figure = Figure(figsize=(8, 1 + 1.9 * len(panels)), layout="constrained")
-    figure.suptitle(title)
+    figure.suptitle(title, parse_math=False)  # it names a file of the user's
     grid = figure.subplots(len(panels), sharex=True, squeeze=False)[:, 0]
     for axes, (label, lines, marker) in zip(grid, panels, strict=True):
         _draw(axes, label, lines, marker)

@@ -7,6 +7,8 @@ from typing import Self
 
 from tqdm import tqdm
 
+from gan_jax.errors import shown
+
 SECONDS_BETWEEN_LINES = 10.0
 
 
@@ -75,9 +77,9 @@ class Progress:
         self._waiting, self._last_print = "", time.monotonic()
 
 
-def say(line: str) -> None:
+def warn(words: str) -> None:
     """Prints a line to standard error, above the bar where there is one."""
-    tqdm.write(line, file=sys.stderr)
+    tqdm.write(f"gan_jax: warning: {shown(words)}", file=sys.stderr)
 
 
 def _bar(total: int, initial: int) -> "tqdm[None]":

@@ -9,7 +9,6 @@ import errno
 import functools
 import os
 import pathlib
-import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,7 +18,7 @@ import orbax.checkpoint as ocp
 
 from gan_jax import quiet
 from gan_jax.errors import MachineError, UserError, one_line
-from gan_jax.reports import atomic
+from gan_jax.reports import atomic, progress
 from gan_jax.training import integrity, memory, parallel, scores
 from gan_jax.training.integrity import DamagedError
 
@@ -81,6 +80,7 @@ def save(manager: ocp.CheckpointManager, carry, about: dict[str, Any]) -> None:
     step = int(carry[0].step)
     if step in manager.all_steps():
         return
+    is_first = not manager.all_steps()
     memory.give_back()
     # The next train step overwrites the state in place, and on a CPU the writer would read that very memory.
     state, sums = jax.tree.map(jnp.copy, carry)
@@ -92,6 +92,18 @@ def save(manager: ocp.CheckpointManager, carry, about: dict[str, Any]) -> None:
     }
     with _written(manager):
         manager.save(step, args=ocp.args.Composite(**items))
+    if is_first:
+        _check_readable(manager, step, sums)
+
+
+def _check_readable(manager, step, sums):
+    """A UserError where a run's first checkpoint can't be read, as then none could be once it has ended."""
+    wait(manager)
+    try:
+        with open_checkpoints(pathlib.Path(manager.directory).parent, is_read_only=True) as anew:
+            restore(anew, step, sums=sums)  # its record, and arrays that are small; so are those of the state written
+    except DamagedError as error:
+        raise UserError(f"{error}, though it was just written: give another --workdir, or mend its disk") from error
 
 
 def wait(manager: ocp.CheckpointManager) -> None:
@@ -193,7 +205,7 @@ def _set_aside(directory, step, why):
     target = next(place / name for name in names if not (place / name).exists())
     (directory / str(step)).rename(target)
     atomic.sync(directory)
-    print(f"gan_jax: warning: {why}; it was moved to {target}", file=sys.stderr)
+    progress.warn(f"{why}; it was moved to {target}")
 
 
 def _read(manager, step, **items):

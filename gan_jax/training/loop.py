@@ -14,7 +14,6 @@ import functools
 import itertools
 import pathlib
 import signal
-import sys
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -23,7 +22,7 @@ import jax
 import jax.numpy as jnp
 import ml_collections
 
-from gan_jax import changes, evaluation, workdir
+from gan_jax import changes, evaluation, names, workdir
 from gan_jax.config import flat
 from gan_jax.data import about, batches, sources
 from gan_jax.errors import DivergedError, UserError, shown
@@ -136,9 +135,7 @@ def train(
     return 0
 
 
-@parallel.lead_only
-def _say(words):
-    print(shown(words))
+_say = parallel.lead_only(names.say)
 
 
 def stopped(received: int) -> int:
@@ -293,7 +290,7 @@ def _begin_records(run, step, record, said):
     if record and record["fresh"]:
         said.append(f"{run.workdir} begins from {record['init_from']}, but for {beginning.few(record['fresh'])}")
     if first := changes.no_rate_from(fields):
-        print(f"gan_jax: warning: {run.workdir}: from step {first} on, both learning rates are 0", file=sys.stderr)
+        outputs.warn(f"{run.workdir}: from step {first} on, both learning rates are 0")
 
 
 def _going(members):

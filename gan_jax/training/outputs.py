@@ -23,7 +23,7 @@ from flax import linen as nn
 from gan_jax import evaluation, workdir
 from gan_jax.data import about, sources
 from gan_jax.data.about import About
-from gan_jax.errors import DivergedError, UserError, is_out_of_memory, one_line, shown
+from gan_jax.errors import DivergedError, UserError, is_out_of_memory, one_line
 from gan_jax.reports import atomic, pictures, progress, scalars
 from gan_jax.reports.progress import Progress
 from gan_jax.training import checkpoint, conditional, finite, parallel, sampling, scores
@@ -239,10 +239,7 @@ def _remember(run, found):
         about.remember(run.workdir, found.record["step"], found.reals.about)
 
 
-@parallel.lead_only
-def warn(words: str) -> None:
-    """Says on standard error what the user should know."""
-    progress.say(f"gan_jax: warning: {shown(words)}")
+warn = parallel.lead_only(progress.warn)
 
 
 def _write_evaluation(workdir, record):

@@ -7,13 +7,12 @@ where the checkpoint goes. Those of older runs hold theirs as orbax wrote it, as
 import functools
 import json
 import math
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from gan_jax import measures
-from gan_jax.errors import one_line, shown
+from gan_jax.errors import one_line
 from gan_jax.reports import atomic, scalars
 from gan_jax.training import integrity
 
@@ -58,8 +57,7 @@ def _read_of_orbax(folder):
 
 @functools.cache
 def _warn(folder, why):
-    words = f"the evaluation of {folder} is damaged ({why}): it counts as not evaluated"
-    print(f"gan_jax: warning: {shown(words)}", file=sys.stderr)
+    progress.warn(f"the evaluation of {folder} is damaged ({why}): it counts as not evaluated")
 
 
 def remove_leftovers(directory: Path) -> None:

@@ -1,9 +1,14 @@
+import functools
+import sys
+import time
+import tracemalloc
 import warnings
 
 import numpy as np
 import pytest
 from scipy.linalg import sqrtm
 
+from gan_jax.metrics import checked, frechet
 from gan_jax.metrics.frechet import frechet_between, frechet_distance, moments
 
 
@@ -57,16 +62,108 @@ def test_one_dimensional_gaussians():
     assert frechet_distance(a, b) == pytest.approx(expected, rel=1e-10)
 
 
-@pytest.mark.parametrize(("n", "m"), [(20, 30), (1000, 50)])
-def test_fewer_samples_than_features(n, m):
+def by_nuclear_norm(a, b):
     """tr((S_a S_b)^(1/2)) is the nuclear norm of X_a X_b^T / sqrt((n - 1)(m - 1)): no covariance, no root."""
-    rng = np.random.default_rng(3)
-    a, b = rng.normal(size=(n, 300)), 2 * rng.normal(size=(m, 300))
-    centred_a, centred_b = (a - a.mean(0)) / np.sqrt(n - 1), (b - b.mean(0)) / np.sqrt(m - 1)
+    mean_a, mean_b = a.mean(axis=0, dtype=np.float64), b.mean(axis=0, dtype=np.float64)
+    centred_a, centred_b = (a - mean_a) / np.sqrt(len(a) - 1), (b - mean_b) / np.sqrt(len(b) - 1)
     root_trace = np.linalg.norm(centred_a @ centred_b.T, ord="nuc")
-    expected = np.sum((a.mean(0) - b.mean(0)) ** 2) + np.sum(centred_a**2) + np.sum(centred_b**2) - 2 * root_trace
-    assert frechet_distance(a, b) == pytest.approx(expected, rel=1e-10)
-    assert frechet_distance(b, a) == pytest.approx(expected, rel=1e-10)
+    return np.sum((mean_a - mean_b) ** 2) + np.sum(centred_a**2) + np.sum(centred_b**2) - 2 * root_trace
+
+
+def skewed(n, d, seed=0, dtype=np.float64):
+    """Features as networks give them: not negative, of very different scales, some constant."""
+    rng = np.random.default_rng(seed)
+    scale = np.exp(np.random.default_rng(9).normal(size=d)) * (np.arange(d) % 5 > 0)
+    return (rng.exponential(size=(n, d)) * scale + 1).astype(dtype)
+
+
+# Samples n and m for 120 features: fewer, one fewer, as many, more, and far more of either.
+SIZES = [(2, 2), (2, 400), (20, 30), (900, 20), (59, 400), (119, 119), (119, 200), (120, 120), (119, 300), (121, 150)]
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize(("n", "m"), SIZES)
+def test_is_that_of_the_nuclear_norm_for_any_numbers_of_samples(n, m, dtype):
+    a, b = skewed(n, 120, 0, dtype), skewed(m, 120, 1, dtype) * 2
+    expected = by_nuclear_norm(a, b)
+    assert frechet_distance(a, b) == pytest.approx(expected, rel=1e-9)
+    assert frechet_distance(b, a) == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("part", [1, 600, 3000, 10**6])
+@pytest.mark.parametrize(("n", "m"), [(7, 7), (7, 500), (60, 100), (60, 119), (60, 121)])
+def test_does_not_depend_on_the_parts_in_which_it_is_computed(n, m, part, monkeypatch):
+    """Nor on how often the rows so far are replaced by a triangle."""
+    monkeypatch.setattr(checked, "PART", part)
+    a, b = skewed(n, 150), skewed(m, 150, 1)
+    assert frechet_distance(a, b) == pytest.approx(by_nuclear_norm(a, b), rel=1e-12)
+
+
+@pytest.mark.parametrize(("n", "m"), [(40, 40), (119, 120), (100, 300), (20, 1000), (160, 200)])
+def test_is_that_of_the_moments_whichever_way_it_goes(n, m):
+    a, b = skewed(n, 120), skewed(m, 120, 1)
+    assert frechet_distance(a, b) == pytest.approx(frechet_between(moments([a]), moments([b])), rel=1e-9)
+
+
+def test_few_samples_need_no_covariance():
+    """That of 60,000 features would have 28 GB. Two samples each: one direction, of the known lengths 2 and 6."""
+    across, along = np.zeros(60_000), np.zeros(60_000)
+    across[:4], along[-9:] = 1, 2
+    a, b = np.stack([across, -across]), np.stack([along, -along])
+    # Orthogonal directions: tr S_a = 2 * 4, tr S_b = 2 * 36, and no root. The same direction: (sqrt 8 - sqrt 72)^2.
+    assert frechet_distance(a, b) == pytest.approx(8 + 72, rel=1e-12)
+    assert frechet_distance(a, a * 3 + 5) == pytest.approx((72**0.5 - 8**0.5) ** 2 + 60_000 * 25, rel=1e-12)
+    many = np.tile(b, (5, 1))  # 5 times the same 2: tr S_b = 10 * 36 / 9
+    assert frechet_distance(a, many) == pytest.approx(8 + 40, rel=1e-12)
+
+
+def test_samples_that_occur_more_than_once():
+    a, b = skewed(5, 80), skewed(30, 80, 1)
+    twice = np.concatenate([a, a])
+    assert frechet_distance(twice, b) == pytest.approx(by_nuclear_norm(twice, b), rel=1e-12)
+    assert frechet_distance(np.tile(a[:1], (7, 1)), b) == pytest.approx(by_nuclear_norm(a[[0, 0]], b), rel=1e-12)
+
+
+@pytest.mark.parametrize("mean", [1e4, 1e7])
+def test_large_means_cost_no_digits(mean):
+    """Deviations of few binary digits are exact beside the mean, and so known without it."""
+    a, b = (np.round(skewed(n, 80) * 2**8) / 2**8 for n in (10, 30))
+    assert frechet_distance(a + mean, b + mean) == pytest.approx(by_nuclear_norm(a, b), rel=1e-9)
+
+
+def test_pixels_as_they_are_stored():
+    a, b = (np.random.default_rng(n).integers(0, 256, (n, 192), np.uint8) for n in (10, 30))
+    assert frechet_distance(a, b) == pytest.approx(by_nuclear_norm(a.astype(float), b.astype(float)), rel=1e-12)
+
+
+def test_features_are_never_copied_whole(monkeypatch):
+    """Neither in float64, which would be 12 MB, nor by the check of what is finite."""
+    monkeypatch.setattr(checked, "PART", 10**4)
+    few, many = skewed(10, 500, 0, np.float32), skewed(3000, 500, 1, np.float32)
+    tracemalloc.start()
+    try:
+        frechet_distance(few, many)
+        assert tracemalloc.get_traced_memory()[1] < 10**6
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize(("n", "words"), [(10, "singular values of 10 x 10"), (200, "eigenvalues of 20 x 20")])
+def test_says_what_takes_long_and_nothing_where_it_is_quick(n, words, monkeypatch, capsys):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    a, b = skewed(n, 20), skewed(n, 20, 1)
+    frechet_distance(a, b)
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(frechet, "DELAY", 0.05)
+    for name in ("svd", "eigh"):
+        slow = functools.partial(
+            lambda f, *args, **kwargs: (time.sleep(0.5), f(*args, **kwargs))[1], getattr(np.linalg, name)
+        )
+        monkeypatch.setattr(np.linalg, name, slow)
+    frechet_distance(a, b)
+    shown = capsys.readouterr().err
+    assert f"{words} [00:00]" in shown
+    assert not shown.split("\r")[-1].strip()
 
 
 def test_constant_features_leave_only_the_means():
