@@ -13,7 +13,7 @@ from typing import Any
 
 from gan_jax import measures
 from gan_jax.errors import one_line
-from gan_jax.reports import atomic, scalars
+from gan_jax.reports import atomic, progress, scalars
 from gan_jax.training import integrity
 
 FILE = "evaluation.json"
