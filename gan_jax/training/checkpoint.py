@@ -94,6 +94,12 @@ def save(manager: ocp.CheckpointManager, carry, about: dict[str, Any]) -> None:
         manager.save(step, args=ocp.args.Composite(**items))
 
 
+def remove(manager: ocp.CheckpointManager, step: int) -> None:
+    """Deletes a checkpoint that is written; to be called by all processes."""
+    with _written(manager):
+        manager.delete(step)
+
+
 def wait(manager: ocp.CheckpointManager) -> None:
     """Waits until all that was saved is written; a MachineError where it could not be."""
     with _written(manager):
