@@ -151,10 +151,10 @@ def alive(pid):
     return pathlib.Path(f"/proc/{pid}").exists()
 
 
-def kill_somewhere(nursery, folder, rng):
+def kill_somewhere(nursery, folder, rng, **fields):
     """Starts the run and kills it, mostly as a checkpoint is begun: (exit code, was one half written)."""
     before, lines = names(folder), changed(folder)
-    pid = nursery.start(folder)
+    pid = nursery.start(folder, **fields)
     try:
         if rng.random() < 0.6:
             count = rng.randint(1, 3)
@@ -185,6 +185,21 @@ def test_killed_at_random_moments_a_run_gives_the_bits_of_one_left_alone(nursery
             runs += 1
     print(f"{done} kills over {runs} runs, seed {SEED}, {saving} as a checkpoint was written,", end=" ")
     print(f"{time.monotonic() - start:.0f} s")
+
+
+@pytest.mark.hours
+def test_killed_at_random_moments_a_run_has_the_evaluations_of_one_left_alone(nursery, tmp_path):
+    rng, done, others = random.Random(SEED), 0, tmp_path / "whole"
+    assert nursery.run(others, **EVALUATED) == 0
+    while done < 100:
+        code, _ = kill_somewhere(nursery, tmp_path / "run", rng, **EVALUATED)
+        assert code in (0, -signal.SIGKILL), nursery.lines()
+        done += code != 0
+        if code == 0:
+            assert_same(tmp_path / "run", others, are_files_same=False)
+            for name in ("evaluation.jsonl", *(f"checkpoints/{step}/evaluation.json" for step in names(others))):
+                assert (tmp_path / "run" / name).read_bytes() == (others / name).read_bytes()
+            shutil.rmtree(tmp_path / "run")
 
 
 def test_a_run_stopped_by_sigterm_again_and_again_gives_the_same_bits(nursery, whole, tmp_path):

@@ -106,6 +106,12 @@ def _check_readable(manager, step, sums):
         raise UserError(f"{error}, though it was just written: give another --workdir, or mend its disk") from error
 
 
+def remove(manager: ocp.CheckpointManager, step: int) -> None:
+    """Deletes a checkpoint that is written; to be called by all processes."""
+    with _written(manager):
+        manager.delete(step)
+
+
 def wait(manager: ocp.CheckpointManager) -> None:
     """Waits until all that was saved is written; a MachineError where it could not be."""
     with _written(manager):

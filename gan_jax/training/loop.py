@@ -329,7 +329,10 @@ def _run_steps(members, advance, until, bar, signals):
             _call_all(finished)
             finished = []
             for member in _going(members):
-                outputs.save(member, outputs.is_evaluated(config, step))
+                outputs.save(member)
+            if outputs.is_evaluated(config, step):
+                for member in _going(members):
+                    outputs.evaluate(member)
     _call_all(finished)
     for member in _going(members):
         outputs.save(member)

@@ -168,40 +168,42 @@ def show(bar: Progress, steps: int, means: Sequence[dict[str, Any] | None]) -> N
     bar.update(bar.done + steps, ({"members": len(logged)} if len(logged) > 1 else {}) | shown)
 
 
-def save(member: Member, is_evaluated: bool = False) -> None:
-    """First the lines up to this step, then its checkpoint, then its evaluation: what a kill cuts off is made again."""
-    member.unwritten.append((member.step, functools.partial(_checkpoint, member, is_evaluated)))
+def save(member: Member) -> None:
+    """First the lines up to this step, then its checkpoint: a run killed in between writes them again."""
+    member.unwritten.append((member.step, functools.partial(_checkpoint, member)))
     write(member)
 
 
-def _checkpoint(member, is_evaluated):
+def _checkpoint(member):
     run = member.run
     finite.check_state(member.carry[0])
     for file in RECORDS:  # a power cut must not take lines that the checkpoint counts as written
         scalars.sync(run.workdir / file)
     # A sample's shape is for those who lack the data.
     checkpoint.save(run.manager, member.carry, {"shape": list(run.source.shape)})
-    if is_evaluated:
-        checkpoint.wait(run.manager)
-        _evaluate(member)
 
 
 def catch_up(member: Member) -> None:
     """Does what a kill may have cut off after the checkpoint that a member begins with: evaluation and verdict."""
     run, step = member.run, member.step
     if parallel.lead_says(lambda: is_pending(run.config, run.workdir, step)):
-        _evaluate(member)
+        evaluate(member)
     elif record := scores.read(_checkpoint_folder(run.workdir, step)):
         _judge(member, record)
 
 
-def _evaluate(member):
-    """Evaluates the averaged generator, and has that written, or why it failed.
+def evaluate(member: Member) -> None:
+    """Once its checkpoint is written, evaluates the averaged generator, and has that written, or why it failed.
 
     Of several processes, each does so for itself: or the others would wait for as long.
     """
     run = member.run
-    record = _measured(run, member.carry[0])
+    checkpoint.wait(run.manager)
+    try:
+        record = _measured(run, member.carry[0])
+    except DivergedError as error:  # of samples: the parameters were finite
+        checkpoint.remove(run.manager, member.step)
+        return _freeze(member, member.step, "diverged", str(error))
     parallel.by_lead(lambda: _write_evaluation(run.workdir, record))
     if run.wandb and scores.FAILED not in record:
         numbers = {name: value for name, value in record.items() if isinstance(value, int | float)}

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from gan_jax import main, trained, workdir
-from gan_jax.errors import UserError
+from gan_jax.errors import DivergedError, UserError
 from gan_jax.training import loop, outputs, scores
 
 RING = "wgan_gp.py:ring"
@@ -140,6 +140,32 @@ def test_a_run_killed_after_a_failed_evaluation_does_not_try_it_again(command, r
     with at_evaluation(40, Killed()):
         command(RING, "--workdir=run", **FIELDS)
     assert ["failed" in record for record in records("run/evaluation.jsonl")] == [False, True, False]
+
+
+@pytest.mark.slow
+def test_a_generator_whose_samples_are_not_finite_has_no_checkpoint(command, at_evaluation, capsys):
+    """Its parameters are; the last good checkpoint is the one before, and a kill in between changes nothing."""
+    error = DivergedError("the samples are no longer finite")
+    with at_evaluation(40, error):
+        command(RING, "--workdir=run", **FIELDS, code=3)
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("gan_jax:")]
+    assert "diverged: the samples are no longer finite" in line
+    assert line.endswith("run/checkpoints/20")
+    with at_evaluation(40, Killed()), pytest.raises(Killed):
+        command(RING, "--workdir=killed", **FIELDS)
+    with at_evaluation(40, error):
+        command(RING, "--workdir=killed", **FIELDS, code=3)
+    for folder in ("run", "killed"):
+        assert checkpoints(folder) == [20]
+        assert outputs.frozen(pathlib.Path(folder)) == {"step": 40, "state": "diverged", "reason": str(error)}
+
+
+@pytest.mark.slow
+def test_all_members_are_saved_before_the_first_is_evaluated(command, at_evaluation):
+    pathlib.Path("seeds.py").write_text("def get_sweep():\n    return [{'seed': 0}, {'seed': 1}]\n")
+    with at_evaluation(20, Killed()), pytest.raises(Killed):
+        command(RING, "--sweep=seeds.py", "--workdir=s", **FIELDS)
+    assert [workdir.latest_step(pathlib.Path("s", member)) for member in ("000", "001")] == [20, 20]
 
 
 # ------------------------------------------------------------------------------------------ a set that breaks
