@@ -28,10 +28,10 @@ def get_study():
 def study_of(command):
     """Runs a study into the folder `s`."""
 
-    def run(num=4, limits="1e-5, 1e-2", pruner="NopPruner()", seed=3, code=0, arguments=None, **fields):
+    def run(*flags, num=4, limits="1e-5, 1e-2", pruner="NopPruner()", seed=3, code=0, arguments=None, **fields):
         made = f"sampler=optuna.samplers.TPESampler(seed={seed}, n_startup_trials=2), pruner=optuna.pruners.{pruner}"
         pathlib.Path("study.py").write_text(STUDY.format(arguments=arguments or made, limits=limits, num=num))
-        command("wgan_gp.py:ring", "--sweep=study.py", "--workdir=s", code=code, **FIELDS | fields)
+        command("wgan_gp.py:ring", "--sweep=study.py", "--workdir=s", *flags, code=code, **FIELDS | fields)
 
     return run
 
@@ -198,3 +198,15 @@ def test_our_ranges_are_optunas():
     assert found["a"] == expected.FloatDistribution(-1, 2)
     assert found["b"] == expected.FloatDistribution(1e-3, 1, log=True)
     assert found["c"] == expected.CategoricalDistribution((1, 2, 5))
+
+
+@pytest.mark.slow
+def test_members_of_a_search_may_begin_from_a_run(command, study_of, records, capsys):
+    command("wgan_gp.py:ring", "--workdir=old", steps=20)
+    study_of("--init_from=old", num=2)
+    study_of("--init_from=old", num=4, n_critic=1)  # later members, and these are as they were
+    assert [records(f"s/00{i}/history.jsonl")[0]["checkpoint"] for i in range(4)] == [20] * 4
+    assert [json.loads(pathlib.Path(f"s/00{i}/config.json").read_text())["n_critic"] for i in range(4)] == [2, 2, 1, 1]
+    capsys.readouterr()
+    study_of("--init_from=old:20", num=4, code=2)
+    assert "s/000 holds a run that began from" in capsys.readouterr().err

@@ -327,7 +327,7 @@ def test_the_page_shows_markup_as_it_is():
     """In the names of folders, in configurations and in records."""
     for number, end in enumerate("ab"):
         folder = pathlib.Path("runs", MARKUP.replace("/", "_") + end)
-        workdir.store(folder, flat(default_config("ring")) | {"loss": MARKUP + end, MARKUP: MARKUP + end})
+        workdir.store(folder, flat(default_config("ring")) | {"loss": MARKUP + end, MARKUP: MARKUP + end}, [])
         scalars.append(folder / "metrics.jsonl", {"step": 10, "critic_loss": number})
         record = {"step": 10, MARKUP: number, "protocol": {MARKUP: MARKUP + end}}
         scalars.append(folder / "evaluation.jsonl", record)

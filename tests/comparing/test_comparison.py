@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from gan_jax import measures
+from gan_jax import comparison, measures
 from gan_jax.comparison import compare
+from gan_jax.config import FIELDS
 from gan_jax.errors import UserError
 
 HINGE, WASSERSTEIN = {0: 1.0, 1: 1.2, 2: 1.1}, {0: 0.7, 1: 1.1, 2: 0.6}
@@ -513,3 +514,8 @@ def test_jax_is_not_needed(make_run):
     make_run("a", 1.0)
     text = "import sys, pathlib; from gan_jax import comparison; comparison.compare([pathlib.Path('a')]);"
     subprocess.run([sys.executable, "-c", text + "assert not {'jax', 'PIL'} & {*sys.modules}"], check=True)
+
+
+def test_free_fields_are_not_compared_and_nor_is_where_the_data_lie():
+    not_compared = {name for name in FIELDS if not comparison._is_compared(name)}
+    assert not_compared == {name for name, field in FIELDS.items() if field.kind == "free"} | {"data.memory_mb"}
