@@ -101,7 +101,7 @@ def _check_readable(manager, step, sums):
     wait(manager)
     try:
         with open_checkpoints(pathlib.Path(manager.directory).parent, is_read_only=True) as anew:
-            restore(anew, step, sums=sums)  # its record, and arrays that are small; so are those of the state written
+            restore(anew, step, sums=sums)  # its record, and of its arrays the small ones: a second state may not fit
     except DamagedError as error:
         raise UserError(f"{error}, though it was just written: give another --workdir, or mend its disk") from error
 
