@@ -70,7 +70,7 @@ def check(
 def _check_set(config, source, workdirs):
     """Says how the set differs from what runs remember; a UserError where they could not go on with it."""
     told = conditional.of(config)[0].is_told_labels
-    changes: dict[str, pathlib.Path] = {}
+    said: dict[str, pathlib.Path] = {}
     for place in workdirs if source.about else ():
         known = about.remembered(place)
         if known is None or not (words := about.differences(known, source.about)):
@@ -80,8 +80,8 @@ def _check_set(config, source, workdirs):
                 f"{shown(source.about.name)} is not the set that {place} was trained on: {words}; give that one, or "
                 "another --workdir"
             )
-        changes.setdefault(words, place)
-    for words, place in changes.items():
+        said.setdefault(words, place)
+    for words, place in said.items():
         outputs.warn(
             f"{source.about.name} has changed since {place} was trained on it: {words}; the run goes on with it so"
         )
