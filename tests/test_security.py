@@ -83,9 +83,9 @@ def test_images_are_opened_where_their_formats_are_named():
 
 
 def test_json_is_parsed_where_it_is_bounded():
-    """In a checkpoint's evaluation, orbax writes NaN, which `atomic.read_json` refuses."""
+    """In the evaluation of a checkpoint of before, orbax wrote NaN, which `atomic.read_json` refuses."""
     parsers = {path for path, name, _ in calls() if name in ("json.loads", "json.load")}
-    assert parsers == {"reports/atomic.py", "training/checkpoint.py"}
+    assert parsers == {"reports/atomic.py", "training/scores.py"}
 
 
 # ------------------------------------------------------------------------------------------------------- pickles

@@ -92,7 +92,7 @@ def _name(record):
 
 def _number(record, name):
     number = record.get(name)
-    return number if isinstance(number, int | float) and math.isfinite(number) else math.inf
+    return number if isinstance(number, int | float) and abs(number) < math.inf else math.inf
 
 
 def _protocol(record):
