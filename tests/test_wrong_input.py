@@ -156,7 +156,7 @@ FLAGS = [
     ("wgan.py", ["--mode=evaluate"], "train first"),
     ("wgan.py", ["--mode=sample"], "train first"),
     ("wgan.py", ["--mode=export"], "train first"),
-    ("wgan.py", ["--mode=sample", "--workdir=\x1b[31m\nred"], r"\x1b[31m\nred holds no run"),
+    ("wgan.py", ["--mode=sample", "--workdir=\x1b31m\nred"], r"\x1b31m\nred holds no run"),
     ("wgan.py", ["--config.eval_metrics=fidd"], "fid, kid, is, frechet"),
     ("wgan.py", ["--config.eval_every=10", "--config.eval_metrics=prdc"], "which checkpoint is the best"),
     ("wgan.py", ["--config.eval_every=10", "--config.eval_metrics=fid,prdc", "--config.eval_features=pixels"], "fid"),
