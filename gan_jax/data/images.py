@@ -19,7 +19,7 @@ from gan_jax import names, quiet
 from gan_jax.data.fitting import ImageSet, fitted, on_all_cores, opened
 from gan_jax.data.folder import READING, open_folder
 from gan_jax.data.mixtures import MIXTURES
-from gan_jax.errors import UserError
+from gan_jax.errors import UserError, shown
 from gan_jax.reports import atomic
 
 PREPARED_BY_US = ("mnist", "fashion_mnist", "cifar10")  # by gan_jax.data.prepare
@@ -51,13 +51,13 @@ def read_images(images: ImageSet, indices: np.ndarray) -> tuple[np.ndarray, np.n
         pixels[place], label = images.read(int(indices[place]))
         return label
 
-    labels = on_all_cores(read, len(indices), f"reading {images.name}")
+    labels = on_all_cores(read, len(indices), f"reading {shown(images.name)}")
     return pixels, np.array(labels, np.int32)
 
 
 def read_labels(images: ImageSet) -> np.ndarray:
     """The labels of all images, which are not decoded: int32 [n]."""
-    return np.array(on_all_cores(images.label, len(images), f"reading labels of {images.name}"), np.int32)
+    return np.array(on_all_cores(images.label, len(images), f"reading labels of {shown(images.name)}"), np.int32)
 
 
 # ---------------------------------------------------------------------------------------------- digits
