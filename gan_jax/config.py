@@ -29,7 +29,7 @@ class Field(NamedTuple):
     """A configuration field: its default, what it may be (a test and the words for it) and what it means.
 
     kind: what a run that has begun makes of another value; see KINDS. neutral: what runs did from before there was the
-    field; `...`: as the default does.
+    field; `...`: what is the default of their data set.
     """
 
     default: Any
@@ -315,8 +315,8 @@ def _suit_points(config):
 
 def neutral_fields(data: str) -> dict[str, Any]:
     """What the fields were, in effect, for runs on the set `data` from before there were any."""
-    values = {name: field.default if field.neutral is ... else field.neutral for name, field in FIELDS.items()}
-    return values | {"conditional.classes": CLASSES.get(data, FIELDS["conditional.classes"].default)}
+    others = {name: field.neutral for name, field in FIELDS.items() if field.neutral is not ...}
+    return flat(default_config(data)) | others
 
 
 def flat(config) -> dict[str, Any]:
