@@ -202,6 +202,9 @@ def test_fewer_steps_than_were_asked_for_end_a_run_where_it_is(command, at_20, c
     assert "finished: run is at step 20 of 20" in capsys.readouterr().out
     assert json.loads(pathlib.Path("run/config.json").read_text())["steps"] == 20
     assert workdir.read_history(pathlib.Path("run")) == [{"step": 20, "changed": {"steps": [60, 20]}}]
+    command("wgan_gp.py:ring", "--workdir=run", steps=20, optimizer__b1=0.9)
+    assert "raise --config.steps to go on with what you change" in capsys.readouterr().out
+    assert json.loads(pathlib.Path("run/config.json").read_text())["optimizer.b1"] == 0.5
 
 
 @pytest.fixture
