@@ -33,7 +33,7 @@ def stored(folder: pathlib.Path) -> Fields | None:
             f"{folder}/config.json does not fit this version of the program, which does not know "
             f"{', '.join(unknown)}: take the version that wrote it, or give another --workdir"
         )
-    return neutral_fields(str(fields.get("data.name"))) | fields
+    return neutral_fields(str(fields.get("data.name", "digits"))) | fields
 
 
 def check(folder: pathlib.Path, given: Fields) -> None:

@@ -95,7 +95,8 @@ def _filled(run: Run) -> Row:
     """Its fields, neutral where the version of the program that made it had none."""
     from gan_jax.config import neutral_fields  # needs JAX, which runs of one version do without
 
-    return run.config if run.status == "not begun" else neutral_fields(str(run.config.get("data.name"))) | run.config
+    data = str(run.config.get("data.name", "digits"))
+    return run.config if run.status == "not begun" else neutral_fields(data) | run.config
 
 
 def _is_compared(name):

@@ -30,7 +30,7 @@ class Field(NamedTuple):
     """A configuration field: its default, what it may be (a test and the words for it) and what it means.
 
     kind: what a run that has begun makes of another value; see KINDS. neutral: what runs did from before there was the
-    field; `...`: as the default does.
+    field; `...`: what is the default of their data set.
     """
 
     default: Any
@@ -344,9 +344,10 @@ def _suit_points(config):
 
 def neutral_fields(data: str) -> dict[str, Any]:
     """What the fields were, in effect, for runs on the set `data` from before there were any."""
-    values = {name: field.default if field.neutral is ... else field.neutral for name, field in FIELDS.items()}
-    values["conditional.classes"] = CLASSES.get(data, FIELDS["conditional.classes"].default)
-    return values if data == "folder" else values | {"data.reading": FIELDS["data.reading"].default}
+    others = {name: field.neutral for name, field in FIELDS.items() if field.neutral is not ...}
+    if data != "folder":  # which alone are read in one way or the other
+        others["data.reading"] = FIELDS["data.reading"].default
+    return flat(default_config(data)) | others
 
 
 def flat(config) -> dict[str, Any]:

@@ -141,9 +141,11 @@ def test_fields_are_free_changeable_or_fixed():
 
 
 def test_a_field_that_a_run_lacks_is_as_before_there_was_one():
-    assert neutral_fields("digits") == {name: field.default for name, field in FIELDS.items()} | LATER
-    assert neutral_fields("folder") == neutral_fields("digits") | {"data.reading": 1}
-    assert neutral_fields("ring")["conditional.classes"] == default_config("ring").conditional.classes == 8
+    defaults = {name: field.default for name, field in FIELDS.items()} | LATER
+    assert neutral_fields("cifar10") == defaults | {"data.name": "cifar10"}
+    assert neutral_fields("folder") == defaults | {"data.name": "folder", "data.reading": 1}
+    assert neutral_fields("ring") == flat(default_config("ring")) | LATER
+    assert neutral_fields("ring")["conditional.classes"] == 8
     later = FIELDS["eval_reals"]._replace(neutral=7)
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(FIELDS, "eval_reals", later)

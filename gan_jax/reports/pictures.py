@@ -254,7 +254,10 @@ def _mark(grid: Iterable[Axes], changes: dict[int, str]) -> None:
         for axes in (first, *others):
             axes.axvline(step, color="0.4", linewidth=0.8)
         place = first.get_xaxis_transform()  # x in steps, y from the bottom of the panel to its top
-        first.text(step, 0.98, f" {words}", transform=place, rotation=90, fontsize=5, color="0.4", ha="right", va="top")
+        text = first.annotate(
+            words.replace(", ", "\n"), (step, 1), (2, -2), xycoords=place, textcoords="offset points", rotation=90
+        )
+        text.set(fontsize=5, color="0.4", ha="left", va="top", in_layout=False)
 
 
 def _cut_peaks(axes: Axes, values: NDArray[Any]) -> None:

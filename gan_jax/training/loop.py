@@ -185,9 +185,10 @@ def _store_steps(place, steps):
         changes.record(place, fields | {"steps": steps}, workdir.latest_step(place))
 
 
-def _finished(config, workdir, name, step):
-    finish(config, workdir, name)
-    _say(f"finished: {workdir} is at step {step} of {config.steps}; samples are in its samples/")
+def _finished(config, place, name, step):
+    finish(config, place, name)
+    more = "; raise --config.steps to go on with what you change" if changes.is_changed(place, flat(config)) else ""
+    _say(f"finished: {place} is at step {step} of {config.steps}; samples are in its samples/{more}")
     return 0
 
 

@@ -176,12 +176,14 @@ def test_curves_show_where_something_was_changed(tmp_path, monkeypatch):
     drawn = []
     monkeypatch.setattr(pictures, "save", lambda path, figure: drawn.append(figure))
     records = [{"step": step, "critic_loss": 1.0, "real_logits": float(step)} for step in range(10)]
-    pictures.curves(tmp_path / "curves.png", records, "a run", (), {4: "batch_size 8 -> 16", 7: "ema_decay 0 -> 0.9"})
+    pictures.curves(
+        tmp_path / "curves.png", records, "a run", (), {4: "batch_size 8 -> 16, steps 6 -> 10", 7: "ema_decay 0 -> 0.9"}
+    )
     first, second = drawn[0].axes
     for axes in (first, second):
         assert [list(line.get_xdata()) for line in axes.lines[1:]] == [[4, 4], [7, 7]]
-    words = {text.get_position()[0]: text.get_text().strip() for text in first.texts}
-    assert words == {4: "batch_size 8 -> 16", 7: "ema_decay 0 -> 0.9"}
+    words = {text.xy[0]: text.get_text().splitlines() for text in first.texts}
+    assert words == {4: ["batch_size 8 -> 16", "steps 6 -> 10"], 7: ["ema_decay 0 -> 0.9"]}
     assert not second.texts
 
 
@@ -200,6 +202,9 @@ def test_fewer_steps_than_were_asked_for_end_a_run_where_it_is(command, at_20, c
     assert "finished: run is at step 20 of 20" in capsys.readouterr().out
     assert json.loads(pathlib.Path("run/config.json").read_text())["steps"] == 20
     assert workdir.read_history(pathlib.Path("run")) == [{"step": 20, "changed": {"steps": [60, 20]}}]
+    command("wgan_gp.py:ring", "--workdir=run", steps=20, optimizer__b1=0.9)
+    assert "raise --config.steps to go on with what you change" in capsys.readouterr().out
+    assert json.loads(pathlib.Path("run/config.json").read_text())["optimizer.b1"] == 0.5
 
 
 @pytest.fixture
