@@ -5,14 +5,17 @@ import os
 import pathlib
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from gan_jax import init_from, trained, workdir
 from gan_jax.config import default_config
+from gan_jax.data.batches import Batch
 from gan_jax.errors import UserError
 from gan_jax.training import beginning
 from gan_jax.training.state import create_state, hyperparameters
+from gan_jax.training.step import make_train_step
 
 
 def begin(command, *flags, folder="new", code=0, experiment="wgan_gp.py:ring", **fields):
@@ -74,6 +77,18 @@ def test_a_new_run_has_the_arrays_of_the_other_and_all_else_of_its_own():
     for leaf in jax.tree.leaves((state.generator.params, state.critic.params, state.ema)):
         leaf.delete()  # as a step does, to which it is donated: the other members need theirs
     equal(taken(other), taken(other))
+
+
+@pytest.mark.slow
+def test_the_average_goes_on_as_in_the_other_run():
+    """After t steps in all, its decay is min(ema_decay, (1 + t) / (10 + t)), whichever of the runs made them."""
+    (_, other), (config, fresh) = state_of(1), state_of(2, ema_decay=0.999)
+    other = other.replace(step=jnp.int32(90), hparams=other.hparams | {"ema_steps": jnp.float32(10)})
+    state, _ = beginning.begun(beginning.Beginning(other, record()), fresh)
+    batch = Batch(jnp.zeros((1, config.batch_size, 8, 8, 1)), jnp.zeros((1, config.batch_size), jnp.int32))
+    new, _ = make_train_step(config, (8, 8, 1))(state, batch)
+    for average, began, now in zip(*map(jax.tree.leaves, (new.ema, state.ema, new.generator.params)), strict=True):
+        np.testing.assert_allclose(average, 101 / 110 * began + 9 / 110 * now, rtol=1e-5, atol=1e-6)
 
 
 def test_what_does_not_fit_is_named_and_where_that_is_asked_for_it_is_fresh():

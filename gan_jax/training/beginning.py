@@ -1,4 +1,7 @@
-"""How a run begins from another: from its parameters, averages and statistics. Optimisers, step and key are new."""
+"""How a run begins from another: from its parameters, averages and statistics. Optimisers, step and key are new.
+
+The average goes on as it was: it does not forget the other run's, as it forgets a random start.
+"""
 
 import dataclasses
 from typing import Any, NamedTuple
@@ -7,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from gan_jax.errors import UserError
-from gan_jax.training.state import GANState
+from gan_jax.training.state import EMA_STEPS, GANState
 
 LAYERS = ("all", "fitting")
 
@@ -56,7 +59,9 @@ def begun(beginning: Beginning, state: GANState) -> tuple[GANState, dict[str, An
 
     parts = jax.tree_util.tree_map_with_path(chosen, _parts(state))
     players = {name: getattr(state, name).replace(**parts[name]) for name in ("generator", "critic")}
-    taken = dataclasses.replace(state, **players, ema=parts["ema"])  # type: ignore[type-var]
+    steps = beginning.state.step + beginning.state.hparams.get(EMA_STEPS, 0.0)
+    hparams = state.hparams | {EMA_STEPS: jax.device_put(jnp.float32(steps), state.step.sharding)}
+    taken = dataclasses.replace(state, **players, ema=parts["ema"], hparams=hparams)  # type: ignore[type-var]
     return taken, {"step": 0, **beginning.record, "fresh": fresh}
 
 

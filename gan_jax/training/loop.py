@@ -29,7 +29,7 @@ from gan_jax.errors import DivergedError, UserError, shown
 from gan_jax.reports import scalars, tracking
 from gan_jax.reports.progress import Progress
 from gan_jax.training import beginning, checkpoint, conditional, finite, outputs, parallel, population
-from gan_jax.training.state import build_networks, create_states
+from gan_jax.training.state import EMA_STEPS, build_networks, create_states
 from gan_jax.training.step import make_train_step
 
 BLOCK_SECONDS = 0.5
@@ -263,7 +263,7 @@ def _restored(run, carry, said):
     step, record = 0, None
     if found := checkpoint.restore_newest(run.manager, carry):
         step, (state, sums) = found
-        carry = state.replace(hparams=carry[0].hparams), sums  # which the configuration may have changed
+        carry = state.replace(hparams=_renewed(state.hparams, carry[0].hparams)), sums
     elif run.start:
         state, record = beginning.begun(run.start, carry[0])
         carry = state, carry[1]
@@ -276,6 +276,11 @@ def _restored(run, carry, said):
         outputs.save(member)
         checkpoint.wait(run.manager)
     return member
+
+
+def _renewed(stored, given):
+    """The numbers that the configuration gives, which may have changed; the one that it does not give is as stored."""
+    return given | {name: stored[name] for name in (EMA_STEPS,) if name in stored}
 
 
 @parallel.lead_only

@@ -22,7 +22,9 @@ from gan_jax.training import conditional, optimizers
 # All randomness is a function of (root key, step). What is no step's folds in a number that no step reaches.
 DATA, SAMPLES, CALIBRATION, CODES = 2**32 - 1, 2**32 - 2, 2**32 - 3, 2**32 - 5
 
-# The numbers of a state's `hparams`, and the fields that give them.
+# Steps that the average has behind it as a run begins: those of the run that it begins from. No field gives them.
+EMA_STEPS = "ema_steps"
+# The other numbers of a state's `hparams`, and the fields that give them.
 HPARAMS = {
     "generator_lr": "optimizer.generator_lr",
     "critic_lr": "optimizer.critic_lr",
@@ -117,7 +119,7 @@ def build_optimizers(config: ml_collections.ConfigDict, hparams: dict[str, Any])
 def hyperparameters(config: ml_collections.ConfigDict) -> dict[str, float]:
     """The numbers that may change from run to run without a new compilation."""
     values = flat(config)
-    return {name: values[field] for name, field in HPARAMS.items()}
+    return {name: values[field] for name, field in HPARAMS.items()} | {EMA_STEPS: 0.0}
 
 
 def structure(config: ml_collections.ConfigDict) -> tuple[tuple[str, Any], ...]:

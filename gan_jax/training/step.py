@@ -15,7 +15,7 @@ import optax
 from gan_jax.networks.layers import mixes_samples
 from gan_jax.objectives import augmentations, penalties
 from gan_jax.training import conditional
-from gan_jax.training.state import NetState, at_step, build_loss, build_networks, build_optimizers, pack
+from gan_jax.training.state import EMA_STEPS, NetState, at_step, build_loss, build_networks, build_optimizers, pack
 
 
 def make_train_step(config, shape, shard=lambda latents: latents):
@@ -235,6 +235,10 @@ def _updated(net: NetState, gradients, stats, transform):
 
 
 def _averaged(state, params):
-    """ema <- d ema + (1 - d) params, d = min(ema_decay, (1 + t) / (10 + t)): so that it forgets the random start."""
-    decay = jnp.minimum(state.hparams["ema_decay"], (1.0 + state.step) / (10.0 + state.step))
+    """ema <- d ema + (1 - d) params, d = min(ema_decay, (1 + t) / (10 + t)): so that it forgets the random start.
+
+    t: the step, and those of the run that this one began from.
+    """
+    steps = state.step + state.hparams[EMA_STEPS]
+    decay = jnp.minimum(state.hparams["ema_decay"], (1.0 + steps) / (10.0 + steps))
     return jax.tree.map(lambda average, new: decay * average + (1.0 - decay) * new, state.ema, params)

@@ -268,13 +268,14 @@ def test_randomness_is_a_function_of_key_and_step(compiled, change):
 def test_hyperparameters_change_the_result_and_not_the_program(compiled):
     config, step, traces = compiled
     state, (batch,) = create_state(config, (2,)).replace(step=jnp.int32(3)), batches(config)
+    state = state.replace(hparams=state.hparams | {"ema_steps": jnp.float32(2)})  # of another run
     first, _ = step(state, batch)
     for name, value in state.hparams.items():
         if name in (*LOSS_NUMBERS, "conditional_weight", "continuous_weight"):
             continue  # no part of this program
         assert value > 0
         other, _ = step(state.replace(hparams=state.hparams | {name: value * 0.5}), batch)
-        # In one of the average's first updates, the bound of (1 + 3) / (10 + 3) is the smaller decay.
+        # In one of the average's first updates, the bound of (1 + 3 + 2) / (10 + 3 + 2) is the smaller decay.
         leaves = (first.critic, first.generator, first.ema), (other.critic, other.generator, other.ema)
         same = all(np.array_equal(a, b) for a, b in zip(*map(jax.tree.leaves, leaves), strict=True))
         assert same == (name == "ema_decay"), name
