@@ -198,10 +198,10 @@ def at_evaluation(monkeypatch):
 
     @contextlib.contextmanager
     def raising(step, error):
-        def evaluate(config, generator, state, how):
+        def evaluate(config, generator, state, how, **given):
             if int(state.step) == step:
                 raise error
-            return measure(config, generator, state, how)
+            return measure(config, generator, state, how, **given)
 
         measure = evaluation.evaluate
         with monkeypatch.context() as patch:

@@ -145,13 +145,13 @@ def test_reals_of_evaluations_are_read_once(shop, command, records, monkeypatch)
     """So a folder that is unmounted while the run trains ends nothing."""
     from gan_jax.training import outputs
 
-    evaluate = outputs._evaluate
+    evaluate = outputs.evaluate
 
     def unmounted(*arguments):
         if pathlib.Path("shop").exists():
             pathlib.Path("shop").rename("elsewhere")
         return evaluate(*arguments)
 
-    monkeypatch.setattr(outputs, "_evaluate", unmounted)
+    monkeypatch.setattr(outputs, "evaluate", unmounted)
     train(command, steps=40, eval_every=20)
     assert [record["protocol"]["reals"] for record in records("run/evaluation.jsonl")] == [36, 36]

@@ -38,7 +38,8 @@ def main(argv: list[str] | None = None) -> int:
         how = How(_metrics(args, fakes), args.features, args.resizer, args.weights)
         numbers, protocol, _ = evaluation.measure(how, _named(fakes, "a"), _named(reals, "b"))
         record = numbers | {"protocol": protocol}
-        names.say(*evaluation.table(record).splitlines())
+        sets = [about.line(samples.about) for samples in (fakes, reals) if samples.about]
+        names.say(*sets, *evaluation.table(record).splitlines())
         print(json.dumps(scalars.plain(record), allow_nan=False), flush=True)
     except (UserError, DivergedError) as error:
         # What data sets say of a configuration's fields is here said of flags.
@@ -95,9 +96,7 @@ def _of_set(name, split, args, seed):
 
 
 def _said(samples, protocol):
-    """With a line that says what the set is; what it holds, and on what, belongs to the protocol."""
-    if samples.about:
-        print(shown(about.line(samples.about)), file=sys.stderr)
+    """What a set holds, and which background it is on, belongs to its protocol."""
     kept = {name: samples.protocol[name] for name in ("digest", "background") if name in samples.protocol}
     return samples._replace(protocol=protocol | kept)
 

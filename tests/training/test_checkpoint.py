@@ -16,10 +16,11 @@ from gan_jax.training import checkpoint, scores
 
 @flax.struct.dataclass
 class State:
-    """Of a run that is hardly one: checkpoints ask for its step alone."""
+    """Of a run that is hardly one: checkpoints ask for its step, and for which numbers it has."""
 
     step: jax.Array
     weights: jax.Array
+    hparams: dict = flax.struct.field(default_factory=dict)
 
 
 def carry(step):
