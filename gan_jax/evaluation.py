@@ -325,7 +325,8 @@ def _check_classes(config, asked, reals, fakes):
                 name = reals.classes[label] if reals.classes else label
                 raise UserError(
                     f"intra_class with config.eval_samples={config.eval_samples}: class {name} has {counts[label]} of "
-                    f"the {len(labels):,} {side}, and needs 2: raise eval_samples, or leave intra_class out"
+                    f"the {len(labels):,} {side}, and needs 2: give more images of it, a larger eval_samples, or leave "
+                    "intra_class out"
                 )
 
 

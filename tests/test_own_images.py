@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from gan_jax import trained
+from gan_jax.data import sources
 
 CONDITIONAL = {"conditional__name": "concatenation", "conditional__classes": 2, "network__name": "mlp",
                "eval_features": "pixels"}  # fmt: skip
@@ -118,6 +119,9 @@ def test_a_set_that_is_streamed_is_counted_where_classes_are_told(shop, command,
     train(command, steps=20, data__memory_mb=0.0)
     assert [record["counts"] for record in records("run/data.jsonl")] == [[30, 6]]
     assert trained.load("run").counts == (30, 6)
+    with pytest.MonkeyPatch.context() as patch:  # which takes its time for a million images: once is enough
+        patch.setattr(sources, "read_labels", lambda images: pytest.fail("the labels were read again"))
+        train(command, steps=40, data__memory_mb=0.0)
 
 
 def test_the_metrics_command_asks_a_run_for_classes_as_the_reals_have_them(shop, command, capsys):

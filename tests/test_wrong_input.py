@@ -181,7 +181,7 @@ FLAGS = [
     (
         "conditional_gan.py",
         ["--config.eval_every=10", "--config.eval_metrics=intra_class,frechet", "--config.eval_samples=12"],
-        "of the 12 reals, and needs 2: raise eval_samples",
+        "of the 12 reals, and needs 2: give more images of it, a larger eval_samples",
     ),
     ("conditional_gan.py:ring", ["--config.data.balanced=true"], "it is for images; give False"),
     (

@@ -139,7 +139,15 @@ def _sample(run, state, step):
 
 
 def _counts(run):
-    return conditional.counts(run.config, run.source.count_classes)
+    return conditional.counts(run.config, functools.partial(_counted, run))
+
+
+def _counted(run):
+    """Images of each class, as the run remembers them: of a set that is streamed, all labels are read only once."""
+    known = about.remembered(run.workdir)
+    if known and known.counts and not about.differences(known, run.source.about):
+        return known.counts
+    return run.source.count_classes()
 
 
 def counted(run: Run) -> About:
