@@ -268,7 +268,7 @@ def test_classes_are_asked_for_as_often_as_the_reals_have_them(conditions, asked
 
 @pytest.mark.parametrize(("counts", "words"), [
     ((30, 2), ""),
-    ((30, 1), "class bright has 1 of the 31 reals, and needs 2: give more images of it, a larger eval_samples, or leave"),
+    ((30, 1), "class bright has 1 of the 31 reals, and needs 2: give more images of it, a larger eval_samples"),
 ])  # fmt: skip
 def test_classes_too_rare_for_distances_within_them_are_named_before_training(counts, words):
     reals, labels = unbalanced(counts)
