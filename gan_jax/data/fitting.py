@@ -28,9 +28,15 @@ T = TypeVar("T")
 class BrokenImageError(UserError):
     """An image can't be used. label: what to call it. reason: why, in a few words."""
 
-    def __init__(self, label: Any, reason: str):
-        super().__init__(f"{label} is not a readable image ({reason}): replace or remove it")
-        self.label, self.reason = label, reason
+    label: Any = ""
+    reason: str = ""
+
+
+def broken(label: Any, reason: str) -> BrokenImageError:
+    """The error that says so."""
+    error = BrokenImageError(f"{label} is not a readable image ({reason}): replace or remove it")
+    error.label, error.reason = label, reason
+    return error
 
 
 def all_broken(errors: Sequence[BrokenImageError]) -> UserError:
@@ -171,10 +177,10 @@ def named_errors(label: Any) -> Iterator[None]:
     try:
         yield
     except UnidentifiedImageError as error:
-        raise BrokenImageError(label, f"its content is none of {', '.join(FORMATS)}") from error
+        raise broken(label, f"its content is none of {', '.join(FORMATS)}") from error
     except Exception as error:  # PIL's decoders raise OSError, SyntaxError, ValueError and errors of their own
         reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise BrokenImageError(label, reason) from error
+        raise broken(label, reason) from error
 
 
 def on_all_cores(function: Callable[[int], T], count: int, words: str) -> list[T]:
@@ -182,7 +188,7 @@ def on_all_cores(function: Callable[[int], T], count: int, words: str) -> list[T
 
     All images that can't be used are named in one error.
     """
-    broken: list[BrokenImageError] = []
+    errors: list[BrokenImageError] = []
 
     def chunk(start):
         found = []
@@ -190,7 +196,7 @@ def on_all_cores(function: Callable[[int], T], count: int, words: str) -> list[T
             try:
                 found.append(function(index))
             except BrokenImageError as error:
-                broken.append(error)
+                errors.append(error)
         bar.update(min(_CHUNK, count - start))
         return found
 
@@ -199,6 +205,6 @@ def on_all_cores(function: Callable[[int], T], count: int, words: str) -> list[T
         ThreadPoolExecutor(os.cpu_count()) as pool,
     ):
         found = [value for values in pool.map(chunk, range(0, count, _CHUNK)) for value in values]
-    if broken:
-        raise all_broken(sorted(broken, key=lambda error: str(error.label)))
+    if errors:
+        raise all_broken(sorted(errors, key=lambda error: str(error.label)))
     return found

@@ -18,6 +18,7 @@ from gan_jax.data.fitting import (
     FORMATS,
     BrokenImageError,
     ImageSet,
+    broken,
     decodable,
     fitted,
     named_errors,
@@ -201,7 +202,7 @@ def _header(path: pathlib.Path, reading: int) -> _Header | None:
     is_called_so = path.suffix.lower() in _SUFFIXES
     if not os.path.isfile(path):  # a pipe would be waited for
         if is_called_so:
-            raise BrokenImageError(path, "it is no file, or a link that leads to none")
+            raise broken(path, "it is no file, or a link that leads to none")
         return None
     try:
         return _read_header(path, reading)
