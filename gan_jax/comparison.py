@@ -17,6 +17,7 @@ from gan_jax.comparing import notes, pairs, protocols, runs
 from gan_jax.comparing.protocols import Record
 from gan_jax.comparing.runs import Run
 from gan_jax.comparing.settings import Row, by_settings, by_systems
+from gan_jax.data import about
 from gan_jax.errors import UserError
 
 # What says where a run is, and what it reports. How it is evaluated (eval_*) is in the protocols of evaluations.
@@ -69,9 +70,12 @@ def compare(folders: Sequence[Path], measure: str | None = None, with_samples: b
 def _check_one_data_set(found):
     """Numbers of different sets are on different scales: no mean, pair or order of them says anything."""
     sets: dict[str, list[str]] = {}
+    places: dict[str, str] = {}  # by the digest of what lies there: the same set may lie in several
     for run in found:
         if name := run.config.get("data.name"):
             name = f"{name} {os.path.normpath(str(run.config.get('data.dir')))}" if name == "folder" else name
+            known = about.remembered(run.folder)
+            name = places.setdefault(known.digest, name) if known else name
             sets.setdefault(name, []).append(str(run.folder))
     if len(sets) > 1:
         words = "; ".join(f"{name}: {notes.few(own)}" for name, own in sets.items())

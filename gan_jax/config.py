@@ -265,6 +265,12 @@ FIELDS = {
     "ema_decay": Field(
         0.999, _FRACTION, "of the generator's average, for each step after the first ones; 0: none", CHANGEABLE
     ),
+    "ema_conditions": Field(
+        "as_trained",
+        _one_of("as_trained", "even"),
+        "how often batch statistics of the average are told each class: as in training, or all alike",
+        neutral="even",
+    ),
     "log_every": Field(20, _STEPS, "steps between lines of metrics.jsonl, each the mean over these steps", FREE),
     "sample_every": Field(
         500, _NO_OR_STEPS, "steps between sample grids of the same latents; 0: only at the end", FREE

@@ -73,6 +73,16 @@ class Samples(NamedTuple):
     about: About | None = None
 
 
+class Proportions(NamedTuple):
+    """How often a generator is asked for each class, as a protocol says it, and by numbers; () for all alike."""
+
+    words: str = "even"
+    counts: tuple[int, ...] = ()
+
+
+EVEN = Proportions()
+
+
 def chosen(how: How, shape: tuple[int, ...], data: str) -> tuple[list[str], str]:
     """(names of metrics, name of features) that `how` asks for, for samples of this shape of the set `data`.
 
@@ -142,6 +152,9 @@ def measure(how: How, fakes: Samples, reals: Samples) -> tuple[dict[str, Any], d
         raise UserError(f"samples are {sizes[0]} and reals {sizes[1]}: {features} compare only what has one size")
     network = feature_network(features, how, reals.shape, data)
     _check_counts(names, network, fakes.count, reals.count)
+    if "intra_class" in names and fakes.classes and reals.classes and fakes.classes != reals.classes:
+        both = [", ".join(samples.classes[:20]) for samples in (fakes, reals)]
+        raise UserError(f"intra_class: classes are {both[0]} of samples and {both[1]} of reals: give those alike")
     of_fakes = functools.cache(lambda: _extract(network, fakes))
     of_reals = functools.cache(lambda: _extract(network, reals))
     ready = {
@@ -316,7 +329,7 @@ def check(config: ml_collections.ConfigDict, source: sources.Source) -> None:
 def _check_classes(config, asked, reals, fakes):
     """Each class that is drawn must come twice on either side."""
     _, takes = conditional.of(config)
-    told = sampling.proportional_labels(takes, fakes, _wanted(asked, takes, reals))
+    told = sampling.proportional_labels(takes, fakes, proportions(config, asked.conditions, reals).counts)
     for side, labels in (("reals", reals.labels), ("samples", told)):
         counts = np.bincount(labels, minlength=takes.classes)
         present = np.flatnonzero(np.bincount(reals.labels, minlength=takes.classes))
@@ -338,6 +351,7 @@ def evaluate(
     is_kept: bool = False,
     reference: Callable[[str, int, int], sources.Reference] | None = None,
     counts: tuple[int, ...] = (),
+    classes: tuple[str, ...] = (),
 ) -> Evaluation:
     """The averaged generator's samples against reals of the data that it was trained on.
 
@@ -345,15 +359,16 @@ def evaluate(
     that the split has. The record's `protocol` says what its numbers depend on. is_kept: whether features of the fakes
     are kept in the cache, so that a second call has less to do. reference: (split, num, seed) -> reals; they are read
     anew where it is not given. counts: of each class among what the generator was trained on; () for all alike.
+    classes: their names, where these are known.
     """
     num = how.num or config.eval_samples
     _check_conditions(config, chosen(how, generator.shape, config.data.name)[0])  # before any work is done
     reals = _reals(config, how, reference or functools.partial(sources.reference_of, config.data))
-    wanted = _wanted(how, conditional.of(config)[1], reals)
+    wanted = proportions(config, how.conditions, reals, counts, classes)
     fakes = generated_samples(
         config, generator, state, how.num or min(num, reals.count), how.truncation, counts, wanted
     )
-    numbers, protocol, features = measure(how, fakes._replace(is_kept=is_kept), reals)
+    numbers, protocol, features = measure(how, fakes._replace(is_kept=is_kept, classes=classes), reals)
     return Evaluation({"step": int(state.step), **numbers, "protocol": protocol}, fakes, reals, features)
 
 
@@ -363,10 +378,24 @@ def _reals(config, how, reference):
                          reference(how.split, num, config.seed))  # fmt: skip
 
 
-def _wanted(how, takes, reals):
-    """How often each class is asked for: as often as among the reals, or () for all alike."""
-    is_alike = how.conditions == "even" or reals.labels is None or not takes.classes
-    return () if is_alike else tuple(np.bincount(reals.labels, minlength=takes.classes).tolist())
+def proportions(
+    config: ml_collections.ConfigDict,
+    conditions: str,
+    reals: Samples,
+    counts: tuple[int, ...] = (),
+    classes: tuple[str, ...] = (),
+) -> Proportions:
+    """How often each class is asked for: as often as among the reals, if their classes are the generator's.
+
+    Otherwise as `counts` has them, of what it was trained on. classes: the generator's; () where names are unknown.
+    """
+    way, takes = conditional.of(config)
+    if not way.is_told_labels or conditions == "even":
+        return EVEN
+    is_alike = reals.classes == classes if classes else len(reals.classes) == takes.classes
+    if reals.labels is None or not is_alike:
+        return Proportions("as trained", counts) if counts else EVEN
+    return Proportions("as the reals", tuple(np.bincount(reals.labels, minlength=takes.classes).tolist()))
 
 
 SHOWN, NEIGHBOURS = 8, 4  # samples beside their nearest reals, in a picture
@@ -409,15 +438,15 @@ def generated_samples(
     num: int,
     truncation: float = 0.0,
     counts: tuple[int, ...] = (),
-    wanted: tuple[int, ...] = (),
+    wanted: Proportions = EVEN,
 ) -> Samples:
     """`num` samples of the averaged generator, always of the same latents.
 
-    counts: of each class among what the generator was trained on. wanted: in which proportions classes are asked for.
-    Both: () for all alike.
+    counts: of each class among what the generator was trained on, () for all alike. wanted: how often each class is
+    asked for.
     """
     way, takes = conditional.of(config)
-    told = sampling.proportional_labels(takes, num, wanted)
+    told = sampling.proportional_labels(takes, num, wanted.counts)
     inputs = sampling.inputs(takes, state, num, EVALUATION_SEED, told, truncation)
     samples = sampling.samples(generator, state, takes, inputs, counts)
 
@@ -426,7 +455,7 @@ def generated_samples(
 
         Images in [0, 255], but not rounded: the ends would be equal.
         """
-        labels = np.tile(sampling.proportional_labels(takes, count, wanted), 2)
+        labels = np.tile(sampling.proportional_labels(takes, count, wanted.counts), 2)
         start, end = sampling.inputs(takes, state, 2 * count, PATH_SEED, labels).reshape(2, count, sum(takes))
         at = np.random.default_rng(PATH_SEED).uniform(size=count).astype(np.float32)
         places = [sampling.between(takes, start, end, t) for t in (at, at + epsilon)]
@@ -437,7 +466,7 @@ def generated_samples(
     if truncation:
         protocol["truncation"] = truncation
     if way.is_told_labels:
-        protocol["conditions"] = "as the reals" if wanted else "even"
+        protocol["conditions"] = wanted.words
     found = of_array(samples, protocol, generate=generate)
     return found._replace(labels=told if way.is_told_labels else None, codes=told if way.is_told_codes else None)
 

@@ -151,7 +151,8 @@ def _check_mode(given):
 def train(config: ml_collections.ConfigDict, name: str, folder: pathlib.Path, asked: init_from.Asked | None) -> int:
     """Checks all that was given, and only then makes the folder and trains. asked: what a new run begins from."""
     source, start = parallel.together(lambda: _checked(config, folder, asked))
-    parallel.check_alike(f"{folder.absolute()} {flat(config)} {start and start.record}")
+    digest = source.about.digest if source.about else ""
+    parallel.check_alike(f"{folder.absolute()} {flat(config)} {start and start.record} {digest}")
     if source.about:
         parallel.lead_only(names.say)(about.line(source.about))
     with contextlib.ExitStack() as claim:

@@ -44,8 +44,8 @@ MOST, LAST_SEED = 10**6, 2**32 - 1  # samples that may be asked for at once, and
 class Trained:
     """A run at one of its checkpoints: its configuration, both networks as flax modules, and its state.
 
-    classes: their names, in the order of the labels, where the generator is told labels. counts: how often it was told
-    each, () for all alike.
+    classes: their names, in the order of the labels, where the generator is told labels and the run knows them. counts:
+    how often it was told each, () for all alike.
     """
 
     config: ml_collections.ConfigDict
@@ -234,7 +234,7 @@ def _classes(config, folder):
     way, takes = conditional.of(config)
     known = about.remembered(folder) if way.is_told_labels else None
     if known is None or len(known.classes) != takes.classes:
-        return (tuple(map(str, range(takes.classes))) if way.is_told_labels else ()), ()
+        return (), ()
     return known.classes, conditional.counts(config, lambda: known.counts)
 
 
@@ -259,21 +259,21 @@ def _shape(said, config, place):
 def evaluate(model: Trained, folder: pathlib.Path, how: evaluation.How) -> None:
     """Adds a line to evaluation.jsonl, prints it as a table, and draws evaluation.png."""
     scalars.read(folder / "evaluation.jsonl")  # a UserError where it is damaged, before a line is added
-    found = evaluation.evaluate(model.config, model.generator, model.state, how, is_kept=True, counts=model.counts)
+    found = evaluation.evaluate(
+        model.config, model.generator, model.state, how, is_kept=True, counts=model.counts, classes=model.classes
+    )
     if found.reals.about:
-        _compare_set(folder, int(model.state.step), found.reals.about)
+        _compare_set(folder, found.reals.about)
     scalars.append(folder / "evaluation.jsonl", found.record)
     names.say(*evaluation.table(found.record).splitlines())
     draw_evaluation(folder, found)
 
 
-def _compare_set(folder, step, found):
-    """Says what the set is, and how it differs from what the run remembers; of a new split, the run remembers it."""
+def _compare_set(folder, found):
+    """Says what the set is, and how it differs from what the run remembers of it, since it trained."""
     names.say(about.line(found))
     known = about.remembered(folder, found.split)
-    if known is None:
-        about.remember(folder, step, found)
-    elif words := about.differences(known, found):
+    if known and (words := about.differences(known, found)):
         progress.warn(f"{found.name} is not the set that {folder} knows: {words}")
 
 

@@ -40,7 +40,7 @@ def test_a_run_takes_all_but_what_is_fixed(run, name):
 @pytest.mark.parametrize("name", FIELDS)
 def test_what_is_trained_is_at_odds_with_what_its_networks_and_its_data_are_alone(run, name):
     is_of_use = name.startswith(("network.", "conditional.")) or name in ("seed", "packing", "data.name")
-    is_of_use |= name in ("data.image_size", "data.reading")
+    is_of_use |= name in ("data.image_size", "data.reading", "ema_conditions")
     if not is_of_use or FIELDS[name].kind == "changeable":
         return changes.check_used(run, FLAT, {name: another(name)})
     with pytest.raises(UserError, match="leave them out"):
@@ -65,9 +65,9 @@ def test_what_an_older_program_did_not_store_is_neutral(run):
 
 def test_older_runs_go_on_as_they_were(run):
     """Fields whose default is another thing than what runs did from before there were these fields."""
-    later = {"eval_conditions": "even", "eval_features": "auto", "data.reading": 1}
+    later = {"eval_conditions": "even", "ema_conditions": "even", "eval_features": "auto", "data.reading": 1}
     given = default_config("folder")
-    older = {name: value for name, value in flat(given).items() if name not in ("eval_conditions", "data.reading")}
+    older = {name: value for name, value in flat(given).items() if name not in later}
     (run / "config.json").write_text(json.dumps(older | {"eval_features": "auto"}))
     kept = flat(changes.as_begun(run, given))
     assert {name: kept[name] for name in later} == later

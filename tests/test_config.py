@@ -75,6 +75,7 @@ RANGES = {
     "optimizer.decay_steps": NO_OR_STEPS,
     "optimizer.final_lr": (1.0, [-0.1, 1.1, NAN, INF]),
     "ema_decay": FRACTION,
+    "ema_conditions": ("even", [*NO_NAMES, "as_reals"]),
     "log_every": POSITIVE_INT,
     "sample_every": COUNT,
     "checkpoint_every": POSITIVE_INT,
@@ -129,9 +130,9 @@ def experiment(path):
 FREE = {"data.dir", "log_every", "sample_every", "checkpoint_every", "eval_every", "wandb.mode"}
 FREE |= {"eval_samples", "eval_reals", "eval_split", "eval_metrics", "eval_features", "eval_resizer", "eval_conditions"}
 FIXED = {"seed", "packing", "loss", "f_gan.generator", "penalty.name", "optimizer.name", "data.name", "data.image_size"}
-FIXED |= {"conditional.name", "conditional.classes", "conditional.continuous", "data.reading"}
+FIXED |= {"conditional.name", "conditional.classes", "conditional.continuous", "data.reading", "ema_conditions"}
 # Fields whose default is another thing than what runs did before, and what that was.
-LATER = {"eval_conditions": "even", "eval_features": "auto"}
+LATER = {"eval_conditions": "even", "eval_features": "auto", "ema_conditions": "even"}
 
 
 def test_fields_are_free_changeable_or_fixed():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gan_jax import trained
+from gan_jax import main, trained
 from gan_jax.data import sources
 
 CONDITIONAL = {"conditional__name": "concatenation", "conditional__classes": 2, "network__name": "mlp",
@@ -113,6 +113,60 @@ def test_a_name_that_is_a_number_is_a_name(shop, command):
     train(command, steps=20)
     model = trained.load("run")
     assert (model.classes, model.label("1"), model.label(1), model.label("10")) == (("1", "10"), 0, 1, 1)
+
+
+def test_an_evaluation_says_nothing_of_what_was_trained_on(shop, command, records):
+    """Of a run from before sets were remembered, say: evaluated against another set, it goes on with its own."""
+    train(command, steps=20)
+    pathlib.Path("run/data.jsonl").unlink()
+    pathlib.Path("other/a").mkdir(parents=True)
+    Image.new("L", (8, 8)).save("other/a/1.png")
+    Image.new("L", (8, 8), 9).save("other/a/2.png")
+    command("gan.py:folder", "--workdir=run", "--mode=evaluate", data__dir="other", steps=20, **CONDITIONAL)
+    assert not pathlib.Path("run/data.jsonl").exists()
+    train(command, steps=40)
+    assert [record["classes"] for record in records("run/data.jsonl")] == [["bags", "shoes"]]
+
+
+def test_classes_are_alike_by_their_names(shop, command, records, capsys):
+    """A generator of bags and shoes that is compared with hats and shoes: label 0 is another class there."""
+    train(command, steps=20)
+    pathlib.Path("shop/bags").rename("shop/hats")
+    train(command, "--mode=evaluate", "--metrics=frechet", steps=20)
+    assert records("run/evaluation.jsonl")[-1]["protocol"]["conditions"] == "as trained"
+    train(command, "--mode=evaluate", "--metrics=frechet,intra_class", steps=20, code=2)
+    assert "classes are bags, shoes of samples and hats, shoes of reals: give those alike" in capsys.readouterr().err
+
+
+def test_statistics_of_the_average_do_not_depend_on_how_it_is_evaluated(shop, command, records):
+    train(command, steps=20)
+    for flags in (["--conditions=even"], ["--config.eval_conditions=even"]):
+        train(command, "--mode=evaluate", "--metrics=frechet", *flags, steps=20)
+    first, second = records("run/evaluation.jsonl")
+    assert first == second
+    assert first["protocol"]["conditions"] == "even"
+
+
+def test_a_class_that_is_gone_is_named(shop, command, capsys):
+    train(command, steps=20)
+    for path in pathlib.Path("shop/shoes").iterdir():
+        path.rename(pathlib.Path("shop/bags", f"shoe{path.name}"))
+    train(command, steps=40, code=2)
+    assert "classes none instead of bags, shoes; give that one" in capsys.readouterr().err
+
+
+def test_runs_of_one_set_compare_wherever_it_lies(shop, command, capsys):
+    train(command, steps=20, eval_every=20)
+    pathlib.Path("shop").rename("moved")
+    command("gan.py:folder", "--workdir=again", data__dir="moved", seed=1, steps=20, eval_every=20, **CONDITIONAL)
+    assert main.main(["gan_jax", "--mode=compare", "run", "again", "--out=page.html"]) == 0
+
+
+def test_other_classes_of_the_run_that_one_begins_from_are_said(shop, command, capsys):
+    train(command, steps=20)
+    pathlib.Path("shop/bags").rename("shop/hats")
+    command("gan.py:folder", "--workdir=new", "--init_from=run", data__dir="shop", steps=20, **CONDITIONAL)
+    assert "was told the classes bags, shoes, and these are hats, shoes" in capsys.readouterr().err
 
 
 def test_a_set_that_is_streamed_is_counted_where_classes_are_told(shop, command, records):

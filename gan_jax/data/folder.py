@@ -21,7 +21,6 @@ from gan_jax.data.fitting import (
     broken,
     decodable,
     fitted,
-    named_errors,
     on_all_cores,
     opened,
 )
@@ -35,12 +34,14 @@ READING = 2  # what `data.reading` is for new runs
 _GREY = ("1", "L", "LA")  # PIL's modes that become one channel; 8-bit modes besides these become RGB
 _ORIENTATION = 0x0112  # EXIF's tag; from 5 on, width and height are exchanged
 _WINDOW = 2**16  # bytes at either end of a file that the digest is of
+_WHOLE = ("BMP", "PPM", "TIFF")  # which hardly compress: with other pixels they may have the same size and ends
 SPLITS = {
     "train": "train",
     "training": "train",
     "val": "validation",
     "valid": "validation",
     "validation": "validation",
+    "dev": "validation",
     "test": "test",
     "testing": "test",
 }
@@ -78,6 +79,8 @@ def open_folder(data_dir: str, image_size: int, split: str, background: str, rea
         raise UserError(f"data.name=folder needs data.dir to be a folder of images; got {data_dir!r}")
     paths, left_out = _files(root, reading)
     paths, headers, others = _images(root, paths, reading)
+    if reading > 1:
+        root, paths, headers = _unwrapped(root, paths, headers)
     table = _table(root) if reading > 1 else None
     others = [name for name in others if table is None or name != "dataset.json"]
     if not paths:
@@ -186,6 +189,16 @@ def _unreadable(error):
     return UserError(f"data.dir: {error.filename} can't be read ({error.strerror}): let it be read, or move it away")
 
 
+def _unwrapped(root, paths, headers):
+    """The same without a folder that holds all the others, as what was an archive has one; train/ is none."""
+    top = next((path.parts[0] for path in paths), "")
+    is_one = all(path.parts[0] == top and len(path.parts) > 1 for path in paths) and bool(top)
+    if not is_one or SPLITS.get(top.lower()) == "train" or _table(root) is not None:
+        return root, paths, headers
+    inner = {path: path.relative_to(top) for path in paths}
+    return _unwrapped(root / top, list(inner.values()), {inner[path]: header for path, header in headers.items()})
+
+
 def _images(root, paths, reading):
     """(paths of images, their headers by path, names of other files)."""
     try:
@@ -226,12 +239,12 @@ def _is_identified(path):
 
 
 def _read_header(path, reading):
-    with named_errors(path), open(path, "rb") as file:
+    with decodable(path, path) as image, open(path, "rb") as file:
         start = file.read(_WINDOW)
         size = os.fstat(file.fileno()).st_size
-        file.seek(max(_WINDOW, size - _WINDOW))
+        if image.format not in _WHOLE:
+            file.seek(max(_WINDOW, size - _WINDOW))
         content = hashlib.sha256(f"{size}\0".encode() + start + file.read())
-    with decodable(path, path) as image:
         width, height = image.size[::-1] if reading > 1 and _is_turned(image, start) else image.size
         return _Header((height, width), image.mode, image.has_transparency_data, content.digest())
 
@@ -260,7 +273,10 @@ def _labelled(root, paths, split, table):
         return _labelled_by_table(chosen, table, left_out)
     classes, strays = _class_folders([inner[path] for path in paths])
     if not classes:
-        return _Labelled(chosen, [0] * len(chosen), (), left_out)
+        return _Labelled(chosen, [0] * len(chosen), (), left_out + _words_of_none(inner[path] for path in paths))
+    within = {inner[path].parts[1].lower() for path in paths if len(inner[path].parts) > 2}
+    if within and within <= {*SPLITS}:
+        left_out.append(f"splits within classes ({_few(sorted(within))}): all are taken")
     beside = [path for path in chosen if len(inner[path].parts) == 1]
     left_out += _words("image beside the class folders", "images beside the class folders", beside) if strays else []
     kept = [path for path in chosen if len(inner[path].parts) > 1]
@@ -308,6 +324,12 @@ def _class_folders(paths):
     if len(tops) < 2 or strays >= tops.total():
         return [], 0
     return in_order(tops), strays
+
+
+def _words_of_none(paths):
+    """Why folders are no classes."""
+    tops = sorted({path.parts[0] for path in paths if len(path.parts) > 1})
+    return [f"classes, for most images do not lie in {_few(tops)}"] if tops else []
 
 
 def in_order(names: Any) -> list[str]:

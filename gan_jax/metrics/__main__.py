@@ -20,7 +20,7 @@ _DESCRIPTION = """\
 Measures samples A against reals B, and prints the numbers with all that they depend on, then the same as one line of
 JSON. A and B each are
 
-  FOLDER           of images, at any depth
+  FOLDER           of images, at any depth; of train/, val/ and test/ in it the first, unless one of them is named
   FILE.npz         `images` uint8 [n, h, w, 1 or 3], `points` or `features` float [n, d], or one such array alone
   NAME[:SPLIT]     a data set: digits, mnist, fashion_mnist, cifar10, another of tensorflow-datasets, ring, grid, ...
   WORKDIR          of a run: samples of the averaged generator at its last checkpoint
@@ -108,11 +108,12 @@ def _drawn(words, is_drawn, seed):
 def _of_run(folder, args, reals):
     model = trained.load(folder, args.checkpoint)
     num = args.num or model.config.eval_samples
-    is_like = reals is not None and reals.labels is not None and reals.classes == model.classes
-    wanted = np.bincount(reals.labels, minlength=len(reals.classes)).tolist() if is_like else model.counts
+    config, wanted = model.config, evaluation.EVEN
+    if reals is not None:
+        wanted = evaluation.proportions(config, config.eval_conditions, reals, model.counts, model.classes)
     samples = evaluation.generated_samples(
-        model.config, model.generator, model.state, num, counts=model.counts, wanted=tuple(wanted)
-    )
+        config, model.generator, model.state, num, counts=model.counts, wanted=wanted
+    )._replace(classes=model.classes)
     return samples._replace(protocol={"of": str(folder), "step": int(model.state.step)} | samples.protocol)
 
 

@@ -8,6 +8,7 @@ from numbers import Real
 from typing import Any
 
 import numpy as np
+from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -76,7 +77,7 @@ def image_grid(
 def _with_names(grid: Image.Image, names: Sequence[str], height: int) -> Image.Image:
     """The picture with a margin on its left, in which each `height` pixels have a name."""
     words = [name if len(name) <= NAME_LENGTH else f"{name[: NAME_LENGTH - 3]}..." for name in map(shown, names)]
-    font = ImageFont.load_default(size=max(8, min(16, height - 2 * GAP)))
+    font = ImageFont.truetype(font_manager.findfont("DejaVu Sans"), size=max(8, min(16, height - 2 * GAP)))
     margin = math.ceil(max(font.getlength(word) for word in words)) + 4 * GAP
     wider = Image.new(grid.mode, (grid.width + margin, grid.height), "white")
     wider.paste(grid, (margin, 0))

@@ -107,9 +107,9 @@ def of(config: ml_collections.ConfigDict) -> tuple[Conditional, Inputs]:
 def counts(config: ml_collections.ConfigDict, counted: Callable[[], tuple[int, ...]]) -> tuple[int, ...]:
     """How often the generator is told each class in training, as images of each are `counted`; () for all alike.
 
-    So it is too where it is told no labels, and where evaluations are to ask for all classes alike.
+    So it is too where it is told no labels, and where batch statistics of its average are to be of all classes alike.
     """
-    is_even = config.data.balanced or config.eval_conditions == "even"
+    is_even = config.data.balanced or config.ema_conditions == "even"
     return counted() if of(config)[0].is_told_labels and not is_even else ()
 
 

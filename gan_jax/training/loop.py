@@ -49,11 +49,11 @@ def check(
     build_networks(config, source.shape)
     if start:
         beginning.check(start, jax.eval_shape(lambda: create_states([config], source.shape)[0]))
+    _check_set(config, source, workdirs, start)
     _check_classes(config, source)
     parallel.check(config)
     if config.eval_every:
         evaluation.check(config, source)
-    _check_set(config, source, workdirs)
     tracking.check_login(config.wandb.mode)
     for place in workdirs:
         for folder in (place, place / "samples", place / "damaged"):
@@ -67,8 +67,11 @@ def check(
         workdir.read_history(place)
 
 
-def _check_set(config, source, workdirs):
-    """Says how the set differs from what runs remember; a UserError where they could not go on with it."""
+def _check_set(config, source, workdirs, start):
+    """Says how the set differs from what runs remember; a UserError where they could not go on with it.
+
+    Of a run that begins from another, the classes may be others, which is said.
+    """
     told = conditional.of(config)[0].is_told_labels
     said: dict[str, pathlib.Path] = {}
     for place in workdirs if source.about else ():
@@ -81,6 +84,10 @@ def _check_set(config, source, workdirs):
                 "another --workdir"
             )
         said.setdefault(words, place)
+    other = about.remembered(pathlib.Path(start.record["init_from"])) if start and told and source.about else None
+    if other and other.classes != source.about.classes:
+        both = [beginning.few(list(found.classes)) for found in (other, source.about)]
+        outputs.warn(f"{start.record['init_from']} was told the classes {both[0]}, and these are {both[1]}")
     for words, place in said.items():
         outputs.warn(
             f"{source.about.name} has changed since {place} was trained on it: {words}; the run goes on with it so"

@@ -223,7 +223,13 @@ def _measured(run, state):
     how, state = evaluation.how(run.config), parallel.local(state)
     try:
         found = evaluation.evaluate(
-            run.config, run.generator, state, how, reference=run.source.reference, counts=_counts(run)
+            run.config,
+            run.generator,
+            state,
+            how,
+            reference=run.source.reference,
+            counts=_counts(run),
+            classes=run.source.about.classes if run.source.about else (),
         )
         _remember(run, found)
         return found.record
