@@ -10,13 +10,16 @@ What there is else: `gan_jax.trained.Trained`.
 """
 
 import os
+from collections.abc import Mapping
+from typing import Any
 
 
-def load(workdir: str | os.PathLike[str], checkpoint: str | int = "last"):
+def load(workdir: str | os.PathLike[str], checkpoint: str | int = "last", fields: Mapping[str, Any] | None = None):
     """The run in a folder, as `gan_jax.trained.Trained`, at its checkpoint `last`, `best` or of a step.
 
+    fields: free ones that shall be others than stored, as {"data.dir": ...} of a set that has moved.
     Raises UserError, in one line, where there is none.
     """
     from gan_jax import trained  # here, for it imports all of JAX
 
-    return trained.load(workdir, checkpoint)
+    return trained.load(workdir, checkpoint, fields)

@@ -17,6 +17,7 @@ from sklearn.model_selection import train_test_split
 from gan_jax import cache, measures
 from gan_jax.data import batches, mixtures, sources
 from gan_jax.data.about import About
+from gan_jax.data.folder import SPLITS
 from gan_jax.errors import UserError
 from gan_jax.features import classifier, extraction, inception
 from gan_jax.training import conditional, sampling
@@ -374,6 +375,8 @@ def evaluate(
 
 def _reals(config, how, reference):
     num = how.reals or how.num or config.eval_samples
+    if config.data.name == "folder":  # so that one split has one name in protocols
+        how = how._replace(split=SPLITS.get(how.split, how.split))
     return _of_reference(config.data.name, config.data.dir, config.data.image_size, how.split, config.seed,
                          reference(how.split, num, config.seed))  # fmt: skip
 
