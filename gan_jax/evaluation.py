@@ -320,7 +320,7 @@ def check(config: ml_collections.ConfigDict, source: sources.Source) -> None:
     _check_conditions(config, names)
     trained_later = extraction.Network("classifier", lambda images: (None, None), has_logits=True)
     network = trained_later if features == "classifier" else feature_network(features, asked, shape, ("", "", 0))
-    reals = _reals(config, asked, source.reference)
+    reals = _reals(config, asked, source.reference or functools.partial(sources.reference_of, config.data))
     fakes = min(config.eval_samples, reals.count)
     _check_counts(names, network, fakes, reals.count)
     if "intra_class" in names:

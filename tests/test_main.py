@@ -171,9 +171,10 @@ def test_modes_covered_and_wasserstein_are_given_for_points(command, records):
 def test_the_best_checkpoint_outlives_the_last_three_and_a_resumed_run(command, records, monkeypatch):
     scores = {20: 3.0, 40: 1.0, 60: 2.0, 80: 5.0, 100: 4.0}
 
-    def made_up(config, generator, state, how, is_kept=False):
+    def made_up(config, generator, state, how, **given):
         record = {"step": int(state.step), "frechet_distance": scores[int(state.step)], "protocol": {}}
-        return evaluation.Evaluation(record, None, None, {})
+        none = evaluation.of_array(np.zeros((2, 8, 8, 1), np.uint8), {})
+        return evaluation.Evaluation(record, none, none, {})
 
     fields = {"checkpoint_every": 10, "eval_every": 20}
     with monkeypatch.context() as patch:

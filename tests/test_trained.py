@@ -81,7 +81,11 @@ WRONG = [
     (lambda model: model.sample(2.5), "num=2.5"),
     (lambda model: model.sample(2, seed=-1), "seed=-1: give a whole number from 0"),
     (lambda model: model.sample(2, label=3.5), "label=3.5: give a whole number from 0 to 9"),
-    (lambda model: model.sample(2, label="3"), "label='3'"),
+    (
+        lambda model: model.sample(2, label="three"),
+        "label='three': give 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, or a whole number",
+    ),
+    (lambda model: model.sample(2, label="-1"), "label='-1'"),
     (lambda model: model.sample(2, label=np.array([0, 1])), "label=array"),
     (lambda model: model.sample(2, label=True), "label=True"),
     (lambda model: model.sample(2, truncation=-1.0), "truncation=-1.0: give 0 for none"),

@@ -29,7 +29,7 @@ class Source(NamedTuple):
     stream: (seed, n_critic, batch_size, share=(0, 1)) -> BatchStream, whose batches are uint8; None otherwise.
     about: what the set is; None for mixtures. count_classes: () -> images of each class; of a set that is streamed, all
       labels are read for it. Both are of the set before its classes are balanced.
-    reference: as the function of this name, of this set: (split, num, seed) -> what is read once.
+    reference: as the function of this name, of this set: (split, num, seed) -> what is read once. None: of no such set.
     """
 
     name: str
@@ -38,9 +38,9 @@ class Source(NamedTuple):
     arrays: Any
     draw: Callable[..., Batch] | None
     stream: Callable[..., BatchStream] | None
-    about: About | None
-    count_classes: Callable[[], tuple[int, ...]]
-    reference: Callable[[str, int, int], "Reference"]
+    about: About | None = None
+    count_classes: Callable[[], tuple[int, ...]] = tuple
+    reference: Callable[[str, int, int], "Reference"] | None = None
 
 
 class Reference(NamedTuple):

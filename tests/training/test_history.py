@@ -27,6 +27,7 @@ def same(left, right):
 def continued(carry, config, steps):
     """The state after so many steps more of this configuration, its numbers put in by hand."""
     numbers = {name: jnp.float32(getattr_of(config, field)) for name, field in HPARAMS.items()}
+    numbers["ema_steps"] = jnp.float32(0)
     source = sources.load(config.data.name, "", 0, config.data.memory_mb)
     carry = (carry[0].replace(hparams=numbers), carry[1])
     program = population.compile_program(config, source, carry)
@@ -160,7 +161,7 @@ def test_a_run_of_an_older_program_is_resumed_sampled_and_evaluated(command, sam
     for path in pathlib.Path("old/checkpoints").iterdir():
         path.rename(path.parents[1] / f"was_{path.name}")
     with checkpoint.open_checkpoints(pathlib.Path("old")) as manager:
-        checkpoint.save(manager, (state, sums), shape, None)
+        checkpoint.save(manager, (state, sums), shape)
     lacking = {"conditional.continuous_weight", "eval_reals", "data.balanced", "conditional.classes"}
     stored = json.loads(pathlib.Path("old/config.json").read_text())
     pathlib.Path("old/config.json").write_text(json.dumps({k: v for k, v in stored.items() if k not in lacking}))
