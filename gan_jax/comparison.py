@@ -73,9 +73,10 @@ def _check_one_data_set(found):
     places: dict[str, str] = {}  # by the digest of what lies there: the same set may lie in several
     for run in found:
         if name := run.config.get("data.name"):
-            name = f"{name} {os.path.normpath(str(run.config.get('data.dir')))}" if name == "folder" else name
-            known = about.remembered(run.folder)
-            name = places.setdefault(known.digest, name) if known else name
+            if name == "folder":
+                name = f"{name} {os.path.normpath(str(run.config.get('data.dir')))}"
+                known = about.remembered(run.folder)
+                name = places.setdefault(known.digest, name) if known else name
             sets.setdefault(name, []).append(str(run.folder))
     if len(sets) > 1:
         words = "; ".join(f"{name}: {notes.few(own)}" for name, own in sets.items())

@@ -370,7 +370,8 @@ def test_a_run_whose_evaluations_are_all_damaged_goes_on_and_makes_the_last_agai
     for step, content in zip(names(folder), ("{", "[" * 200_000), strict=True):
         (folder / "checkpoints" / step / "evaluation.json").write_text(content)
     assert nursery.run(folder, steps=60, **EVALUATED) == 0, nursery.lines()
-    assert [line.endswith("it counts as not evaluated") for line in nursery.lines()] == [True, True, False]
+    said = [line for line in nursery.lines() if "from step 40 on: steps 40 -> 60" not in line]
+    assert [line.endswith("it counts as not evaluated") for line in said] == [True, True, False]
     assert names(folder) == {"20", "40", "60"}
     assert (folder / last).read_bytes() == (evaluated / last).read_bytes()
     lines, before = [(run / "evaluation.jsonl").read_text().splitlines() for run in (folder, evaluated)]
