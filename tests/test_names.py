@@ -70,6 +70,7 @@ def test_other_names_are_not_refused(name):
     names.check_data_dir(name)
 
 
+@pytest.mark.slow
 def test_a_run_in_a_folder_of_an_odd_name(command, capsys, records):
     """Trained, resumed, sampled, evaluated, loaded and compared, and nothing of it upsets a terminal."""
     command("wgan_gp.py:ring", f"--workdir={ODD}", steps=20)

@@ -33,6 +33,7 @@ def train(command, *flags, **fields):
     command("gan.py:folder", "--workdir=run", *flags, data__dir="shop", **(CONDITIONAL | fields))
 
 
+@pytest.mark.slow
 def test_a_run_remembers_its_set_and_says_what_has_changed(shop, command, records, capsys):
     pathlib.Path("shop/notes.txt").write_text("text")
     train(command, steps=20)
@@ -73,6 +74,7 @@ def test_a_run_that_is_told_classes_goes_on_with_these_alone(shop, command, caps
     train(command, "--mode=sample", "--num=4", steps=20)  # needs no data
 
 
+@pytest.mark.slow
 def test_images_of_another_size_are_another_set(shop, command, capsys):
     train(command, steps=20)
     for path in pathlib.Path("shop").rglob("*.png"):
@@ -81,6 +83,7 @@ def test_images_of_another_size_are_another_set(shop, command, capsys):
     assert "6 x 6 x 1 instead of 8 x 8 x 1; give that one, or another --workdir" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_classes_have_their_names_wherever_they_are_shown(shop, command, capsys, records):
     train(command, steps=20, eval_every=20, eval_metrics="frechet,intra_class")
     (record,) = records("run/evaluation.jsonl")
@@ -107,6 +110,7 @@ def test_classes_have_their_names_wherever_they_are_shown(shop, command, capsys,
     np.testing.assert_array_equal(model.sample(3, label="shoes"), model.sample(3, label=1))
 
 
+@pytest.mark.slow
 def test_a_name_that_is_a_number_is_a_name(shop, command):
     pathlib.Path("shop/bags").rename("shop/10")
     pathlib.Path("shop/shoes").rename("shop/1")
@@ -115,6 +119,7 @@ def test_a_name_that_is_a_number_is_a_name(shop, command):
     assert (model.classes, model.label("1"), model.label(1), model.label("10")) == (("1", "10"), 0, 1, 1)
 
 
+@pytest.mark.slow
 def test_an_evaluation_says_nothing_of_what_was_trained_on(shop, command, records):
     """Of a run from before sets were remembered, say: evaluated against another set, it goes on with its own."""
     train(command, steps=20)
@@ -138,6 +143,7 @@ def test_classes_are_alike_by_their_names(shop, command, records, capsys):
     assert "classes are bags, shoes of samples and hats, shoes of reals: give those alike" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_statistics_of_the_average_do_not_depend_on_how_it_is_evaluated(shop, command, records):
     train(command, steps=20)
     for flags in (["--conditions=even"], ["--config.eval_conditions=even"]):
@@ -155,6 +161,7 @@ def test_a_class_that_is_gone_is_named(shop, command, capsys):
     assert "classes none instead of bags, shoes; give that one" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_runs_of_one_set_compare_wherever_it_lies(shop, command, capsys):
     train(command, steps=20, eval_every=20)
     pathlib.Path("shop").rename("moved")
@@ -162,6 +169,7 @@ def test_runs_of_one_set_compare_wherever_it_lies(shop, command, capsys):
     assert main.main(["gan_jax", "--mode=compare", "run", "again", "--out=page.html"]) == 0
 
 
+@pytest.mark.slow
 def test_other_classes_of_the_run_that_one_begins_from_are_said(shop, command, capsys):
     train(command, steps=20)
     pathlib.Path("shop/bags").rename("shop/hats")
@@ -169,6 +177,7 @@ def test_other_classes_of_the_run_that_one_begins_from_are_said(shop, command, c
     assert "was told the classes bags, shoes, and these are hats, shoes" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_set_that_is_streamed_is_counted_where_classes_are_told(shop, command, records):
     train(command, steps=20, data__memory_mb=0.0)
     assert [record["counts"] for record in records("run/data.jsonl")] == [[30, 6]]
@@ -178,6 +187,7 @@ def test_a_set_that_is_streamed_is_counted_where_classes_are_told(shop, command,
         train(command, steps=40, data__memory_mb=0.0)
 
 
+@pytest.mark.slow
 def test_the_metrics_command_asks_a_run_for_classes_as_the_reals_have_them(shop, command, capsys):
     from gan_jax.metrics import __main__ as metrics
 
@@ -199,6 +209,7 @@ def test_fields_of_sets_are_checked(shop, command, capsys, fields, words):
     assert not pathlib.Path("run").exists()
 
 
+@pytest.mark.slow
 def test_reals_of_evaluations_are_read_once(shop, command, records, monkeypatch):
     """So a folder that is unmounted while the run trains ends nothing."""
     from gan_jax.training import outputs

@@ -2,13 +2,15 @@
 
 import pathlib
 import textwrap
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from gan_jax.data.fitting import ImageSet
 from gan_jax.errors import UserError
 from gan_jax.reports import scalars
+
+if TYPE_CHECKING:  # what runs remember is compared without the libraries that read images
+    from gan_jax.data.fitting import ImageSet
 
 FILE = "data.jsonl"  # in the folder of a run: what was trained on from a step on, and each split when first compared
 MOST_NAMES = 20  # of classes in a line
@@ -31,7 +33,7 @@ class About(NamedTuple):
     digest: str = ""
 
 
-def about(images: ImageSet, split: str, labels: np.ndarray | None = None) -> About:
+def about(images: "ImageSet", split: str, labels: np.ndarray | None = None) -> About:
     """What is known of a set that was opened, and of its labels if they were read."""
     counts = [] if labels is None else np.bincount(labels, minlength=len(images.classes)).tolist()
     return About(

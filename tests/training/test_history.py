@@ -61,6 +61,7 @@ CHANGES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fields", CHANGES)
 def test_from_the_change_on_a_run_is_that_of_its_new_fields(command, capsys, fields):
     command("wgan_gp.py:ring", "--workdir=run", steps=30)
@@ -76,6 +77,7 @@ def test_from_the_change_on_a_run_is_that_of_its_new_fields(command, capsys, fie
     same(trained.load("run").state, continued(carry, trained.stored_config(pathlib.Path("run")), 30))
 
 
+@pytest.mark.slow
 def test_each_line_of_metrics_is_the_mean_of_its_own_steps(command, records):
     """Another interval from step 30 on, and one more, before there was a line: 20, | 45, | 56, 60."""
     command("wgan_gp.py:ring", "--workdir=each", log_every=1)

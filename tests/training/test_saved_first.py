@@ -40,6 +40,7 @@ def assert_same_evaluations(folder, other):
 # ------------------------------------------------------------------------------------------ killed in between
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", [pytest.param(40, marks=pytest.mark.slow), 60])
 def test_a_run_killed_before_an_evaluation_makes_it_first(command, same_run, at_evaluation, capsys, step):
     """60 is the last step: no training is left, and the run not finished."""
