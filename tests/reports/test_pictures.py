@@ -39,6 +39,21 @@ def test_grid_is_nearly_square(tmp_path, n, cells):
     assert height / width == pytest.approx(cells[0] / cells[1], abs=0.01)
 
 
+@pytest.mark.parametrize("is_of_columns", [False, True])
+def test_names_stand_beside_the_grid_and_leave_it_as_it_is(tmp_path, is_of_columns):
+    images = np.random.default_rng(0).integers(0, 256, (6, 40, 80, 3), np.uint8)
+    pictures.image_grid(tmp_path / "plain.png", images, 3)
+    pictures.image_grid(tmp_path / "named.png", images, 3, ["Été", ""], is_of_columns)
+    plain, named = read(tmp_path / "plain.png"), read(tmp_path / "named.png")
+    margin = named.shape[not is_of_columns] - plain.shape[not is_of_columns]
+    assert margin > 10
+    turned = named.swapaxes(0, 1) if is_of_columns else named  # the margin on the left, first rows first
+    np.testing.assert_array_equal(turned[:, margin:], plain.swapaxes(0, 1) if is_of_columns else plain)
+    half = turned.shape[0] // (3 if is_of_columns else 2)
+    assert turned[:half, :margin].min() < 100  # the first has a name
+    assert turned[half + 10 :, :margin].min() == 255
+
+
 def test_large_images_keep_their_size(tmp_path):
     pictures.image_grid(tmp_path / "grid.png", np.zeros((4, 256, 256, 3), np.uint8))
     assert read(tmp_path / "grid.png").shape == (518, 518, 3)
