@@ -237,7 +237,7 @@ def test_a_set_that_breaks_while_a_run_trains_costs_it_nothing(command, images, 
     save = outputs.save
     monkeypatch.setattr(outputs, "save", save_and_break)
     fields = STREAMED | {"data__memory_mb": 100, "eval_every": 10, "steps": 40, "eval_samples": 48}
-    command("wgan_gp.py", "--workdir=run", eval_metrics="frechet", **fields)
+    command("wgan_gp.py", "--workdir=run", eval_metrics="frechet", eval_features="pixels", **fields)
     assert "the evaluation of step" not in capsys.readouterr().err
     found = records("run/evaluation.jsonl")
     assert [(record["step"], "frechet_distance" in record) for record in found] == [(i, True) for i in (10, 20, 30, 40)]
