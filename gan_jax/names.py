@@ -4,6 +4,7 @@ import os
 import pathlib
 import re
 import sys
+from typing import Any
 
 from gan_jax.errors import UserError, shown
 
@@ -41,6 +42,11 @@ def _check(folder, patterns, field, library):
             f"{field}={folder}: {library} needs names in UTF-8, and {os.fsencode(path)!r} is none: rename that folder, "
             f"or give another {field}"
         ) from None
+
+
+def natural(name: str) -> list[Any]:
+    """A key by which 999 comes before 1000."""
+    return [int(part) if index % 2 else part for index, part in enumerate(re.split(r"([0-9]+)", name))]
 
 
 def parted(file: str) -> tuple[str, str]:

@@ -1,7 +1,6 @@
 """Runs as they lie in their folders: found at any depth, read, and told how they ended. Nothing is written."""
 
 import os
-import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,6 +9,7 @@ from tqdm import tqdm
 
 from gan_jax import workdir
 from gan_jax.errors import UserError
+from gan_jax.names import natural
 from gan_jax.reports import atomic, scalars
 
 FROZEN = ("diverged", "pruned")  # what frozen.json says of a run that was ended before its last step
@@ -84,7 +84,7 @@ def _walk(folder: Path, seen: set[Path]) -> Iterator[Place]:
         yield Place(folder)
         return
     members = _members(folder)
-    for name in sorted({*_folders(folder), *members}, key=_natural):
+    for name in sorted({*_folders(folder), *members}, key=natural):
         if name in members and not (folder / name / "config.json").exists():
             yield Place(folder / name, _given(folder, members) | members[name])
         else:
@@ -96,11 +96,6 @@ def _folders(folder):
         return [path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")]
     except OSError as error:
         raise UserError(f"{folder} can't be read: {error.strerror}; give others, or let it be read") from None
-
-
-def _natural(name):
-    """An order in which 999 comes before 1000."""
-    return [int(part) if index % 2 else part for index, part in enumerate(re.split(r"([0-9]+)", name))]
 
 
 def _members(folder: Path) -> dict[str, dict[str, Any]]:

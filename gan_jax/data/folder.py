@@ -25,6 +25,7 @@ from gan_jax.data.fitting import (
     opened,
 )
 from gan_jax.errors import UserError
+from gan_jax.names import natural
 from gan_jax.reports import atomic
 
 # Called so, a file is meant to be an image, and broken where it is none.
@@ -271,14 +272,14 @@ def _labelled(root, paths, split, table):
     chosen = _of_split(root, paths, splits, split)
     if table is not None:
         return _labelled_by_table(chosen, table, left_out)
-    classes, strays = _class_folders([inner[path] for path in paths])
+    classes = _class_folders([inner[path] for path in paths])
     if not classes:
         return _Labelled(chosen, [0] * len(chosen), (), left_out + _words_of_none(inner[path] for path in paths))
     within = {inner[path].parts[1].lower() for path in paths if len(inner[path].parts) > 2}
     if within and within <= {*SPLITS}:
         left_out.append(f"splits within classes ({_few(sorted(within))}): all are taken")
     beside = [path for path in chosen if len(inner[path].parts) == 1]
-    left_out += _words("image beside the class folders", "images beside the class folders", beside) if strays else []
+    left_out += _words("image beside the class folders", "images beside the class folders", beside)
     kept = [path for path in chosen if len(inner[path].parts) > 1]
     number = {name: label for label, name in enumerate(classes)}
     labels = [number[inner[path].parts[0]] for path in kept]
@@ -315,15 +316,15 @@ def _of_split(root, paths, splits, split):
 
 
 def _class_folders(paths):
-    """(names of the classes in their order, whether images lie beside them); none for fewer than two.
+    """The names of the classes in their order; none for fewer than two.
 
     Most images lie in class folders, or these are none.
     """
     tops = Counter(path.parts[0] for path in paths if len(path.parts) > 1)
     strays = sum(len(path.parts) == 1 for path in paths)
     if len(tops) < 2 or strays >= tops.total():
-        return [], 0
-    return in_order(tops), strays
+        return []
+    return in_order(tops)
 
 
 def _words_of_none(paths):
@@ -337,11 +338,6 @@ def in_order(names: Any) -> list[str]:
     if all(_NUMBER.fullmatch(name) for name in names):
         return sorted(names, key=lambda name: (float(name), name))
     return sorted(names, key=natural)
-
-
-def natural(name: str) -> list[Any]:
-    """A key by which 999 comes before 1000."""
-    return [int(part) if index % 2 else part for index, part in enumerate(re.split(r"([0-9]+)", name))]
 
 
 def _folders(root):
