@@ -23,6 +23,9 @@ class Norm(nn.Module):
       momentum: share of the old running statistics that an update keeps; 0 keeps the last minibatch's alone.
       dtype: of what comes out, None for the input's. Means and variances are computed and kept in float32.
 
+    Means and variances are those of samples about their mean: flax's own variance, E x^2 - (E x)^2 in float32, is noise
+    where the mean is hundreds of deviations away from 0.
+
     Given a condition [b, k], such as labels one-hot, scale and shift are `condition @ table`, of tables [k, channels]
     that start at 1 and at 0: conditional batch norm (Dumoulin et al. 2017, arXiv:1610.07629). `none` ignores it.
     """
@@ -38,11 +41,21 @@ class Norm(nn.Module):
             return x
         affine = {"use_scale": condition is None, "use_bias": condition is None}
         common = {"epsilon": 1e-5, "dtype": self.dtype, **affine}
-        if self.kind == "batch":
-            x = nn.BatchNorm(not self.train, momentum=self.momentum, **common)(x)
+        if self.kind == "layer":
+            x = nn.GroupNorm(num_groups=1, **common)(_about_mean(x, range(1, x.ndim))[0])
+        elif self.train:
+            x = self._batch_norm(*_about_mean(x, range(x.ndim - 1)), **common)
         else:
-            x = nn.GroupNorm(num_groups=1, **common)(x)
+            x = nn.BatchNorm(use_running_average=True, **common)(x)
         return x if condition is None else self._modulated(x, condition)
+
+    def _batch_norm(self, x, mean, **common):
+        norm = nn.BatchNorm(use_running_average=False, momentum=self.momentum, **common)
+        x = norm(x)
+        if not self.is_initializing():  # flax has averaged what is left of the mean
+            running = norm.get_variable("batch_stats", "mean")
+            norm.put_variable("batch_stats", "mean", running + (1 - self.momentum) * mean.reshape(-1))
+        return x
 
     def _modulated(self, x, condition):
         shape = condition.shape[1], x.shape[-1]
@@ -50,6 +63,16 @@ class Norm(nn.Module):
         scale, bias = ((condition @ table).astype(x.dtype) for table in tables)
         spread = (x.shape[0], *(1,) * (x.ndim - 2), x.shape[-1])
         return x * scale.reshape(spread) + bias.reshape(spread)
+
+
+def _about_mean(x, axes):
+    """(x less its mean over these axes, the mean), in float32. The norm is the same, and so are its derivatives.
+
+    The difference is exact where the mean is large, so that what comes after does not see how inexact the mean is.
+    """
+    x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+    mean = jax.lax.stop_gradient(x.mean(tuple(axes), keepdims=True))
+    return x - mean, mean
 
 
 class SelfAttention(nn.Module):
@@ -117,7 +140,10 @@ class SpectralNorm(nn.Module):
         if improves:
             vectors.value = jax.lax.stop_gradient(_power_iteration(matrix, vectors.value))
         u, v = vectors.value
-        return w if self.is_initializing() else w / (u @ matrix @ v)  # what is returned then, flax stores
+        if self.is_initializing():  # what is returned then, flax stores
+            return w
+        sigma = u @ matrix @ v
+        return w / jnp.where(sigma == 0, 1.0, sigma)  # a kernel of zeros, as residual branches may begin with, stays
 
     def _random_vectors(self, shape):
         v = jax.random.normal(self.make_rng("params"), shape[1:])

@@ -45,6 +45,48 @@ def test_batch_norm_reduces_over_all_but_the_channels(shape):
     np.testing.assert_allclose(y, normalised(x, tuple(range(x.ndim - 1))), atol=1e-5)
 
 
+AXES = {"batch": lambda x: tuple(range(x.ndim - 1)), "layer": lambda x: tuple(range(1, x.ndim))}
+
+
+@pytest.mark.parametrize(("mean", "deviation"), [(3000, 1), (50, 0.01), (0, 1)])
+@pytest.mark.parametrize("shape", [(64, 5), (16, 8, 8, 6)])
+@pytest.mark.parametrize("kind", AXES)
+def test_a_norm_is_exact_far_from_zero(kind, shape, mean, deviation):
+    """flax's own outputs reach 1,220 at N(3000, 1): its variance E x^2 - (E x)^2 is round-off there."""
+    x = np.random.default_rng(0).normal(mean, deviation, shape).astype(np.float32)
+    y, stats = apply(kind, x, train=True)
+    in_float64 = x.astype(np.float64)
+    np.testing.assert_allclose(y, normalised(in_float64, AXES[kind](x)), atol=3e-6)
+    if kind == "batch":
+        running = stats["batch_stats"]["BatchNorm_0"]
+        np.testing.assert_allclose(running["mean"], 0.1 * in_float64.mean(AXES[kind](x)), rtol=1e-6, atol=1e-6)
+        np.testing.assert_allclose(running["var"], 0.9 + 0.1 * in_float64.var(AXES[kind](x)), rtol=1e-6)
+
+
+@pytest.mark.parametrize(("mean", "deviation"), [(3000, 1), (50, 0.01)])
+@pytest.mark.parametrize("kind", AXES)
+def test_a_norm_and_its_gradient_are_pytorchs_in_float64(kind, mean, deviation):
+    """PyTorch's own float32 is off by more than 1,000 in a group norm of so many numbers, on a CPU."""
+    torch = pytest.importorskip("torch")
+    rng = np.random.default_rng(0)
+    x, weights = rng.normal(mean, deviation, (16, 6, 8, 8)).astype(np.float32), rng.normal(size=(16, 6, 8, 8))
+    theirs = torch.tensor(x, dtype=torch.float64, requires_grad=True)
+    if kind == "batch":
+        output = torch.nn.functional.batch_norm(theirs, None, None, training=True, eps=1e-5)
+    else:
+        output = torch.nn.functional.group_norm(theirs, 1, eps=1e-5)
+    (output * torch.tensor(weights)).sum().backward()
+
+    def weighted(x):
+        y, _ = apply(kind, x, train=True)
+        return jnp.sum(y * weights.transpose(0, 2, 3, 1)), y
+
+    gradient, y = jax.grad(weighted, has_aux=True)(jnp.asarray(x.transpose(0, 2, 3, 1)))
+    np.testing.assert_allclose(y, output.detach().numpy().transpose(0, 2, 3, 1), atol=1e-5)
+    expected = theirs.grad.numpy().transpose(0, 2, 3, 1)
+    np.testing.assert_allclose(gradient, expected, atol=1e-5 * abs(expected).max())
+
+
 @pytest.mark.parametrize(("attributes", "share"), [({}, 0.1), ({"momentum": 0.0}, 1.0)])
 def test_batch_norms_momentum_is_pytorchs_tenth(attributes, share):
     """From mean 0 and variance 1, one minibatch moves the statistics by a tenth; flax's default is a hundredth."""
@@ -125,6 +167,23 @@ def test_spectral_vectors_improve_only_in_training_and_where_they_may(train):
     moved = jax.tree.map(lambda a, b: not np.array_equal(a, b), changed["spectral"], variables["spectral"])
     assert all(jax.tree.leaves(moved)) == any(jax.tree.leaves(moved)) == train
     module.apply(variables, x, train=True, mutable=False)  # and no error where they may not
+
+
+def test_spectral_norm_leaves_a_kernel_of_zeros_as_it_is_and_lets_it_grow():
+    """Residual branches may begin with one: 0 / 0 would be NaN, in the value and in every gradient."""
+    x = images(5, 6).astype(np.float32)
+    module = SpectralNorm(Linear())
+    variables = module.init(jax.random.key(0), x, train=True)
+    variables["params"]["network"]["Conv_0"]["kernel"] *= 0
+
+    def total(params):
+        outputs, _ = module.apply(variables | {"params": params}, x, train=True, mutable=["spectral"])
+        return outputs.sum(), outputs
+
+    gradients, outputs = jax.grad(total, has_aux=True)(variables["params"])
+    np.testing.assert_array_equal(outputs, 0)  # its bias is 0, too
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradients))
+    assert np.abs(gradients["network"]["Conv_0"]["kernel"]).max() > 0
 
 
 def test_spectral_norm_is_pytorchs_in_value_vectors_and_gradient():
