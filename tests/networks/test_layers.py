@@ -66,7 +66,7 @@ def test_a_norm_is_exact_far_from_zero(kind, shape, mean, deviation):
 @pytest.mark.parametrize(("mean", "deviation"), [(3000, 1), (50, 0.01)])
 @pytest.mark.parametrize("kind", AXES)
 def test_a_norm_and_its_gradient_are_pytorchs_in_float64(kind, mean, deviation):
-    """PyTorch's own float32 is off by more than 1,000 in a group norm of so many numbers, on a CPU."""
+    """In float32, PyTorch's group norm of images in channels_last is off by more than 1,000 there, on a CPU."""
     torch = pytest.importorskip("torch")
     rng = np.random.default_rng(0)
     x, weights = rng.normal(mean, deviation, (16, 6, 8, 8)).astype(np.float32), rng.normal(size=(16, 6, 8, 8))
