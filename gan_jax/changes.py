@@ -9,14 +9,15 @@ from collections.abc import Sequence
 from typing import Any
 
 import ml_collections
+import numpy as np
 
 from gan_jax import workdir
 from gan_jax.config import CHANGEABLE, FIELDS, FREE, flat, neutral_fields
 from gan_jax.errors import UserError
+from gan_jax.reports import atomic
+from gan_jax.training import integrity
 from gan_jax.workdir import Fields
 
-# Fields that are fixed, and of no matter to what a trained run is asked for.
-ONLY_TRAINING = ("loss", "f_gan.generator", "penalty.name", "optimizer.name")
 RATES = ("steps", "optimizer.decay_steps", "optimizer.final_lr")
 
 
@@ -43,6 +44,7 @@ def check(folder: pathlib.Path, given: Fields) -> None:
     but to a run that was begun so.
     """
     if before := stored(folder):
+        _check_last_saved(folder)
         _check_goes_on(folder, before, given)
     if no_rate_from(given) and not (before and all(before[name] == given[name] for name in RATES)):
         steps, decay_steps = given["steps"], given["optimizer.decay_steps"]
@@ -50,6 +52,17 @@ def check(folder: pathlib.Path, given: Fields) -> None:
             f"config.steps={steps} with config.optimizer.decay_steps={decay_steps}: both learning rates would be 0 "
             f"from there on; give --config.optimizer.decay_steps={steps}, or a config.optimizer.final_lr above 0"
         )
+
+
+def _check_last_saved(folder):
+    """Of a checkpoint that is damaged nothing is known here: it is set aside later."""
+    step = workdir.latest_step(folder)
+    try:
+        about = atomic.read_json(folder / "checkpoints" / str(step) / "about" / "metadata")
+        integrity.check_seal(about)
+    except (OSError, ValueError, integrity.DamagedError):
+        return
+    check_saved(folder, step, said(about))
 
 
 def _check_goes_on(folder, before, given):
@@ -68,15 +81,14 @@ def no_rate_from(fields: Fields) -> int:
     return decay_steps if 0 < decay_steps < steps and not final_lr else 0
 
 
-def check_used(folder: pathlib.Path, before: Fields, given: Fields) -> None:
-    """A UserError where these fields are at odds with the run that is to be sampled, evaluated or exported.
+def check_same(folder: pathlib.Path, before: Fields, given: Fields, advice: str) -> None:
+    """A UserError where a fixed one of these fields is another than that of the run which is to be read.
 
-    given: those of the command line. The ones that are free, or that only training uses, are at odds with none.
+    given: those of a configuration, or of the command line. advice: what to do about it.
     """
-    names = [name for name in _of_kind("fixed") if name in given and name not in ONLY_TRAINING]
-    if differing := [name for name in names if before[name] != given[name]]:
+    if differing := [name for name in _of_kind("fixed") if name in given and before[name] != given[name]]:
         raise UserError(
-            f"{folder} holds a run with another configuration: {_words(differing, before, given)}; leave them out, or "
+            f"{folder} holds a run with another configuration: {_words(differing, before, given)}; {advice}, or "
             "give another --workdir"
         )
 
@@ -150,3 +162,54 @@ def history(past: Sequence[Fields], step: int, before: Fields, given: Fields) ->
         if old != new:
             changes[at] = {name: [old, new]} | changes.get(at, {})
     return [{"step": at, "changed": changes[at]} for at in sorted(changes)]
+
+
+# ------------------------------------------------------------------------------- what a checkpoint says of that
+
+
+def kept(fields: Fields) -> Fields:
+    """Those that a checkpoint keeps: all that its parameters come from, so neither free ones nor `steps`."""
+    return {name: fields[name] for name in FIELDS if name != "steps" and FIELDS[name].kind != FREE}
+
+
+def said(about: Fields) -> Fields:
+    """The fields that a checkpoint keeps with what else is known `about` it; none of one from before they were kept."""
+    found = about.get("fields")
+    return found if isinstance(found, dict) else {}
+
+
+def check_saved(folder: pathlib.Path, step: int, saved: Fields) -> None:
+    """A UserError where config.json does not say that the run trained with these fields up to the checkpoint of a step.
+
+    So it is where config.json was edited. Floats are compared as the state holds them.
+    """
+    fields = stored(folder) or {}  # before the history: whoever trains writes them in the other order
+    there = _known_at(step, fields, workdir.read_history(folder))
+    if differing := [name for name in saved if name in there and not _is_one(saved[name], there[name])]:
+        words = ", ".join(f"{name} ({there[name]!r} there, {saved[name]!r} in the checkpoint)" for name in differing)
+        raise UserError(
+            f"{folder}/config.json is not what {folder}/checkpoints/{step} was made with: {words}; put that back, and "
+            "give a number that shall be another to --mode=train, which records it"
+        )
+
+
+def _known_at(step, fields, history):
+    """The fields without the changes after a step; and without those that were changed at it.
+
+    A checkpoint of that very step may have been written before the change, or after.
+    """
+    found = dict(fields)
+    for line in sorted(history, key=lambda line: line["step"], reverse=True):
+        changed = line.get("changed", {})
+        if line["step"] > step:
+            found |= {name: old for name, (old, _) in changed.items()}
+        elif line["step"] == step:
+            found = {name: value for name, value in found.items() if name not in changed}
+    return found
+
+
+def _is_one(saved, value):
+    """Whether they are the same, a float being one of 32 bits: so are the numbers of a state."""
+    if isinstance(saved, float) and isinstance(value, int | float):
+        return np.float32(saved) == np.float32(value)
+    return saved == value

@@ -3,14 +3,16 @@
     python -m gan_jax.main --config=experiments/NAME.py[:DATA] [--workdir=DIR] [--mode=MODE] [--config.FIELD=VALUE ...]
     python -m gan_jax.main --config=experiments/NAME.py[:DATA] --workdir=DIR --init_from=RUN[:best|STEP] [...]
     python -m gan_jax.main --config=experiments/NAME.py[:DATA] --sweep=experiments/sweeps/NAME.py[:ARGUMENT] [...]
+    python -m gan_jax.main --workdir=RUN --mode=sample|evaluate|export [--out=FOLDER] [...]
     python -m gan_jax.main --mode=compare DIR [DIR ...] [--measure=NAME] [--out=PAGE.html]
 
 The same command again resumes, or says that the run is finished. It goes on with other fields, where these are free or
 changeable: see below; so --config.steps may be raised. A sweep trains many runs, each in a folder of its own; compare
-shows runs and sweeps beside one another. The other modes take the configuration that the workdir holds, with the free
-fields that are given. Exit codes: 0 done; 2 something given is wrong; 130 or 143 stopped by SIGINT or SIGTERM, and
-saved; 3 the run diverged (of a sweep: every one), its last good checkpoint is kept; 1 the machine failed, as with a
-full disk or too little memory: once that is mended, the same command goes on.
+shows runs and sweeps beside one another. The modes that read a run take the configuration that its folder holds, with
+the free fields that are given; a --config that is given with them must be the run's. Exit codes: 0 done; 2 something
+given is wrong; 130 or 143 stopped by SIGINT or SIGTERM, and saved; 3 the run diverged (of a sweep: every one), its last
+good checkpoint is kept; 1 the machine failed, as with a full disk or too little memory: once that is mended, the same
+command goes on.
 """
 
 import contextlib
@@ -27,9 +29,9 @@ import ml_collections
 from absl import flags
 from ml_collections import config_flags
 
-from gan_jax import changes, comparison, evaluation, init_from, measures, names, search, sweep, trained, workdir
+from gan_jax import changes, comparison, init_from, measures, names, reading, search, sweep, trained, workdir
 from gan_jax.comparing import tables
-from gan_jax.config import CONDITIONS, FIELDS, KINDS, flat, validate
+from gan_jax.config import CONDITIONS, FIELDS, KINDS, default_config, flat, validate
 from gan_jax.data import about, sources
 from gan_jax.errors import DivergedError, MachineError, UserError, is_out_of_memory, one_line, shown
 from gan_jax.features import resize
@@ -90,16 +92,14 @@ def _ended(error):
             return 1, f"{error.filename}: {error.strerror}: make room, and give the same command"
         case OSError() if error.errno in _IN_THE_WAY and error.filename:
             names = " -> ".join(str(name) for name in (error.filename, error.filename2) if name)
-            return 2, shown(f"{names}: {error.strerror}: give another --workdir, or mend what is wrong there")
+            return 2, shown(f"{names}: {error.strerror}: give another --workdir or --out, or mend what is wrong there")
     return None
 
 
 def run(given: flags.FlagValues) -> int:
     """Does what the parsed flags say."""
-    name = _name(given)
-    folder = pathlib.Path(os.path.expanduser(given.workdir or f"runs/{name}"))
+    folder = pathlib.Path(os.path.expanduser(given.workdir or f"runs/{_name(given)}"))
     names.check_workdir(folder)
-    name = shown(name)  # from here on it is in titles
     if given.sweep and given.mode != "train":
         raise UserError(f"--sweep with --mode={given.mode}: give --workdir={folder}/000 alone")
     if given["way"].present and not given.sweep:
@@ -109,28 +109,15 @@ def run(given: flags.FlagValues) -> int:
     if given.sweep:
         function, members = sweep.read(given.sweep)
         train_all = search.train if function == "get_study" else sweep.train
-        return train_all(given.config, members, folder, name, given.way, asked)
+        return train_all(given.config, members, folder, shown(_name(given)), given.way, asked)
     if sweep.stored(folder).members:
         raise UserError(
             f"{folder} holds a sweep: give --workdir={folder}/000 or another member, or --sweep to train it"
         )
-    if given.mode == "train":
-        explicit = config_flags.get_override_values(given["config"])
-        return train(changes.as_begun(folder, given.config, explicit), name, folder, asked)
-    free = _free_fields(given, folder)
-    if given.mode == "evaluate":
-        with workdir.claimed(folder):  # its line goes to a file that a run at work writes, too
-            model = trained.load(folder, given.checkpoint, free)
-            trained.evaluate(model, folder, _how(given, model.config))
-        return 0
-    model = trained.load(folder, given.checkpoint, free)
-    if given.mode == "export":
-        trained.export(model, folder)
-        return 0
-    which = trained.Wanted(given.num or 64, given.seed, given.label, given.truncation)
-    draw = trained.interpolate if given.interpolate else trained.traverse if given.traverse else trained.sample
-    draw(model, folder, which)
-    return 0
+    if given.mode != "train":
+        return reading.run(given, folder)
+    explicit = config_flags.get_override_values(given["config"])
+    return train(changes.as_begun(folder, given.config, explicit), shown(_name(given)), folder, asked)
 
 
 def _check_mode(given):
@@ -144,6 +131,10 @@ def _check_mode(given):
         raise UserError(f"--traverse with {other}: rows go through all classes of one latent; leave one of them out")
     if given["num"].present and (given.interpolate or given.traverse):
         raise UserError("--num with --interpolate or --traverse: these have their own numbers of rows; leave it out")
+    if given.images and (given.interpolate or given.traverse):
+        raise UserError("--images with --interpolate or --traverse: rows are one picture; leave one of them out")
+    if given.mode == "evaluate" and given.num == 1:
+        raise UserError("--num=1 with --mode=evaluate: give at least 2, or --mode=sample, which takes one")
     if given["init_layers"].present and not given.init_from:
         raise UserError(f"--init_layers={given.init_layers} without --init_from: there is no run to begin from")
 
@@ -201,22 +192,6 @@ def _join(given):
     parallel.join(given.coordinator, given.num_processes, given.process_id)
 
 
-def _how(given, config):
-    """How the run has itself evaluated, but for what was given."""
-    asked = {name: getattr(given, name) for name in evaluation.How._fields if given[name].present}
-    return evaluation.how(config)._replace(**asked)
-
-
-def _free_fields(given, folder):
-    """Those given on the command line, which count; a UserError where the folder holds no run, or quite another one."""
-    stored = changes.stored(folder)
-    if stored is None:
-        raise UserError(f"{folder} holds no run: train first, with the same command and --mode=train")
-    fields = config_flags.get_override_values(given["config"])
-    changes.check_used(folder, stored, fields)
-    return changes.free(fields)
-
-
 def parse(argv: Sequence[str]) -> tuple[flags.FlagValues, list[str]]:
     """(flags, folders to compare) of a command line; a UserError in one line where they make no sense."""
     given = flags.FlagValues()
@@ -241,7 +216,11 @@ def parse(argv: Sequence[str]) -> tuple[flags.FlagValues, list[str]]:
 
 def _check_config(given):
     if not given["config"].present:
-        raise UserError("--config is missing: give --config=experiments/wgan.py, or another file there")
+        if given.mode == "train":
+            raise UserError("--config is missing: give --config=experiments/wgan.py, or another file there")
+        if not given.workdir:
+            raise UserError(f"--mode={given.mode} without --workdir: give that of a run, such as --workdir=runs/wgan")
+        return
     file = config_flags.get_config_filename(given["config"])
     _check_file(file)
     if not isinstance(given.config, ml_collections.ConfigDict):
@@ -262,10 +241,13 @@ def _check_file(file):
 
 def define_flags(values: flags.FlagValues, argv: Sequence[str]) -> None:
     """The flags, on values of their own: `main` can be called any number of times in one process."""
-    config_flags.DEFINE_config_file(
-        "config", None, "experiments/NAME.py, or experiments/NAME.py:DATA", flag_values=values, sys_argv=list(argv)
-    )
-    flags.DEFINE_string("workdir", None, "folder of the run; by default runs/NAME, or runs/NAME_DATA", values)
+    if _is_config_given(values, argv):
+        what = "experiments/NAME.py, or experiments/NAME.py:DATA"
+        config_flags.DEFINE_config_file("config", None, what, flag_values=values, sys_argv=list(argv))
+    else:  # for the fields that are given, and their types: a run that is read has its own configuration
+        config_flags.DEFINE_config_dict("config", default_config(), flag_values=values, sys_argv=list(argv))
+    what = "folder of the run; by default runs/NAME, or runs/NAME_DATA, of --config"
+    flags.DEFINE_string("workdir", None, what, values)
     flags.DEFINE_enum("mode", "train", MODES, "what to do", values)
     flags.DEFINE_string("sweep", None, "train: experiments/sweeps/NAME.py, or NAME.py:ARGUMENT; many runs", values)
     flags.DEFINE_enum(
@@ -282,8 +264,11 @@ def define_flags(values: flags.FlagValues, argv: Sequence[str]) -> None:
         values,
     )
     flags.DEFINE_string("measure", None, "compare: a number of evaluation.jsonl; else the one checkpoints have", values)
-    flags.DEFINE_string("out", None, "compare: the page to write; else comparison.html in the first folder", values)
-    flags.DEFINE_integer("num", None, "evaluate, sample: how many samples", 2, trained.MOST, flag_values=values)
+    what = "evaluate, sample, export, compare: folder for the results, else the run's; of compare, the page to write"
+    flags.DEFINE_string("out", None, f"{what}, else comparison.html in the first folder", values)
+    flags.DEFINE_boolean("overwrite", False, "sample, export: replace what an earlier command wrote", values)
+    flags.DEFINE_boolean("images", False, "sample: write each as a picture of its own, 000000.png and so on", values)
+    flags.DEFINE_integer("num", None, "evaluate, sample: how many samples", 1, trained.MOST, flag_values=values)
     flags.DEFINE_integer("reals", 0, "evaluate: at most so many reals; 0: as many as samples", 0, flag_values=values)
     flags.DEFINE_string("split", "train", "evaluate: which split of the data the reals are from", values)
     flags.DEFINE_string(
@@ -312,10 +297,15 @@ def define_flags(values: flags.FlagValues, argv: Sequence[str]) -> None:
     flags.DEFINE_integer("seed", 0, "sample: of the latents", 0, trained.LAST_SEED, flag_values=values)
 
 
+def _is_config_given(values, argv):
+    given = values.read_flags_from_files(list(argv), force_gnu=True)
+    return any(argument.partition("=")[0] in ("-config", "--config") for argument in given)
+
+
 def usage() -> str:
     """The text of --help: every flag and every field."""
     values = flags.FlagValues()
-    define_flags(values, [])
+    define_flags(values, ["--config"])
     lines = [str(__doc__), "Flags:"]
     lines += [f"  --{name}={values[name].default}\n      {values[name].help}" for name in values]
     lines += ["", "Fields, with the defaults that experiments and data sets may change. One that is"]

@@ -97,6 +97,8 @@ def stored(folder: pathlib.Path) -> Sweep:
         raise ValueError
     except (FileNotFoundError, NotADirectoryError):
         return Sweep([], {})
+    except PermissionError as error:
+        raise UserError(f"{path} can't be read: {error.strerror}; ask its owner, or give another --workdir") from None
     except (OSError, ValueError, TypeError, AttributeError):
         raise UserError(f"{path} is not a sweep that this program wrote; give another --workdir") from None
 

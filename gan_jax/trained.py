@@ -32,7 +32,7 @@ from gan_jax.errors import UserError, one_line
 from gan_jax.reports import atomic, pictures, progress, scalars
 from gan_jax.training import checkpoint, conditional, sampling
 from gan_jax.training.integrity import DamagedError
-from gan_jax.training.state import GANState, build_networks, create_state
+from gan_jax.training.state import GANState, build_networks, create_state, fields_of
 from gan_jax.training.step import judge
 
 PLATFORMS = ("cpu", "cuda", "tpu")
@@ -214,18 +214,21 @@ def load(
     folder = pathlib.Path(os.path.expanduser(folder))
     names.check_workdir(folder)
     if workdir.stored_fields(folder) is None:
-        raise UserError(f"{folder} holds no run: give the folder of one, such as runs/wgan")
+        raise UserError(f"{folder} holds no run: give the folder of one, such as runs/wgan, or train first")
     config, wanted = _with_fields(stored_config(folder), fields or {}), str(wanted)
     with checkpoint.open_checkpoints(folder, is_read_only=True) as manager:
         step = checkpoint.find_step(manager, wanted)
         try:
-            shape = _shape(checkpoint.about(manager, step), config, folder / "checkpoints" / str(step))
+            about_it = checkpoint.about(manager, step)
+            changes.check_saved(folder, step, changes.said(about_it))
+            shape = _shape(about_it, config, folder / "checkpoints" / str(step))
             template = jax.eval_shape(lambda: create_state(config, shape))
             state = checkpoint.restore(manager, step, state=template)["state"]
+            changes.check_saved(folder, step, fields_of(state.hparams))
             return Trained(config, *build_networks(config, shape), state, *_classes(config, folder))
         except DamagedError as error:
             others = [str(other) for other in sorted(manager.all_steps()) if other != step]
-            hint = f"give --checkpoint={others[-1]}" if others else "there is no other"
+            hint = f"give checkpoint {others[-1]}" if others else "there is no other"
             raise UserError(f"{error}; {hint}, and --mode=train sets it aside") from None
 
 
@@ -256,17 +259,26 @@ def _shape(said, config, place):
     raise UserError(f"{place} is of samples of another shape than those of {config.data.name}: give another run")
 
 
-def evaluate(model: Trained, folder: pathlib.Path, how: evaluation.How) -> None:
-    """Adds a line to evaluation.jsonl, prints it as a table, and draws evaluation.png."""
-    scalars.read(folder / "evaluation.jsonl")  # a UserError where it is damaged, before a line is added
+def evaluate(model: Trained, folder: pathlib.Path, how: evaluation.How, place: pathlib.Path | None = None) -> None:
+    """Adds a line to evaluation.jsonl, prints it as a table, and draws evaluation.png.
+
+    place: the folder of both, if not the run's; a line there says by `run` of which run it is.
+    """
+    place = place or folder
+    scalars.read(place / "evaluation.jsonl")  # a UserError where it is damaged, before a line is added
     found = evaluation.evaluate(
         model.config, model.generator, model.state, how, is_kept=True, counts=model.counts, classes=model.classes
     )
     if found.reals.about:
         _compare_set(folder, found.reals.about)
-    scalars.append(folder / "evaluation.jsonl", found.record)
+    place.mkdir(parents=True, exist_ok=True)
+    scalars.append(place / "evaluation.jsonl", _of_run(folder, place) | found.record)
     names.say(*evaluation.table(found.record).splitlines())
-    draw_evaluation(folder, found)
+    draw_evaluation(folder, found, place)
+
+
+def _of_run(folder, place):
+    return {} if place == folder else {"run": os.path.abspath(folder)}
 
 
 def _compare_set(folder, found):
@@ -277,17 +289,19 @@ def _compare_set(folder, found):
         progress.warn(f"{found.name} is not the set that {folder} knows: {words}")
 
 
-def draw_evaluation(folder: pathlib.Path, found: evaluation.Evaluation) -> None:
+def draw_evaluation(folder: pathlib.Path, found: evaluation.Evaluation, place: pathlib.Path) -> None:
     """Writes evaluation.png: samples beside their nearest reals; the run's evaluations of the same protocol as a curve.
 
-    Says which of them was the best, and which the last.
+    Says which of them was the best, and which the last. place: the folder of the picture, as for `evaluate`.
     """
     numbers = protocols.numbers(found.record)
     name = next((name for name in (*measures.SCORES, *numbers) if name in numbers), "")
     records = scalars.read(folder / "evaluation.jsonl")
+    if of_run := _of_run(folder, place):
+        records += [record for record in scalars.read(place / "evaluation.jsonl") if record == record | of_run]
     alike = [record for record in records if protocols.is_number(record.get(name)) and _is_alike(record, found.record)]
     curve = dict(sorted((record["step"], record[name]) for record in alike))
-    path = folder / "evaluation.png"
+    path = place / "evaluation.png"
     best = (max if name in measures.LARGER_IS_BETTER else min)(curve, key=lambda step: curve[step], default=None)
     pictures.evaluation(path, *evaluation.beside_nearest(found), curve, best, name)
     if curve:
@@ -312,15 +326,14 @@ class Wanted(NamedTuple):
     truncation: float = 0.0
 
 
-def sample(model: Trained, folder: pathlib.Path, which: Wanted) -> None:
-    """Writes samples/samples.npz (`images` uint8 [n, h, w, c] or `points` float32 [n, 2]; `latents`), samples.png.
+def sample(model: Trained, place: pathlib.Path, which: Wanted) -> None:
+    """Writes PLACE/samples.npz (`images` uint8 [n, h, w, c] or `points` float32 [n, 2]; `latents`), and samples.png.
 
     Where the generator is told a class, `latents` has it one-hot in further columns, `labels` as an integer, and
     `classes` holds the names of all.
     """
     inputs = model.inputs(*which)
     samples, takes = model.generate(inputs), model.takes
-    folder = folder / "samples"
     name = "points" if sources.is_points(model.config.data.name) else "images"
     arrays = {name: samples, "latents": np.asarray(inputs)}
     if takes.classes:
@@ -328,10 +341,20 @@ def sample(model: Trained, folder: pathlib.Path, which: Wanted) -> None:
         arrays["labels"] = told.argmax(axis=1).astype(np.int32)
     if model.classes:
         arrays["classes"] = np.array(model.classes)
-    atomic.write_arrays(folder / "samples.npz", arrays, compressed=True)
-    sampling.draw(model.config, folder / "samples.png", samples, f"{which.num} samples at step {model.state.step}")
-    of_class = "" if which.label is None or not model.classes else f", of class {_named(model, which.label)}"
-    names.say(f"wrote {folder / 'samples.npz'} and {folder / 'samples.png'}{of_class}")
+    atomic.write_arrays(place / "samples.npz", arrays, compressed=True)
+    sampling.draw(model.config, place / "samples.png", samples, f"{which.num} samples at step {model.state.step}")
+    names.say(f"wrote {place / 'samples.npz'} and {place / 'samples.png'}{_of_class(model, which.label)}")
+
+
+def write_images(model: Trained, place: pathlib.Path, which: Wanted) -> None:
+    """Writes the images of `sample` alone, each as a picture of its own size: PLACE/000000.png and so on."""
+    pictures.single_images(place, model.sample(*which))
+    last = pictures.single_path(place, which.num - 1)
+    names.say(f"wrote {which.num:,} images, up to {last}{_of_class(model, which.label)}")
+
+
+def _of_class(model, label):
+    return "" if label is None or not model.classes else f", of class {_named(model, label)}"
 
 
 def _named(model, label):
@@ -339,16 +362,16 @@ def _named(model, label):
     return f"{number} ({model.classes[number]})"
 
 
-def interpolate(model: Trained, folder: pathlib.Path, which: Wanted) -> None:
-    """Writes samples/interpolation.png: each row leads from one latent to another, along the sphere."""
+def interpolate(model: Trained, place: pathlib.Path, which: Wanted) -> None:
+    """Writes PLACE/interpolation.png: each row leads from one latent to another, along the sphere."""
     rows = model.interpolate(seed=which.seed, label=which.label, truncation=which.truncation)
-    _draw_rows(model.config, folder / "samples" / "interpolation.png", rows, f"{len(rows)} interpolations")
+    _draw_rows(model.config, place / "interpolation.png", rows, f"{len(rows)} interpolations")
 
 
-def traverse(model: Trained, folder: pathlib.Path, which: Wanted) -> None:
-    """Writes samples/traversal.png: rows of one latent, through all classes, or through one code."""
+def traverse(model: Trained, place: pathlib.Path, which: Wanted) -> None:
+    """Writes PLACE/traversal.png: rows of one latent, through all classes, or through one code."""
     rows = model.traverse(seed=which.seed, truncation=which.truncation)
-    _draw_rows(model.config, folder / "samples" / "traversal.png", rows, f"{len(rows)} traversals", model.classes)
+    _draw_rows(model.config, place / "traversal.png", rows, f"{len(rows)} traversals", model.classes)
 
 
 def _draw_rows(config, path, rows, title, columns=()):
@@ -356,11 +379,11 @@ def _draw_rows(config, path, rows, title, columns=()):
     names.say(f"wrote {path}")
 
 
-def export(model: Trained, folder: pathlib.Path) -> None:
-    """Writes generator.jax_export: float32 [b, latent_dim], any b -> samples float32 [b, ...], weights inside.
+def export(model: Trained, place: pathlib.Path) -> None:
+    """Writes PLACE/generator.jax_export: float32 [b, latent_dim], any b -> samples float32 [b, ...], weights inside.
 
-    For cpu, cuda and tpu: `jax.export.deserialize(path.read_bytes()).call(latents)`. Where the generator is told a
-    class or codes, they stand in further columns, one-hot the former.
+    For cpu, cuda and tpu: `jax.export.deserialize(bytearray(path.read_bytes())).call(latents)`. Where the generator is
+    told a class or codes, they stand in further columns, one-hot the former.
     """
     generator, takes = model.generator, model.takes
     variables = sampling.averaged_variables(generator, model.state, takes, model.counts)
@@ -368,7 +391,7 @@ def export(model: Trained, folder: pathlib.Path) -> None:
     exported = jax_export.export(jax.jit(lambda z: generator.apply(variables, z, train=False)), platforms=PLATFORMS)(
         inputs
     )
-    path = folder / "generator.jax_export"
+    path = place / "generator.jax_export"
     atomic.write(path, bytes(exported.serialize()))
     parts = [f"{size} {name}" for name, size in zip(("latent", "class one-hot", "codes"), takes, strict=True) if size]
     shape = ", ".join(map(str, generator.shape))

@@ -31,6 +31,8 @@ def stored_fields(workdir: pathlib.Path) -> Fields | None:
         return None
     except NotADirectoryError:
         raise UserError(f"--workdir={workdir}: a part of this path is a file; give a folder") from None
+    except PermissionError as error:
+        raise UserError(f"{path} can't be read: {error.strerror}; ask its owner, or give another --workdir") from None
     except (OSError, ValueError, TypeError, KeyError):
         raise UserError(f"{path} is not a configuration that this program wrote; give another --workdir") from None
 

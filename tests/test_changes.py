@@ -38,13 +38,13 @@ def test_a_run_takes_all_but_what_is_fixed(run, name):
 
 
 @pytest.mark.parametrize("name", FIELDS)
-def test_what_is_trained_is_at_odds_with_what_its_networks_and_its_data_are_alone(run, name):
-    is_of_use = name.startswith(("network.", "conditional.")) or name in ("seed", "packing", "data.name")
-    is_of_use |= name in ("data.image_size", "data.reading", "ema_conditions")
-    if not is_of_use or FIELDS[name].kind == "changeable":
-        return changes.check_used(run, FLAT, {name: another(name)})
-    with pytest.raises(UserError, match="leave them out"):
-        changes.check_used(run, FLAT, {name: another(name)})
+def test_a_run_that_is_read_is_at_odds_with_any_field_that_is_fixed(run, name):
+    changes.check_same(run, FLAT, {name: FLAT[name]}, "leave them out")
+    if FIELDS[name].kind != "fixed":
+        return changes.check_same(run, FLAT, {name: another(name)}, "leave them out")
+    with pytest.raises(UserError, match="leave them out, or give another --workdir") as error:
+        changes.check_same(run, FLAT, {name: another(name)}, "leave them out")
+    assert f"{name} (stored {FLAT[name]!r}, given {another(name)!r})" in str(error.value)
 
 
 def test_steps_may_be_fewer_down_to_those_that_were_made(run):

@@ -226,13 +226,12 @@ def test_a_second_process_is_refused_until_the_first_is_dead(nursery, whole, tmp
     folder = tmp_path / "run"
     owner = nursery.start(folder)
     wait_until(lambda: any(name.isdigit() for name in names(folder)), owner)
-    flags = [f"--config={EXPERIMENT}", f"--workdir={folder}"]
     overrides = [f"--config.{name}={value}" for name, value in SMALL.items()]
-    assert main.main(["gan_jax", *flags, *overrides]) == 2
+    assert main.main(["gan_jax", f"--config={EXPERIMENT}", f"--workdir={folder}", *overrides]) == 2
     assert "in use by another run" in capsys.readouterr().err
-    assert main.main(["gan_jax", *flags, "--mode=evaluate", "--num=64"]) == 2
+    assert main.main(["gan_jax", f"--workdir={folder}", "--mode=evaluate", "--num=64"]) == 2
     assert "in use by another run" in capsys.readouterr().err
-    assert main.main(["gan_jax", *flags, "--mode=sample", "--num=4"]) == 0
+    assert main.main(["gan_jax", f"--workdir={folder}", "--mode=sample", "--num=4"]) == 0
     os.kill(owner, signal.SIGKILL)
     assert nursery.ended() in (0, -signal.SIGKILL)
     assert nursery.run(folder) == 0
@@ -340,7 +339,7 @@ def test_a_run_whose_newest_checkpoint_is_damaged_goes_on_from_the_one_before(nu
             assert nursery.run(folder, "--mode=sample") == 2
             (line,) = nursery.lines()
             assert "checkpoints/160 is damaged" in line
-            assert "give --checkpoint=140" in line
+            assert "give checkpoint 140" in line
             assert nursery.run(folder, "--mode=sample", "--checkpoint=140") == 0
         assert nursery.run(folder) == 0, nursery.lines()
         (line, finished) = nursery.lines()

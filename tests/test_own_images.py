@@ -95,11 +95,11 @@ def test_classes_have_their_names_wherever_they_are_shown(shop, command, capsys,
     with np.load("run/samples/samples.npz") as arrays:
         assert arrays["classes"].tolist() == ["bags", "shoes"]
         assert np.bincount(arrays["labels"]).tolist() == [10, 2]  # as it was trained
-    train(command, "--mode=sample", "--num=4", "--label=shoes", steps=20)
+    train(command, "--mode=sample", "--num=4", "--label=shoes", "--overwrite", steps=20)
     assert "of class 1 (shoes)" in capsys.readouterr().out
     with np.load("run/samples/samples.npz") as arrays:
         assert arrays["labels"].tolist() == [1] * 4
-    train(command, "--mode=sample", "--label=hats", steps=20, code=2)
+    train(command, "--mode=sample", "--label=hats", "--overwrite", steps=20, code=2)
     assert "label='hats': give bags, shoes, or a whole number from 0 to 1" in capsys.readouterr().err
     train(command, "--mode=evaluate", "--metrics=frechet,intra_class", steps=20)
     assert "intra_class_frechets     bags " in capsys.readouterr().out

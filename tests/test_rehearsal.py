@@ -65,8 +65,8 @@ def recipe_goes_on(tmp_path, results):
     """From the files that came back, in a folder of another machine."""
     prepare.restore(results, tmp_path / "other" / "recipe")
     steps = [path.name for path in (tmp_path / "other" / "recipe" / "checkpoints").iterdir()]
-    command = ["--config=experiments/sn_gan_cifar10.py:digits", f"--workdir={tmp_path / 'other' / 'recipe'}"]
-    sampled = [sys.executable, "-m", "gan_jax.main", *command, "--mode=sample", "--num=4"]
+    flags = [f"--workdir={tmp_path / 'other' / 'recipe'}", "--mode=sample", "--num=4"]
+    sampled = [sys.executable, "-m", "gan_jax.main", *flags]
     done = subprocess.run(sampled, cwd=run.ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert len(steps) == 1

@@ -73,9 +73,9 @@ def command(experiment, *flags, **fields):
     return main.main(["gan_jax", f"--config={EXPERIMENTS / experiment}", *tiny, *flags])
 
 
-def stored_command(experiment, *flags):
-    """The exit code of a command without fields."""
-    return main.main(["gan_jax", f"--config={EXPERIMENTS / experiment}", *flags])
+def read_command(*flags):
+    """The exit code of a command that reads the run of a folder."""
+    return main.main(["gan_jax", "--workdir=digits", *flags])
 
 
 def names(table):
@@ -486,10 +486,15 @@ def field(name, value):
 
 def shape(value):
     """The checkpoint says that samples have this shape."""
+    return said(shape=value)
+
+
+def said(**values):
+    """The checkpoint says something else of itself."""
 
     def change(folder):
         path = folder / "checkpoints/20/about/metadata"
-        about = json.loads(path.read_text()) | {"shape": value}
+        about = json.loads(path.read_text()) | values
         del about["checksum"]
         about["checksum"] = zlib.crc32(json.dumps(about, sort_keys=True).encode())
         path.write_text(json.dumps(about))
@@ -533,8 +538,12 @@ WORKDIRS = {
     "a group in place of a field": (field("loss", {"name": "hinge"}), [TRAIN, SAMPLE], "loss"),
     "a field in place of a group": (field("data", 3), [TRAIN, SAMPLE], "data"),
     "a loss that is code": (field("loss", "__import__('os').abort()"), [TRAIN, SAMPLE], "loss"),
-    "a set elsewhere": (field("data.name", "../../x"), [EVALUATE], "no name of a set"),
-    "a set that TFDS would fetch": (field("data.name", "huggingface:mnist"), [EVALUATE], "no name of a set"),
+    "a set elsewhere": (several(field("data.name", "../../x"), said(fields={})), [EVALUATE], "no name of a set"),
+    "a set that TFDS would fetch": (
+        several(field("data.name", "huggingface:mnist"), said(fields=[])),
+        [EVALUATE],
+        "no name of a set",
+    ),
     "a network without end": (field("network.width", 10**12), [SAMPLE], "network.width"),
     "too low steps": (lambda folder: None, [["--config.steps=10"]], "is at step 20; give 20 or more"),
     "a sweep": (text('{"members": [{}], "ways": {}}', "sweep.json"), [TRAIN, SAMPLE], "holds a sweep"),
@@ -555,6 +564,15 @@ WORKDIRS = {
     "samples of another shape": (shape([16, 16, 1]), [SAMPLE], "checkpoints/20"),
     "samples of points": (shape([2]), [SAMPLE], "another shape"),
     "no such checkpoint": (lambda folder: None, [[*SAMPLE, "--checkpoint=7"]], "give last, best or one of 20"),
+    "another loss": (field("loss", "hinge"), [TRAIN, SAMPLE], "('hinge' there, 'wasserstein' in the checkpoint); put"),
+    "another rate": (field("optimizer.critic_lr", 0.5), [TRAIN, EVALUATE], "optimizer.critic_lr (0.5 there, 5e-05 in"),
+    "another batch": (field("batch_size", 16), [TRAIN, SAMPLE], "batch_size (16 there, 8 in the checkpoint)"),
+    "another rate, of an older run": (
+        several(field("optimizer.critic_lr", 0.5), said(fields={})),
+        [TRAIN, SAMPLE],
+        "optimizer.critic_lr (0.5 there, ",
+    ),
+    "checkpoints that say nothing of fields": (said(fields=3), [["--config.seed=1"]], "seed (stored 0, given 1)"),
     "no best checkpoint": (lambda folder: None, [[*SAMPLE, "--checkpoint=best"]], "no checkpoint was evaluated"),
     "garbage in the history": (text("garbage\n", "history.jsonl"), [TRAIN], "history.jsonl, line 1"),
     "changes that are none": (text('{"step": 1, "changed": [3]}\n', "history.jsonl"), [TRAIN], "line 1 does not say"),
@@ -578,14 +596,17 @@ def test_folders_of_runs(refused, run, kind, mode):
     make(run)
     flags = modes[mode]
     is_training = not any(flag.startswith("--mode") for flag in flags)
-    refused(words, command if is_training else stored_command, "wgan.py", "--workdir=digits", *flags)
+    if is_training:
+        refused(words, command, "wgan.py", "--workdir=digits", *flags)
+    else:
+        refused(words, read_command, *flags)
 
 
 def test_records_that_say_less_than_ours_are_left_out_of_the_curve(run, capfd):
     numbers = [("x", {}), (True, {}), (None, {}), (0.0, []), (0.0, None)]
     others = [{"step": 5, "frechet_distance": number, "protocol": protocol} for number, protocol in numbers]
     (run / "evaluation.jsonl").write_text("".join(json.dumps(record) + "\n" for record in others))
-    assert stored_command("wgan.py", "--workdir=digits", *EVALUATE) == 0
+    assert read_command(*EVALUATE) == 0
     printed = capfd.readouterr().out
     assert "at step 20, last " in printed
     assert len((run / "evaluation.jsonl").read_text().splitlines()) == 6  # with the one that was added

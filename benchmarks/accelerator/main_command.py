@@ -31,6 +31,7 @@ class Command(NamedTuple):
     needs: str = ""
 
 
+MAIN = (sys.executable, "-m", "gan_jax.main")
 PIXELS = ("--metrics=frechet", "--features=pixels")
 COMMANDS = {
     "WGAN, digits": Command("wgan.py", evaluate=(*PIXELS, "--num=1797")),
@@ -94,7 +95,7 @@ def watched(command: list[str], workdir: pathlib.Path, seconds: float = math.inf
 
 def _main(command, workdir):
     file = f"--config=experiments/{command.experiment}"
-    return [sys.executable, "-m", "gan_jax.main", file, f"--workdir={workdir}"]
+    return [*MAIN, file, f"--workdir={workdir}"]
 
 
 def last_step(workdir: pathlib.Path) -> int:
@@ -107,13 +108,13 @@ def last_step(workdir: pathlib.Path) -> int:
 def evaluated(command: Command, workdir: pathlib.Path, more: tuple[str, ...] = ()) -> dict:
     """The numbers and the protocol of the run, as it has stored them."""
     start = time.monotonic()
-    record = evaluation([*_main(command, workdir), *command.evaluate, *more], workdir)
+    record = evaluation(workdir, [*command.evaluate, *more])
     return {"evaluation": record, "evaluate_s": time.monotonic() - start}
 
 
-def evaluation(command: list[str], workdir: pathlib.Path) -> dict:
+def evaluation(workdir: pathlib.Path, flags: list[str]) -> dict:
     """Has the run evaluated, and returns the line that this adds to evaluation.jsonl."""
-    subprocess.run([*command, "--mode=evaluate"], check=True)
+    subprocess.run([*MAIN, f"--workdir={workdir}", "--mode=evaluate", *flags], check=True)
     return json.loads((workdir / "evaluation.jsonl").read_text().splitlines()[-1])
 
 

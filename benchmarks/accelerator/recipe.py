@@ -44,7 +44,7 @@ def main() -> None:
     if not results["step"]:
         return
     pack(workdir, given.work / "results")
-    results["evaluation"] = evaluated(given, command, workdir)
+    results["evaluation"] = evaluated(given, workdir)
     ended = "done" if results["step"] >= STEPS else "unfinished"
     stage.save(given, "recipe", results, ended)
     shutil.copyfile(workdir / "evaluation.png", stage.place(given, "recipe.png"))  # samples above their nearest reals
@@ -67,11 +67,11 @@ def last_saved(workdir: pathlib.Path) -> int:
     return max((int(path.name) for path in workdir.glob("checkpoints/*") if path.name.isdigit()), default=0)
 
 
-def evaluated(given, command: list[str], workdir: pathlib.Path) -> dict:
+def evaluated(given, workdir: pathlib.Path) -> dict:
     """The last line of evaluation.jsonl, of as many fakes and reals as the published number has."""
     fid = ["--metrics=fid", "--num=50000", "--reals=50000", "--split=train"]
     short = ["--metrics=frechet", "--features=pixels", "--num=64"]
-    return main_command.evaluation([*command, *(short if given.rehearse else fid)], workdir)
+    return main_command.evaluation(workdir, short if given.rehearse else fid)
 
 
 def pack(workdir: pathlib.Path, folder: pathlib.Path) -> None:

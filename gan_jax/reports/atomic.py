@@ -34,11 +34,12 @@ def read(path: str | os.PathLike[str], most: int = -1) -> bytes:
         return file.read(most)
 
 
-def write(path: str | os.PathLike[str], content: bytes) -> None:
+def write(path: str | os.PathLike[str], content: bytes, is_lasting: bool = True) -> None:
     """Replace the file at `path` by `content` in one step; missing folders are made.
 
     The bytes go to a file beside it first: `os.replace` is atomic only within one file system. They are on the disk
-    before the file has its name: or a power cut might leave an empty one under it.
+    before the file has its name: or a power cut might leave an empty one under it. is_lasting: whether to wait for
+    that, which takes minutes for thousands of files.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -46,9 +47,11 @@ def write(path: str | os.PathLike[str], content: bytes) -> None:
     try:
         with naming(path):
             temporary.write_bytes(content)
-            sync(temporary)
+            if is_lasting:
+                sync(temporary)
             os.replace(temporary, path)
-            sync(path.parent)
+            if is_lasting:
+                sync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 

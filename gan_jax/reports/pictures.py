@@ -3,6 +3,7 @@
 import io
 import math
 import os
+import pathlib
 from collections.abc import Iterable, Sequence
 from numbers import Real
 from typing import Any
@@ -69,9 +70,39 @@ def image_grid(
         grid = _with_names(turned, names, scale * images.shape[2] + GAP).transpose(Image.Transpose.ROTATE_270)
     elif names:
         grid = _with_names(grid, names[: -(-len(images) // columns)], scale * images.shape[1] + GAP)
+    atomic.write(path, _png(grid))
+
+
+def _png(picture: Image.Image) -> bytes:
     file = io.BytesIO()
-    grid.save(file, format="png")
-    atomic.write(path, file.getvalue())
+    picture.save(file, format="png")
+    return file.getvalue()
+
+
+def single_images(folder: str | os.PathLike[str], images: NDArray[np.uint8]) -> None:
+    """Write each image as it is: FOLDER/000000.png, 000001.png, ...; those that are there already are removed first.
+
+    Args:
+      folder: is made where it is missing.
+      images: uint8 [n, h, w, c], n from 1 to 10^6, c = 1 (grey) or 3 (RGB).
+
+    """
+    for path in single_paths(folder):
+        path.unlink()
+    for index, image in enumerate(images):
+        picture = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
+        atomic.write(single_path(folder, index), _png(picture), is_lasting=False)
+    atomic.sync(folder)
+
+
+def single_path(folder: str | os.PathLike[str], index: int) -> pathlib.Path:
+    """Where the picture of a single image lies."""
+    return pathlib.Path(folder, f"{index:06}.png")
+
+
+def single_paths(folder: str | os.PathLike[str]) -> list[pathlib.Path]:
+    """All such pictures that are in a folder."""
+    return sorted(pathlib.Path(folder).glob(f"{6 * '[0-9]'}.png"))
 
 
 def _with_names(grid: Image.Image, names: Sequence[str], height: int) -> Image.Image:

@@ -242,13 +242,14 @@ def find_step(manager: ocp.CheckpointManager, wanted: str) -> int:
     """The step that `last`, `best` or a number names; a UserError lists those there are."""
     steps = sorted(manager.all_steps())
     if not steps:
-        raise UserError(f"no checkpoint in {manager.directory}: train first, with the same command and --mode=train")
+        raise UserError(f"no checkpoint in {manager.directory}: train first, with --mode=train")
     if wanted == "last":
         return steps[-1]
     if wanted == "best":
         return _best(manager.directory, steps)
     if wanted not in map(str, steps):
-        raise UserError(f"--checkpoint={wanted}: give last, best or one of {', '.join(map(str, steps))}")
+        there = ", ".join(map(str, steps))
+        raise UserError(f"{manager.directory} has no checkpoint {wanted}: give last, best or one of {there}")
     return int(wanted)
 
 

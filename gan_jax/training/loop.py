@@ -29,7 +29,7 @@ from gan_jax.errors import DivergedError, UserError, shown
 from gan_jax.reports import scalars, tracking
 from gan_jax.reports.progress import Progress
 from gan_jax.training import beginning, checkpoint, conditional, finite, outputs, parallel, population
-from gan_jax.training.state import EMA_STEPS, build_networks, create_states
+from gan_jax.training.state import EMA_STEPS, build_networks, create_states, fields_of
 from gan_jax.training.step import make_train_step
 
 BLOCK_SECONDS = 0.5
@@ -127,7 +127,7 @@ def train(
         _check_not_diverged(config, workdir, manager)
         step = manager.latest_step() or 0
         if step >= config.steps:
-            step = _last_good_step(config, source, manager)
+            step = _last_good_step(config, source, workdir, manager)
         if step >= config.steps and not parallel.lead_says(lambda: outputs.is_pending(config, workdir, step)):
             return _finished(config, workdir, name, step)
         run = open_run(config, source, workdir, name, manager)._replace(start=start)
@@ -171,10 +171,18 @@ def _check_not_diverged(config, place, manager):
         raise _diverged(config, f"{record['reason']}, as an earlier command found ({removed})", manager)
 
 
-def _last_good_step(config, source, manager):
+def _last_good_step(config, source, place, manager):
     """The last step whose checkpoint is as it was saved; later ones are set aside."""
-    found = checkpoint.restore_newest(manager, shapes_of_carry(config, source))
+    found = _restore_newest(place, manager, shapes_of_carry(config, source))
     return found[0] if found else 0
+
+
+def _restore_newest(place, manager, carry):
+    """As `checkpoint` has it, which must have been made with the numbers of config.json."""
+    found = checkpoint.restore_newest(manager, carry)
+    if found:
+        changes.check_saved(place, found[0], fields_of(found[1][0].hparams))
+    return found
 
 
 def finish(config: ml_collections.ConfigDict, place: pathlib.Path, name: str) -> None:
@@ -268,7 +276,7 @@ def _begin(runs, shapes, bar):
 
 def _restored(run, carry, said):
     step, record = 0, None
-    if found := checkpoint.restore_newest(run.manager, carry):
+    if found := _restore_newest(run.workdir, run.manager, carry):
         step, (state, sums) = found
         carry = state.replace(hparams=_renewed(state.hparams, carry[0].hparams)), sums
     elif run.start:

@@ -20,7 +20,8 @@ import ml_collections
 import orbax.checkpoint as ocp
 from flax import linen as nn
 
-from gan_jax import evaluation, workdir
+from gan_jax import changes, evaluation, workdir
+from gan_jax.config import flat
 from gan_jax.data import about, sources
 from gan_jax.data.about import About
 from gan_jax.errors import DivergedError, UserError, is_out_of_memory, one_line
@@ -187,8 +188,9 @@ def _checkpoint(member):
     finite.check_state(member.carry[0])
     for file in RECORDS:  # a power cut must not take lines that the checkpoint counts as written
         scalars.sync(run.workdir / file)
-    # A sample's shape is for those who lack the data.
-    checkpoint.save(run.manager, member.carry, {"shape": list(run.source.shape)})
+    # A sample's shape is for those who lack the data; by the fields it is seen whether config.json was edited.
+    said = {"shape": list(run.source.shape), "fields": changes.kept(flat(run.config))}
+    checkpoint.save(run.manager, member.carry, said)
 
 
 def catch_up(member: Member) -> None:

@@ -17,6 +17,7 @@ from gan_jax.training.state import CALIBRATION, CODES, SAMPLES
 
 CHUNK = 512  # latents in one dispatch
 DRAWN = 400  # images in one picture
+FEWEST = 64  # reals behind points
 COLUMNS, MOST_CLASSES = 8, 20  # of a picture with a class in each row
 
 
@@ -163,12 +164,14 @@ def draw(
     names: Sequence[str] = (),
     is_of_columns: bool = False,
 ) -> None:
-    """Writes a grid of the first 400 images (uint8 [n, h, w, c]), or a scatter of points [n, 2] over as many reals.
+    """Writes a grid of the first 400 images (uint8 [n, h, w, c]), or a scatter of points [n, 2] over reals.
+
+    Of these there are as many, and enough to show where the data lie.
 
     names: what the first rows of a grid, or its columns, are called.
     """
     if samples.ndim == 4:
         pictures.image_grid(path, samples[:DRAWN], columns, names, is_of_columns)
         return
-    reals, *_ = sources.reference(config.data.name, "", 0, "train", len(samples), config.seed)
+    reals, *_ = sources.reference(config.data.name, "", 0, "train", max(len(samples), FEWEST), config.seed)
     pictures.scatter(path, samples, reals, title)

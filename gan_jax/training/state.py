@@ -122,6 +122,11 @@ def hyperparameters(config: ml_collections.ConfigDict) -> dict[str, float]:
     return {name: values[field] for name, field in HPARAMS.items()} | {EMA_STEPS: 0.0}
 
 
+def fields_of(hparams: dict[str, Any]) -> dict[str, float]:
+    """Those numbers of a state by the names of the fields that gave them."""
+    return {HPARAMS[name]: float(value) for name, value in hparams.items() if name in HPARAMS}
+
+
 def structure(config: ml_collections.ConfigDict) -> tuple[tuple[str, Any], ...]:
     """What the compiled program of a configuration depends on: all fields but the seed and those of `hparams`.
 
