@@ -16,7 +16,7 @@ import numpy as np
 from PIL import ImageColor
 
 from gan_jax import measures, networks
-from gan_jax.data import folder, mixtures, sources
+from gan_jax.data import batches, bursts, folder, mixtures, sources
 from gan_jax.data.fitting import LARGEST
 from gan_jax.errors import UserError
 from gan_jax.features import resize
@@ -64,6 +64,10 @@ def _one_of(*names):
     return lambda value: value in names, "one of " + ", ".join(names)
 
 
+def _nothing_or(*names):
+    return lambda value: value in ("", *names), "one of " + ", ".join(names) + ", or nothing"
+
+
 def _named_in(module, is_choice):
     """A name in a configuration is an attribute of one module; its choices are found here, its value by `getattr`."""
     return _one_of(*_names_in(module, is_choice))
@@ -99,7 +103,7 @@ def _is_network(value):
 
 
 def _takes(*arguments):
-    """Penalties and optimisers are told from other functions of their modules by the arguments that they take."""
+    """Penalties are told from other functions of their module by the arguments that they take."""
     return lambda value: (
         isinstance(value, types.FunctionType) and tuple(inspect.signature(value).parameters) == arguments
     )
@@ -108,6 +112,15 @@ def _takes(*arguments):
 def penalty_names() -> list[str]:
     """What `penalty.name` may be, but for none."""
     return _names_in(penalties, _takes("critic_fn", "real", "fake", "key"))
+
+
+def _is_optimizer(value):
+    return isinstance(value, types.FunctionType) and "learning_rate" in inspect.signature(value).parameters
+
+
+def optimizer_names() -> list[str]:
+    """What `optimizer.name` may be; those of a player may be empty too."""
+    return _names_in(optimizers, _is_optimizer)
 
 
 def _alone_or_some_of(alone, names):
@@ -142,6 +155,16 @@ FIELDS = {
     "steps": Field(20_000, _STEPS, "train steps; more of them continue a finished run", CHANGEABLE),
     "batch_size": Field(64, _BATCH, "samples in a minibatch, of reals and of fakes", CHANGEABLE),
     "n_critic": Field(1, _UPDATES, "critic updates in each step, with fresh reals and fresh latents", CHANGEABLE),
+    "n_critic_burst.updates": Field(
+        0, _from_to(0, 10_000), "critic updates in the steps of a burst, instead of n_critic; 0: no bursts", CHANGEABLE
+    ),
+    "n_critic_burst.first_steps": Field(25, _NO_OR_STEPS, "the first so many steps are of a burst", CHANGEABLE),
+    "n_critic_burst.every": Field(
+        500,
+        (lambda value: value == 0 or 2 <= value < 2**31, "0, or from 2 to 2**31 - 1"),
+        "so is every step whose number, from 0 on, this divides; 0: none",
+        CHANGEABLE,
+    ),
     "n_generator": Field(
         1, _UPDATES, "generator updates in each step after the critic's, with fresh latents", CHANGEABLE
     ),
@@ -178,7 +201,13 @@ FIELDS = {
     "penalty.weight": Field(
         10.0, _at_least(0), "the factor of the penalty in the critic's loss; gamma of r1 and r2", CHANGEABLE
     ),
-    "penalty.every": Field(1, _STEPS, "critic updates between penalties, which then count this many times", CHANGEABLE),
+    "penalty.every": Field(
+        1,
+        _from_to(1, batches.MAX_ROWS - 1),
+        "critic updates between penalties, which then count this many times; under adam with b2 = 0.9, 16 leaves them "
+        "about 0.7 of their weight, with 0.99 all but 0.04",
+        CHANGEABLE,
+    ),
     "weight_clip": Field(
         0.0, _at_least(0), "bound on every critic parameter after each of its updates; 0: no clipping", CHANGEABLE
     ),
@@ -251,13 +280,25 @@ FIELDS = {
     "network.spectral_norm": Field(False, _YES_OR_NO, "spectral norm of all critic kernels"),
     "optimizer.name": Field(
         "adam",
-        _named_in(optimizers, _takes("learning_rate", "b1", "b2")),
+        _one_of(*optimizer_names()),
         "an optimiser in training/optimizers.py, for both networks",
     ),
+    "optimizer.generator_name": Field("", _nothing_or(*optimizer_names()), "the generator's, if another; empty: name"),
+    "optimizer.critic_name": Field("", _nothing_or(*optimizer_names()), "the critic's, if another; empty: name"),
     "optimizer.generator_lr": Field(2e-4, _above(0), "learning rate of the generator", CHANGEABLE),
     "optimizer.critic_lr": Field(2e-4, _above(0), "learning rate of the critic", CHANGEABLE),
-    "optimizer.b1": Field(0.5, _FRACTION, "Adam's decay of the first moment", CHANGEABLE),
-    "optimizer.b2": Field(0.9, _FRACTION, "Adam's decay of the second moment", CHANGEABLE),
+    "optimizer.b1": Field(
+        0.5, _FRACTION, "decay of the first moment of adam and adamw; lion: its share in the update", CHANGEABLE
+    ),
+    "optimizer.b2": Field(
+        0.9, _FRACTION, "decay of the second moment of adam and adamw; lion: of its only one", CHANGEABLE
+    ),
+    "optimizer.weight_decay": Field(
+        0.0,
+        _at_least(0),
+        "adamw, lion: times the learning rate, how far each update shrinks parameters, biases and scales too",
+        CHANGEABLE,
+    ),
     "optimizer.decay_steps": Field(
         0, _NO_OR_STEPS, "steps over which both rates fall linearly; 0: they stay", CHANGEABLE
     ),
@@ -376,9 +417,12 @@ def validate(config) -> None:
     _check_names(values)
     for name, field in FIELDS.items():
         _check_value(name, values[name], field)
-    _check_combinations(config)
+    # First what would change nothing: of such a field, nothing else is asked.
     _check_numbers_of_losses(values)
+    _check_weight_decay(config)
+    _check_conditional(config)
     _check_needed(values)
+    _check_combinations(config)
 
 
 def _check_names(values):
@@ -432,10 +476,16 @@ def _check_combinations(config):
             f"config.least_squares.a={config.least_squares.a} with config.least_squares.b={config.least_squares.b}: "
             "the critic would have one target for reals and fakes; give two"
         )
-    if config.penalty.every > config.steps * config.n_critic:
+    updates = bursts.updates_before(bursts.of(config), config.n_critic, config.steps)
+    if config.penalty.every > updates:
         raise UserError(
             f"config.penalty.every={config.penalty.every} with config.steps={config.steps} and "
-            f"config.n_critic={config.n_critic}: no penalty would come; give at most {config.steps * config.n_critic}"
+            f"config.n_critic={config.n_critic}: no penalty would come; give at most {updates}"
+        )
+    if config.n_critic_burst.updates and not (config.n_critic_burst.first_steps or config.n_critic_burst.every):
+        raise UserError(
+            f"config.n_critic_burst.updates={config.n_critic_burst.updates} with config.n_critic_burst.first_steps=0 "
+            "and config.n_critic_burst.every=0: no step is of a burst; give updates 0, or one of the others"
         )
     metrics = {*config.eval_metrics.split(",")}
     if config.eval_every and not metrics & {"auto", *measures.SCORING}:
@@ -443,7 +493,6 @@ def _check_combinations(config):
             f"config.eval_metrics={config.eval_metrics!r} with config.eval_every={config.eval_every}: none of them "
             f"says which checkpoint is the best; add one of {', '.join(measures.SCORING)}"
         )
-    _check_conditional(config)
     if config.batch_size % config.packing:
         raise UserError(
             f"config.packing={config.packing} with config.batch_size={config.batch_size}: "
@@ -481,19 +530,25 @@ def _check_conditional(config):
         )
     if way.head and config.packing > 1:
         raise UserError(
-            f"config.packing={config.packing} with config.conditional.name={name!r}: a pack has no one class; give 1, "
-            "or conditional.name concatenation"
+            f"config.packing={config.packing} with config.conditional.name={name!r}: a pack has no one class; give 1 "
+            "(only concatenation goes with more)"
         )
     if settings.continuous and not way.is_told_codes:
         raise UserError(
             f"config.conditional.continuous={settings.continuous} with config.conditional.name={name!r}: only infogan "
             "has such codes; give 0"
         )
-    if settings.weight != FIELDS["conditional.weight"].default and not way.loss:
-        raise UserError(
-            f"config.conditional.weight={settings.weight} with config.conditional.name={name!r} changes nothing: only "
-            "auxiliary_classifier and infogan take it; give 1.0"
-        )
+    takers = {
+        "weight": (way.loss, "auxiliary_classifier and infogan take"),
+        "continuous_weight": (way.is_told_codes, "infogan takes"),
+    }
+    for field, (is_taken, words) in takers.items():
+        default = FIELDS[f"conditional.{field}"].default
+        if settings[field] != default and not is_taken:
+            raise UserError(
+                f"config.conditional.{field}={settings[field]} with config.conditional.name={name!r} changes nothing: "
+                f"only {words} it; give {default}"
+            )
 
 
 def _check_numbers_of_losses(values):
@@ -507,12 +562,26 @@ def _check_numbers_of_losses(values):
             )
 
 
+def _check_weight_decay(config):
+    of_generator, of_critic = optimizers.of(config)
+    if config.optimizer.weight_decay and not any(
+        "weight_decay" in optimizers.arguments(name) for name in (of_generator, of_critic)
+    ):
+        takers = [name for name in optimizer_names() if "weight_decay" in optimizers.arguments(name)]
+        raise UserError(
+            f"config.optimizer.weight_decay={config.optimizer.weight_decay}: neither the generator's {of_generator} nor "
+            f"the critic's {of_critic} takes it; give 0.0, or config.optimizer.critic_name {' or '.join(takers)}"
+        )
+
+
 def _takes_argument(loss, argument):
     return argument in inspect.signature(loss_function(loss)).parameters
 
 
 # Fields that change nothing where another is at its default.
 _NEEDED = {
+    "n_critic_burst.first_steps": "n_critic_burst.updates",
+    "n_critic_burst.every": "n_critic_burst.updates",
     "noise.steps": "noise.sigma",
     "penalty.every": "penalty.name",
     "optimizer.final_lr": "optimizer.decay_steps",

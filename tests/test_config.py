@@ -26,6 +26,9 @@ RANGES = {
     "steps": (2**31 - 1, NO_STEPS),
     "batch_size": (2, [0, -1]),
     "n_critic": (1, NO_STEPS),
+    "n_critic_burst.updates": (10_000, [-1, 10_001]),
+    "n_critic_burst.first_steps": NO_OR_STEPS,
+    "n_critic_burst.every": (2, [-1, 1, 2**31]),
     "n_generator": (1, NO_STEPS),
     "generator_batch": (1, NO_STEPS),
     "packing": POSITIVE_INT,
@@ -67,11 +70,14 @@ RANGES = {
     "network.critic_norm": ("layer", [*NO_NAMES, "spectral"]),
     "network.dtype": ("bfloat16", [*NO_NAMES, "float16", "float64"]),
     "network.spectral_norm": (True, []),
-    "optimizer.name": ("rmsprop", [*NO_NAMES, "optax"]),
+    "optimizer.name": ("rmsprop", [*NO_NAMES, "optax", "arguments"]),
+    "optimizer.generator_name": ("lion", [*NO_NAMES[1:], "optax", "arguments"]),
+    "optimizer.critic_name": ("adamw", [*NO_NAMES[1:], "optax", "arguments"]),
     "optimizer.generator_lr": POSITIVE,
     "optimizer.critic_lr": POSITIVE,
     "optimizer.b1": FRACTION,
     "optimizer.b2": FRACTION,
+    "optimizer.weight_decay": NOT_NEGATIVE,
     "optimizer.decay_steps": NO_OR_STEPS,
     "optimizer.final_lr": (1.0, [-0.1, 1.1, NAN, INF]),
     "ema_decay": FRACTION,
@@ -103,6 +109,10 @@ def with_field(name, value):
         group[leaf] = value
     if leaf == "final_lr":
         config.optimizer.decay_steps = 10
+    if groups == ["n_critic_burst"] and leaf != "updates":
+        config.n_critic_burst.updates = 9
+    if leaf == "weight_decay":
+        config.optimizer.critic_name = "adamw"
     if leaf == "attention":
         config.network.name = "resnet"
     if leaf in ("weight", "continuous_weight") and groups == ["conditional"]:
@@ -130,6 +140,7 @@ def experiment(path):
 FREE = {"data.dir", "log_every", "sample_every", "checkpoint_every", "eval_every", "wandb.mode"}
 FREE |= {"eval_samples", "eval_reals", "eval_split", "eval_metrics", "eval_features", "eval_resizer", "eval_conditions"}
 FIXED = {"seed", "packing", "loss", "f_gan.generator", "penalty.name", "optimizer.name", "data.name", "data.image_size"}
+FIXED |= {"optimizer.generator_name", "optimizer.critic_name"}
 FIXED |= {"conditional.name", "conditional.classes", "conditional.continuous", "data.reading", "ema_conditions"}
 # Fields whose default is another thing than what runs did before, and what that was.
 LATER = {"eval_conditions": "even", "eval_features": "auto", "ema_conditions": "even"}

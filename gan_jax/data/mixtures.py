@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gan_jax.data.batches import Batch
+from gan_jax.data.batches import Batch, Made
 
 
 class Modes(NamedTuple):
@@ -70,7 +70,9 @@ MIXTURES: dict[str, tuple[Callable, int]] = {
 }
 
 
-def draw(name: str, arrays: Any, key: jax.Array, step: jax.Array, n_critic: int, batch_size: int) -> Batch:
-    """The minibatches of step `step` of the mixture `name`, drawn from `fold_in(key, step)`; arrays is not used."""
+def draw(
+    name: str, arrays: Any, key: jax.Array, step: jax.Array, n_critic: int, batch_size: int, made: Made = ()
+) -> Batch:
+    """The minibatches of step `step` of the mixture `name`, drawn from `fold_in(key, step)`; nothing else is used."""
     points, component = MIXTURES[name][0](jax.random.fold_in(key, step), n_critic * batch_size)
     return Batch(points.reshape(n_critic, batch_size, 2), component.reshape(n_critic, batch_size))

@@ -25,8 +25,8 @@ class Source(NamedTuple):
 
     shape: (h, w, c), or (2,) for points. num_classes: classes or components of a mixture; 0 where there are none.
     arrays: pytree of NumPy arrays to be put on the device; {"image": uint8 [n, h, w, c], "label": int32 [n]}, or {}.
-    draw: pure (arrays, key, step, n_critic, batch_size) -> Batch, the last two static; None for a stream.
-    stream: (seed, n_critic, batch_size, share=(0, 1)) -> BatchStream, whose batches are uint8; None otherwise.
+    draw: pure (arrays, key, step, n_critic, batch_size, made=()) -> Batch, as `batches.draw`; None for a stream.
+    stream: (seed, n_critic, batch_size, share=(0, 1), bursts=NONE) -> BatchStream, uint8 batches; None otherwise.
     about: what the set is; None for mixtures. count_classes: () -> images of each class; of a set that is streamed, all
       labels are read for it. Both are of the set before its classes are balanced.
     reference: as the function of this name, of this set: (split, num, seed) -> what is read once. None: of no such set.

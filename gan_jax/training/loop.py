@@ -24,11 +24,11 @@ import ml_collections
 
 from gan_jax import changes, evaluation, names, workdir
 from gan_jax.config import flat
-from gan_jax.data import about, batches, sources
+from gan_jax.data import about, batches, bursts, sources
 from gan_jax.errors import DivergedError, UserError, shown
 from gan_jax.reports import scalars, tracking
 from gan_jax.reports.progress import Progress
-from gan_jax.training import beginning, checkpoint, conditional, finite, outputs, parallel, population
+from gan_jax.training import beginning, checkpoint, conditional, finite, optimizers, outputs, parallel, population
 from gan_jax.training.state import EMA_STEPS, build_networks, create_states, fields_of
 from gan_jax.training.step import make_train_step
 
@@ -210,7 +210,8 @@ def _finished(config, place, name, step):
 def open_run(config, source, workdir, name, manager, group: str | None = None) -> outputs.Run:
     """The run of a folder whose checkpoints are open; `group`: what wandb puts it under."""
     share = jax.process_index(), jax.process_count()
-    stream = source.stream(config.seed, config.n_critic, config.batch_size, share) if source.stream else None
+    rows = config.seed, config.n_critic, config.batch_size
+    stream = source.stream(*rows, share, bursts.of(config)) if source.stream else None
     mode = config.wandb.mode if parallel.is_lead() else "disabled"
     wandb = tracking.start_wandb(mode, workdir, name, config.to_dict(), group)
     generator, _ = build_networks(config, source.shape)
@@ -267,6 +268,8 @@ def _begin(runs, shapes, bar):
     members = [_restored(run, carry, said) for run, carry in zip(runs, carries, strict=True)]
     for words in said[:SAID] + [f"... and {len(said) - SAID} more"] * (len(said) > SAID):
         _say(words)
+    for words in filter(None, dict.fromkeys(optimizers.lazy_penalty_warning(run.config) for run in runs)):
+        outputs.warn(words)
     for member in members:
         outputs.catch_up(member)
     if lost := sum(expected) - sum(member.step for member in members):  # of checkpoints that are damaged
@@ -333,7 +336,8 @@ def _run_steps(members, advance, until, bar, signals):
         except UserError as error:
             problem = error
             break
-        carries, done = advance([member.carry for member in going], steps, batches)
+        n_critic = bursts.at(bursts.of(config), config.n_critic, step)
+        carries, done = advance([member.carry for member in going], steps, batches, n_critic)
         _call_all(finished)
         for member in members:
             outputs.write(member)

@@ -1,10 +1,19 @@
-"""Optimisers: factories `(learning_rate, b1, b2) -> optax transform`, called while the train step is traced.
+"""Optimisers: factories of optax transforms, called while the train step is traced.
 
-The arguments are traced scalars, so that a sweep can vary them without a new compilation. `config.optimizer.name` is
-the function's name; one that has no use for the betas ignores them.
+`config.optimizer.name`, or a player's own name, is the function's. By the names of its arguments a function says what
+it takes: `learning_rate`, and any of `b1`, `b2` and `weight_decay`. These are traced scalars, so that a sweep can vary
+them without a new compilation.
 """
 
+import inspect
+import math
+
+import ml_collections
 import optax
+
+RMSPROP_DECAY = 0.99
+LEAST_WEIGHT = 0.9  # of a lazy penalty; of less, it is said
+BETTER_B2 = (0.99, 0.999, 0.9999)
 
 
 def adam(learning_rate, b1, b2):
@@ -12,11 +21,81 @@ def adam(learning_rate, b1, b2):
     return optax.adam(learning_rate, b1=b1, b2=b2, eps=1e-8)
 
 
-def rmsprop(learning_rate, b1, b2):
+def adamw(learning_rate, b1, b2, weight_decay):
+    """Adam, and each update shrinks parameters by learning_rate * weight_decay (Loshchilov & Hutter 2019).
+
+    All of them, biases and the scales of norms too, as in PyTorch and in optax.
+    """
+    return optax.adamw(learning_rate, b1=b1, b2=b2, eps=1e-8, weight_decay=weight_decay)
+
+
+def lion(learning_rate, b1, b2, weight_decay):
+    """x <- x - learning_rate * (sign(b1 m + (1 - b1) g) + weight_decay x), m <- b2 m + (1 - b2) g (Chen et al. 2023).
+
+    The paper (arXiv:2302.06675) takes b1 = 0.9, b2 = 0.99, and a rate 3 to 10 times smaller than AdamW's. A gradient
+    counts by its sign, whatever its size: so a lazy penalty does not count as many times as it says.
+    """
+    return optax.lion(learning_rate, b1=b1, b2=b2, weight_decay=weight_decay)
+
+
+def rmsprop(learning_rate):
     """RMSProp as PyTorch means it: decay 0.99 and epsilon 1e-8 outside the root, unlike optax's own."""
-    return optax.rmsprop(learning_rate, decay=0.99, eps=1e-8, eps_in_sqrt=False)
+    return optax.rmsprop(learning_rate, decay=RMSPROP_DECAY, eps=1e-8, eps_in_sqrt=False)
 
 
-def sgd(learning_rate, b1, b2):
+def sgd(learning_rate):
     """Plain gradient descent."""
     return optax.sgd(learning_rate)
+
+
+def of(config: ml_collections.ConfigDict) -> tuple[str, str]:
+    """(the generator's, the critic's), by their names."""
+    names = config.optimizer
+    return names.generator_name or names.name, names.critic_name or names.name
+
+
+def arguments(name: str) -> tuple[str, ...]:
+    """What the optimiser of this name takes."""
+    return tuple(inspect.signature(globals()[name]).parameters)
+
+
+def weight_of_lazy_penalty(name: str, b1: float, b2: float, every: int) -> float:
+    """What is left of the weight of a penalty that comes once in `every` updates and then counts that many times.
+
+    Adam divides by the root of a second moment, which is largest just when the penalty has come: j updates later its
+    part of that has fallen to b2^j, and its part of the first moment to b1^j. Where its gradient is by far the larger
+    part, the mean update that it makes, against that of a gradient which comes with every update, is
+
+        sum_j p_j b2^(-j/2) / (sum_j b2^(-j/2) / every),  p_j = b1^j (1 - b1) / (1 - b1^every),  j = 0 ... every - 1,
+
+    of what it should be; here in closed form, with q = sqrt(b2). The more noise there is beside it, the nearer to 1.
+    Optimisers without a second moment have 1. For b1 = 0 (and for 0.5):
+
+        every    b2 = 0.9         0.99             0.999
+            2    0.974 (0.991)    0.997 (0.999)    1.000 (1.000)
+            4    0.922 (0.960)    0.992 (0.996)    0.999 (1.000)
+            8    0.826 (0.871)    0.983 (0.987)    0.998 (0.999)
+           16    0.654 (0.692)    0.963 (0.968)    0.996 (0.997)
+    """
+    decays = {"adam": (b1, b2), "adamw": (b1, b2), "rmsprop": (0.0, RMSPROP_DECAY)}
+    if every == 1 or name not in decays:
+        return 1.0
+    b1, q = decays[name][0], math.sqrt(decays[name][1])
+    powers = every * q ** (every - 1) if q == b1 else (q**every - b1**every) / (q - b1)
+    return every * (1 - b1) / (1 - b1**every) * powers * (1 - q) / (1 - q**every)
+
+
+def lazy_penalty_warning(config: ml_collections.ConfigDict) -> str:
+    """What is said of a lazy penalty that may lose more than a tenth of its weight, and what helps; "" of others."""
+    (_, name), b1, every = of(config), config.optimizer.b1, config.penalty.every
+    left = weight_of_lazy_penalty(name, b1, config.optimizer.b2, every)
+    if left >= LEAST_WEIGHT:
+        return ""
+    candidates = BETTER_B2 if "b2" in arguments(name) else ()
+    better = [b2 for b2 in candidates if weight_of_lazy_penalty(name, b1, b2, every) >= LEAST_WEIGHT]
+    slower = f"config.optimizer.b2={better[0]}, or " if better else ""
+    moment = f"b2={config.optimizer.b2:g}" if "b2" in arguments(name) else f"decay {RMSPROP_DECAY}"
+    return (
+        f"config.penalty.every={every} with {name}, whose second moment ({moment}) forgets a penalty before the next: it "
+        f"may have no more than {left:.2g} of its weight; give {slower}config.penalty.every=1"
+    )

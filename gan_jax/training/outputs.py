@@ -22,7 +22,7 @@ from flax import linen as nn
 
 from gan_jax import changes, evaluation, workdir
 from gan_jax.config import flat
-from gan_jax.data import about, sources
+from gan_jax.data import about, bursts, sources
 from gan_jax.data.about import About
 from gan_jax.errors import DivergedError, UserError, is_out_of_memory, one_line
 from gan_jax.reports import atomic, pictures, progress, scalars
@@ -65,9 +65,10 @@ class Member:
 
 
 def until_due(config: ml_collections.ConfigDict, step: int) -> int:
-    """Steps to the next one at which anything is due."""
+    """Steps to the next one at which anything is due, or may have another number of the critic's updates."""
     periods = [config.log_every, config.sample_every, config.checkpoint_every, config.eval_every]
-    return min(config.steps - step, *(every - step % every for every in periods if every))
+    alike = bursts.steps_alike(bursts.of(config), step)
+    return min(config.steps - step, alike, *(every - step % every for every in periods if every))
 
 
 def is_saved(config: ml_collections.ConfigDict, step: int) -> bool:

@@ -30,7 +30,7 @@ import psutil
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from gan_jax import compiler
-from gan_jax.data import batches, sources
+from gan_jax.data import batches, bursts, sources
 from gan_jax.training import finite, parallel
 from gan_jax.training.state import DATA
 from gan_jax.training.step import make_train_step
@@ -46,17 +46,18 @@ MEMORY_SHARE = 0.7  # of what is free, to be taken by the members that train tog
 class Program(NamedTuple):
     """The compiled steps of one member.
 
-    block: (carry, batches, steps) -> (carry, done); the carry is donated. batches: so many, where they are streamed.
-    done: what `finite` knows of each metric, the step at which it was not finite, or 0; it is there when the steps are
-    done.
-    compiled: what it runs, to be asked for its text and its costs.
-    mapped: of `vmap` and `shard_map`, (carries, steps) -> (carries, done of each), compiled for the number of carries
-    on the first call; none where the batches are streamed.
+    block: (carry, batches, steps, n_critic) -> (carry, done); the carry is donated. batches: so many, where they are
+    streamed. n_critic: of all these steps, the configuration's where it is not given. done: what `finite` knows of each
+    metric, the step at which it was not finite, or 0; it is there when the steps are done.
+    compiled: what it runs, to be asked for its text and its costs; in_bursts: in those, where there are any.
+    mapped: of `vmap` and `shard_map`, (carries, steps, n_critic) -> (carries, done of each), compiled for the number of
+    carries on the first call; none where the batches are streamed.
     """
 
     block: Callable[..., Any]
     compiled: jax.stages.Compiled
-    mapped: dict[str, Callable[..., Any]]
+    in_bursts: jax.stages.Compiled | None = None
+    mapped: dict[str, Callable[..., Any]] = {}  # noqa: RUF012 - never changed
 
 
 def compile_program(config: ml_collections.ConfigDict, source: sources.Source, carry) -> Program:
@@ -67,25 +68,34 @@ def compile_program(config: ml_collections.ConfigDict, source: sources.Source, c
     on_mesh = _step_and_sum(config, source.shape, cut) if mesh.size > 1 else step_and_sum
     jit = functools.partial(jax.jit, donate_argnums=0, compiler_options=compiler.options(config))
     on_all = functools.partial(jit, out_shardings=whole)
+    numbers = bursts.numbers(bursts.of(config), config.n_critic)
     if source.stream:
         step = _with_done(lambda carry, batch: on_mesh(carry, batch._replace(image=batches.to_unit(batch.image))))
-        compiled = on_all(step, in_shardings=(whole, cut)).lower(carry, _streamed_batch(config, source.shape)).compile()
-        return Program(_streamed_block(compiled, mesh), compiled, {})
+        of_batch = on_all(step, in_shardings=(whole, cut))
+        compiled = {n: of_batch.lower(carry, _streamed_batch(config, source.shape, n)).compile() for n in numbers}
+        return Program(_streamed_block(compiled, mesh), *compiled.values())
     arrays = parallel.put(mesh, source.arrays)
-    block = _with_done(_drawing_block(config, source, on_mesh))
-    compiled = on_all(block, in_shardings=(whole, whole, whole)).lower(carry, arrays, 1).compile()
-    alone = _drawing_block(config, source, step_and_sum)
+
+    def lowered(n):
+        block = _with_done(_drawing_block(config, source, on_mesh, n))
+        return on_all(block, in_shardings=(whole, whole, whole)).lower(carry, arrays, 1)
+
+    compiled = {n: lowered(n).compile() for n in numbers}
+    alone = {n: _drawing_block(config, source, step_and_sum, n) for n in numbers}
     # The members of `shard_map` take all devices, whatever number a minibatch can be shared among.
     on_all_devices = functools.cache(
         lambda: arrays if mesh.size == jax.device_count() else parallel.put(_mesh(), source.arrays)
     )
     places = {"vmap": lambda: arrays, "shard_map": on_all_devices}
-    mapped = {way: _with_arrays(jit(functools.partial(_map_block, alone, way)), places[way]) for way in MAPPED}
-    return Program(lambda carry, batches, steps: compiled(carry, arrays, steps), compiled, mapped)
 
+    def mapped(way):
+        programs = {n: jit(functools.partial(_map_block, alone[n], way)) for n in numbers}
+        return lambda carries, steps, n_critic: programs[n_critic or config.n_critic](carries, places[way](), steps)
 
-def _with_arrays(program, arrays):
-    return lambda carries, steps: program(carries, arrays(), steps)
+    def block(carry, batches, steps, n_critic=None):
+        return compiled[n_critic or config.n_critic](carry, arrays, steps)
+
+    return Program(block, *compiled.values(), mapped={way: mapped(way) for way in MAPPED})
 
 
 def _step_and_sum(config, shape, sharding=None):
@@ -101,13 +111,15 @@ def _step_and_sum(config, shape, sharding=None):
     return step_and_sum
 
 
-def _drawing_block(config, source, step_and_sum):
-    """(carry, arrays, steps) -> carry, each step drawing its minibatches."""
+def _drawing_block(config, source, step_and_sum, n_critic):
+    """(carry, arrays, steps) -> carry, each step drawing its n_critic minibatches."""
+    of_bursts = bursts.of(config)
 
     def block(carry, arrays, steps):
         def body(_, carry):
-            key = jax.random.fold_in(carry[0].key, DATA)
-            return step_and_sum(carry, source.draw(arrays, key, carry[0].step, config.n_critic, config.batch_size))
+            key, step = jax.random.fold_in(carry[0].key, DATA), carry[0].step
+            made = bursts.made(of_bursts, config.n_critic, step)
+            return step_and_sum(carry, source.draw(arrays, key, step, n_critic, config.batch_size, made))
 
         return jax.lax.fori_loop(0, steps, body, carry)
 
@@ -128,29 +140,29 @@ def _done(carry):
     return jax.tree.map(lambda step: step + 0, carry[1]["broken"])
 
 
-def _streamed_batch(config, shape):
-    rows = config.n_critic, config.batch_size
+def _streamed_batch(config, shape, n_critic):
+    rows = n_critic, config.batch_size
     batch: Any = batches.Batch
     return batch(jax.ShapeDtypeStruct((*rows, *shape), jnp.uint8), jax.ShapeDtypeStruct(rows, jnp.int32))
 
 
-def _streamed_block(compiled_step, mesh):
-    def block(carry, batches, steps):
+def _streamed_block(compiled, mesh):
+    def block(carry, batches, steps, n_critic=None):
         for batch in batches:
-            carry, done = compiled_step(carry, parallel.put_share(mesh, batch))
+            carry, done = compiled[len(batch.image)](carry, parallel.put_share(mesh, batch))
         return carry, done
 
     return block
 
 
 def make_advance(program: Program, way: str) -> Callable[..., Any]:
-    """(carries, steps, batches) -> (carries, done of each), without waiting for it; see `Program`.
+    """(carries, steps, batches, n_critic) -> (carries, done of each), without waiting for it; see `Program`.
 
     carries: a list, whose members are donated. batches: of each member, where they are streamed; the mapped ways take
-    none. They are read before, for a broken image must not end a member amid its steps. A mapped program is compiled on
-    the first call, and again when fewer than half of the members are left. Members that take several devices each go
-    one after another where they are asked to go side by side: of two programs that add up over the same devices at
-    once, each may wait for the other.
+    none. They are read before, for a broken image must not end a member amid its steps. n_critic: to be given of the
+    steps of a burst, all of which have as many. A mapped program is compiled on the first call, and again when fewer
+    than half of the members are left. Members that take several devices each go one after another where they are asked
+    to go side by side: of two programs that add up over the same devices at once, each may wait for the other.
     """
     if way in MAPPED:
         return _mapped(program.mapped[way], way)
@@ -159,8 +171,8 @@ def make_advance(program: Program, way: str) -> Callable[..., Any]:
 
 
 def _one_after_another(block):
-    def advance(carries, steps, batches=None):
-        return _unzip(block(carry, own, steps) for carry, own in _with_batches(carries, batches))
+    def advance(carries, steps, batches=None, n_critic=None):
+        return _unzip(block(carry, own, steps, n_critic) for carry, own in _with_batches(carries, batches))
 
     return advance
 
@@ -169,9 +181,9 @@ def _side_by_side(block):
     """XLA takes up what one thread dispatches in that order, and what several do at the same time."""
     threads = [ThreadPoolExecutor(1) for _ in range(os.cpu_count() or 1)]
 
-    def advance(carries, steps, batches=None):
+    def advance(carries, steps, batches=None, n_critic=None):
         turns = zip(itertools.cycle(threads), _with_batches(carries, batches), strict=False)
-        futures = [thread.submit(block, carry, own, steps) for thread, (carry, own) in turns]
+        futures = [thread.submit(block, carry, own, steps, n_critic) for thread, (carry, own) in turns]
         return _unzip(future.result() for future in futures)
 
     return advance
@@ -190,7 +202,7 @@ def _mapped(program, way):
     """Fills up with copies, where members have left or do not divide among the devices, and drops these again."""
     size = 0
 
-    def advance(carries, steps, batches=None):
+    def advance(carries, steps, batches=None, n_critic=None):
         nonlocal size
         share = jax.device_count() if way == "shard_map" else 1
         if not size // 2 < len(carries) <= size:
@@ -199,7 +211,7 @@ def _mapped(program, way):
         filled = [*carries, *copies]
         if way == "shard_map":  # fresh ones, or those of a checkpoint, lie on a lone run's devices
             filled = jax.device_put(filled, NamedSharding(_mesh(), PartitionSpec()))
-        filled, done = program(filled, steps)
+        filled, done = program(filled, steps, n_critic)
         return filled[: len(carries)], done[: len(carries)]
 
     return advance
@@ -264,8 +276,8 @@ def at_once(program: Program, carry) -> int:
     its program needs beside. Of several devices, the first counts: there the carries are made.
     """
     size = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(carry))
-    analysis = program.compiled.memory_analysis()
-    temporary = analysis.temp_size_in_bytes if analysis else 0
+    found = [compiled.memory_analysis() for compiled in (program.compiled, program.in_bursts) if compiled]
+    temporary = max((analysis.temp_size_in_bytes for analysis in found if analysis), default=0)
     return max(1, int(MEMORY_SHARE * _free_bytes() / (4 * size + temporary)))
 
 

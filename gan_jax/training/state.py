@@ -30,6 +30,7 @@ HPARAMS = {
     "critic_lr": "optimizer.critic_lr",
     "b1": "optimizer.b1",
     "b2": "optimizer.b2",
+    "weight_decay": "optimizer.weight_decay",
     "penalty_weight": "penalty.weight",
     "weight_clip": "weight_clip",
     "ema_decay": "ema_decay",
@@ -108,12 +109,17 @@ def build_loss(config: ml_collections.ConfigDict, hparams: dict[str, Any]) -> lo
 
 
 def build_optimizers(config: ml_collections.ConfigDict, hparams: dict[str, Any]) -> tuple[Any, Any]:
-    """(generator's, critic's) optax transforms, of learning rates and betas that may be traced arrays."""
-    optimizer = getattr(optimizers, config.optimizer.name)
+    """(generator's, critic's) optax transforms, of numbers that may be traced arrays."""
+    of_generator, of_critic = optimizers.of(config)
     return (
-        optimizer(hparams["generator_lr"], hparams["b1"], hparams["b2"]),
-        optimizer(hparams["critic_lr"], hparams["b1"], hparams["b2"]),
+        _optimizer(of_generator, hparams["generator_lr"], hparams),
+        _optimizer(of_critic, hparams["critic_lr"], hparams),
     )
+
+
+def _optimizer(name, learning_rate, hparams):
+    numbers = hparams | {"learning_rate": learning_rate}
+    return getattr(optimizers, name)(**{argument: numbers[argument] for argument in optimizers.arguments(name)})
 
 
 def hyperparameters(config: ml_collections.ConfigDict) -> dict[str, float]:

@@ -2,8 +2,9 @@
 
     train_step(state, batch) -> (state, metrics)
 
-`batch.image` is [n_critic, b, ...]; every critic update sees its own reals and its own latents. All randomness is a
-function of (state.key, state.step), so that a resumed run is the uninterrupted run.
+`batch.image` is [n_critic, b, ...], or of another number of minibatches in a burst; every critic update sees its own
+reals and its own latents. All randomness is a function of (state.key, state.step), so that a resumed run is the
+uninterrupted run.
 """
 
 from typing import Any
@@ -12,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from gan_jax.data import batches, bursts
 from gan_jax.networks.layers import mixes_samples
 from gan_jax.objectives import augmentations, penalties
 from gan_jax.training import conditional
@@ -38,6 +40,7 @@ def make_train_step(config, shape, shard=lambda latents: latents):
     judge_both = _two_passes if mixes_samples(config.network.critic_norm) else _one_pass
 
     way, takes = conditional.of(config)
+    of_bursts = bursts.of(config)
 
     def draw_inputs(latent_key, condition_key, labels):
         """What the generator takes for reals of these labels [k, b], and the conditions in it: [k, b, ...] each."""
@@ -138,7 +141,7 @@ def make_train_step(config, shape, shard=lambda latents: latents):
         return _updated(generator_state, gradients, stats, transform), loss
 
     def train_step(state, batch):
-        n_critic, n_generator = config.n_critic, config.n_generator
+        n_critic, n_generator = batch.image.shape[0], config.n_generator
         hparams = at_step(state.hparams, state.step)
         generator_transform, critic_transform = build_optimizers(config, hparams)
         keys = jax.random.split(jax.random.fold_in(state.key, state.step), 8)
@@ -149,7 +152,9 @@ def make_train_step(config, shape, shard=lambda latents: latents):
             flip_keys = jax.random.split(flip_key, n_critic)
             reals = jax.vmap(augmentations.flip)(reals, flip_keys)
 
-        counts = state.step * n_critic + jnp.arange(n_critic)
+        made = bursts.made(of_bursts, config.n_critic, state.step)
+        _, count = batches.position_after(made, 1, config.penalty.every)
+        counts = count + jnp.arange(n_critic, dtype=jnp.uint32)
         penalty_keys = jax.random.split(penalty_key, n_critic)
         critic_state, metrics = jax.lax.scan(
             lambda critic_state, inputs: critic_update(

@@ -1,3 +1,5 @@
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -6,8 +8,12 @@ from scipy import stats
 
 from gan_jax.data import batches
 
-epoch_rows = jax.jit(batches.epoch_rows, static_argnums=(2, 3))
 SIZES = [1, 2, 3, 7, 97, 1797, 60000]
+
+
+@functools.partial(jax.jit, static_argnums=(2, 3))
+def epoch_rows(key, step, count, n):
+    return batches.epoch_rows(key, batches.position(step, count, n), count, n)
 
 
 def permutations(n, keys):
@@ -41,6 +47,24 @@ def test_a_batch_larger_than_the_set_holds_whole_epochs():
 def test_position_is_exact_beyond_32_bits(step, count, n):
     epoch, row = batches.position(jnp.uint32(step), count, n)
     assert (int(epoch), int(row)) == (step * count // n % 2**32, step * count % n)
+
+
+@pytest.mark.parametrize("steps", [(0, 0), (3, 2), (2**31 - 1, 2**31 - 1), (2**31 - 4300000, 4300000)])
+@pytest.mark.parametrize(("numbers", "size", "n"), [((5, 100), 64, 1797), ((10_000, 1), 4096, 2**25 - 1)])
+def test_the_position_after_steps_of_two_kinds_is_exact(steps, numbers, size, n):
+    made = tuple((number, jnp.uint32(count)) for number, count in zip(numbers, steps, strict=True))
+    total = size * sum(number * count for number, count in zip(numbers, steps, strict=True))
+    epoch, row = batches.position_after(made, size, n)
+    assert (int(epoch), int(row)) == (total // n % 2**32, total % n)
+
+
+def test_minibatches_of_steps_of_two_kinds_follow_one_another():
+    """After steps with 1, 3, 1 and 1 of them, a step with 3 has the seventh to the ninth."""
+    arrays = {"image": np.zeros((13, 1, 1, 1), np.uint8), "label": np.arange(13, dtype=np.int32)}
+    key = jax.random.key(2)
+    expected = np.asarray(epoch_rows(key, 0, 36, 13)).reshape(9, 4)[6:]
+    found = jax.jit(lambda step: batches.draw(arrays, key, step, 3, 4, ((1, step - 1), (3, 1))).label)(4)
+    np.testing.assert_array_equal(found, expected)
 
 
 @pytest.mark.slow

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from gan_jax.data.bursts import Bursts
 from gan_jax.data.fitting import ImageSet
 from gan_jax.data.stream import BatchStream
 from gan_jax.errors import UserError
@@ -38,6 +39,18 @@ def test_a_resumed_stream_equals_the_uninterrupted_one(at):
     labels(resumed, 3)
     resumed.seek(at)
     assert labels(resumed, 8) == expected
+
+
+@pytest.mark.parametrize("at", [0, 1, 2, 3, 7])
+def test_a_stream_with_bursts_has_the_same_images_in_steps_of_other_sizes(at):
+    """Steps 0, 1, 3 and 6 have five minibatches, the others two."""
+    numbers = [5, 5, 2, 5, 2, 2, 5, 2]
+    minibatches = np.concatenate(labels(BatchStream(numbered(23), 7, 1, 4), sum(numbers)))
+    stream = BatchStream(numbered(23), 7, 2, 4, bursts=Bursts(5, 2, 3))
+    stream.seek(at)
+    found, first = labels(stream, len(numbers) - at), sum(numbers[:at])
+    assert [len(batch) for batch in found] == numbers[at:]
+    np.testing.assert_array_equal(np.concatenate(found), minibatches[first:])
 
 
 def test_the_shares_of_processes_make_up_the_minibatches_of_one():

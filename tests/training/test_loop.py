@@ -20,6 +20,10 @@ WAYS = {
     "ring": ("wgan_gp.py:ring", {}),
     "ring, spectral norm": ("sn_gan.py:ring", {}),
     "digits, streamed": ("wgan_gp.py", {"data__memory_mb": 0}),
+    "digits, streamed, in bursts": (
+        "wgan_gp.py",
+        {"data__memory_mb": 0, "n_critic_burst__updates": 5, "n_critic_burst__first_steps": 3, "n_critic_burst__every": 9},
+    ),
 }
 
 

@@ -1,12 +1,15 @@
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
 
+from gan_jax.config import default_config, validate
 from gan_jax.training import optimizers
 
-START, LR, B1, B2 = np.float32([1, -2, 0, 0.5]), 0.01, 0.5, 0.9
+START, LR, B1, B2, DECAY = np.float32([1, -2, 0, 0.5]), 0.01, 0.5, 0.9, 0.3
 # Gradients of 1e-9 and 0 show whether epsilon is inside the root.
 GRADIENTS = np.float32([[1, -3, 1e-9, 0], [0.5, 2, 1e-9, 0], [-4, 0.1, -1e-9, 0], [2, 1, 1e-9, 1]])
 
@@ -15,8 +18,8 @@ def descend(name):
     """Parameters after each update, the hyperparameters being traced."""
 
     @jax.jit
-    def run(lr, b1, b2):
-        transform = getattr(optimizers, name)(lr, b1, b2)
+    def run(**numbers):
+        transform = getattr(optimizers, name)(**{argument: numbers[argument] for argument in optimizers.arguments(name)})
 
         def update(carry, gradient):
             params, state = carry
@@ -26,7 +29,7 @@ def descend(name):
 
         return jax.lax.scan(update, (jnp.asarray(START), transform.init(START)), GRADIENTS)[1]
 
-    return run(LR, B1, B2)
+    return run(learning_rate=LR, b1=B1, b2=B2, weight_decay=DECAY)
 
 
 def numpy_rmsprop(gradients):
@@ -49,7 +52,20 @@ def numpy_sgd(gradients):
     return START - LR * np.cumsum(gradients, axis=0)
 
 
-@pytest.mark.parametrize(("name", "by_hand"), [("rmsprop", numpy_rmsprop), ("adam", numpy_adam), ("sgd", numpy_sgd)])
+def numpy_lion(gradients):
+    """Algorithm 2 of Chen et al. 2023, arXiv:2302.06675."""
+    x, mean = START.astype(float), np.zeros(4)
+    for g in gradients:
+        update = np.sign(B1 * mean + (1 - B1) * g)
+        mean = B2 * mean + (1 - B2) * g
+        x = x - LR * (update + DECAY * x)
+        yield x
+
+
+@pytest.mark.parametrize(
+    ("name", "by_hand"),
+    [("rmsprop", numpy_rmsprop), ("adam", numpy_adam), ("sgd", numpy_sgd), ("lion", numpy_lion)],
+)
 def test_is_its_formula(name, by_hand):
     """For RMSprop that is decay 0.99 and epsilon 1e-8 outside the root; optax's own default is 0.9 and inside."""
     np.testing.assert_allclose(descend(name), list(by_hand(GRADIENTS.astype(float))), rtol=1e-5, atol=1e-8)
@@ -57,7 +73,12 @@ def test_is_its_formula(name, by_hand):
 
 @pytest.mark.parametrize(
     ("name", "peer", "arguments"),
-    [("rmsprop", "RMSprop", {}), ("adam", "Adam", {"betas": (B1, B2)}), ("sgd", "SGD", {})],
+    [
+        ("rmsprop", "RMSprop", {}),
+        ("adam", "Adam", {"betas": (B1, B2)}),
+        ("adamw", "AdamW", {"betas": (B1, B2), "weight_decay": DECAY}),
+        ("sgd", "SGD", {}),
+    ],
 )
 def test_is_pytorchs_with_pytorchs_defaults(name, peer, arguments):
     torch = pytest.importorskip("torch")
@@ -67,3 +88,89 @@ def test_is_pytorchs_with_pytorchs_defaults(name, peer, arguments):
         params.grad = torch.tensor(gradient)
         optimizer.step()
         np.testing.assert_allclose(ours, params.detach(), rtol=1e-5, atol=1e-8)
+
+
+def configured(**fields):
+    config = default_config("ring")
+    config.update_from_flattened_dict(
+        {"penalty.name": "r1"} | {name.replace("__", "."): value for name, value in fields.items()}
+    )
+    validate(config)
+    return config
+
+
+def test_a_player_has_its_own_optimiser_or_the_one_of_both():
+    assert optimizers.of(configured(optimizer__name="sgd")) == ("sgd", "sgd")
+    assert optimizers.of(configured(optimizer__name="sgd", optimizer__critic_name="lion")) == ("sgd", "lion")
+    assert optimizers.of(configured(optimizer__generator_name="adamw")) == ("adamw", "adam")
+
+
+def simulated_weight(b1, b2, every, noise=0.0, cycles=400):
+    """Adam in NumPy: the mean update that a lazy penalty makes, against one that comes as often as the updates do.
+
+    The penalty's gradient is 1 in the mean, and that of the other 1e-6 of it; beside them there is noise.
+    """
+    rng = np.random.default_rng(0)
+    updates, cycles = every * (cycles + 100), cycles * every
+    penalty = np.where(np.arange(1, updates + 1) % every == 0, every, 0.0)
+    gradient = penalty + 1e-6 + noise * rng.standard_normal(updates)
+    square, of_penalty, of_other, moved = 0.0, 0.0, 0.0, np.zeros(2)
+    for update in range(updates):
+        square = b2 * square + (1 - b2) * gradient[update] ** 2
+        of_penalty = b1 * of_penalty + (1 - b1) * penalty[update]
+        of_other = b1 * of_other + (1 - b1) * 1e-6
+        if update >= updates - cycles:
+            moved += np.array([of_penalty, of_other]) / np.sqrt(square)
+    return moved[0] / (moved[1] / 1e-6)
+
+
+# By every, for b1 = 0, of b2 = 0.9, 0.99, 0.999; with the b1 of 0.5 in brackets, as the docstring has them.
+WEIGHTS = {2: [0.974, 0.997, 1.000], 4: [0.922, 0.992, 0.999], 8: [0.826, 0.983, 0.998], 16: [0.654, 0.963, 0.996]}
+WEIGHTS_5 = {2: [0.991, 0.999, 1.000], 4: [0.960, 0.996, 1.000], 8: [0.871, 0.987, 0.999], 16: [0.692, 0.968, 0.997]}
+
+
+@pytest.mark.parametrize("every", WEIGHTS)
+@pytest.mark.parametrize(("b1", "table"), [(0.0, WEIGHTS), (0.5, WEIGHTS_5)])
+def test_a_lazy_penalty_has_the_weight_that_a_simulated_adam_gives_it(b1, table, every):
+    for b2, written in zip((0.9, 0.99, 0.999), table[every], strict=True):
+        found = optimizers.weight_of_lazy_penalty("adam", b1, b2, every)
+        assert found == pytest.approx(simulated_weight(b1, b2, every), abs=2e-3)
+        assert found == pytest.approx(written, abs=6e-4)
+    words = " ".join(optimizers.weight_of_lazy_penalty.__doc__.split())
+    pairs = zip(WEIGHTS[every], WEIGHTS_5[every], strict=True)
+    assert " ".join([str(every), *(f"{low:.3f} ({high:.3f})" for low, high in pairs)]) in words
+
+
+def test_noise_brings_the_weight_of_a_lazy_penalty_nearer_to_one():
+    least = optimizers.weight_of_lazy_penalty("adam", 0.0, 0.9, 16)
+    little, much = (simulated_weight(0.0, 0.9, 16, noise) for noise in (1.0, 30.0))
+    assert least < little < much < 1
+
+
+def test_what_a_lazy_penalty_loses_is_said_of_optimisers_with_a_second_moment():
+    lazy = {"penalty__every": 16, "steps": 10_000}
+    assert "0.69 of its weight" in optimizers.lazy_penalty_warning(configured(**lazy))
+    assert optimizers.lazy_penalty_warning(configured(penalty__every=4)) == ""
+    assert optimizers.lazy_penalty_warning(configured()) == ""
+    for other in ("sgd", "lion", "rmsprop"):
+        assert optimizers.lazy_penalty_warning(configured(optimizer__critic_name=other, **lazy)) == ""
+    assert optimizers.lazy_penalty_warning(configured(optimizer__generator_name="sgd", **lazy))
+
+
+@pytest.mark.parametrize("name", ["adam", "adamw", "rmsprop"])
+@pytest.mark.parametrize("every", [16, 60, 500, 5000, 10**6])
+def test_the_advice_on_a_lazy_penalty_ends_the_warning(name, every):
+    config = configured(penalty__every=every, optimizer__critic_name=name, steps=10**6)
+    words = optimizers.lazy_penalty_warning(config)
+    if not words:
+        assert (name, every) == ("rmsprop", 16)
+        return
+    assert "\n" not in words
+    advice = dict(re.findall(r"config\.([\w.]+?)=([\d.]+)", words.partition("give ")[2]))
+    has_slower = name != "rmsprop" and every <= 500
+    assert advice.keys() == {"penalty.every"} | ({"optimizer.b2"} if has_slower else set())
+    for field, value in advice.items():
+        changed = config.copy_and_resolve_references()
+        changed.update_from_flattened_dict({field: float(value) if field == "optimizer.b2" else int(value)})
+        validate(changed)
+        assert optimizers.lazy_penalty_warning(changed) == ""

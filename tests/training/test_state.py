@@ -41,7 +41,7 @@ def test_holds_what_the_configuration_says():
     state = create_state(config, (2,))
     numbers = {"penalty_weight": 7, "weight_clip": 0.5, "ema_decay": 0.25, "b1": 0.125, "b2": 0.9}
     rates = {"generator_lr": config.optimizer.generator_lr, "critic_lr": config.optimizer.critic_lr}
-    defaults = {"decay_steps": 0, "final_lr": 0, "noise_sigma": 0, "noise_steps": 0, "ema_steps": 0}
+    defaults = {"weight_decay": 0, "decay_steps": 0, "final_lr": 0, "noise_sigma": 0, "noise_steps": 0, "ema_steps": 0}
     of_losses = {"smoothing_real": 0.0625, "smoothing_fake": 0.03125, "a": -1, "b": 2, "c": 0.75, "alpha": 3}
     of_conditions = {"conditional_weight": 1, "continuous_weight": 0.1}
     assert jax.tree.map(float, state.hparams) == pytest.approx(numbers | rates | defaults | of_losses | of_conditions)
