@@ -4,11 +4,11 @@
 `evaluate` does that for a generator and the data that it was trained on.
 """
 
-import contextlib
 import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import jax
 import ml_collections
 import numpy as np
 from scipy.spatial.distance import cdist
@@ -22,8 +22,8 @@ from gan_jax.errors import UserError
 from gan_jax.features import classifier, extraction, inception
 from gan_jax.training import conditional, sampling
 
-# Sets that have a small classifier, for class shares and quick Frechet distances.
-CLASSIFIED = ("digits", "mnist", "fashion_mnist")
+# Sets that have a small classifier, for class shares and quick Frechet distances: {name: pixels of a side}.
+CLASSIFIED = {"digits": 8, "mnist": 32, "fashion_mnist": 32}
 # The latents of an evaluation, and those of sample grids, are not the same ones.
 EVALUATION_SEED, PATH_SEED = 1, 2
 EPSILON = 1e-4  # of a latent path, as for StyleGAN
@@ -142,6 +142,7 @@ def _check_suits(name, is_points, shape, data):
         raise UserError(f"ms_ssim is for images of at least 11 x 11 pixels, not {shape[0]} x {shape[1]}")
 
 
+@jax.enable_x64(False)
 def measure(how: How, fakes: Samples, reals: Samples) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
     """(numbers, protocol, features): what `how` asks for, of `fakes` against `reals`, and all that it depends on."""
     if len(fakes.shape) != len(reals.shape):
@@ -254,11 +255,13 @@ def _inception(weights, resizer):
 
 
 @functools.cache
+@jax.enable_x64(False)
 def small_classifier(name: str, data_dir: str, image_size: int) -> classifier.Classifier:
     """The classifier of a set of `CLASSIFIED`, trained on first use and then kept in the cache."""
     path = cache.folder() / "classifiers" / f"{name}_{image_size or 'full'}_v{classifier.VERSION}.npz"
-    with contextlib.suppress(UserError):  # not there, or damaged
-        return classifier.load(path)
+    size = image_size or CLASSIFIED[name]
+    if found := classifier.load(path, name, (size, size, 1)):
+        return found
     images, labels, *_ = sources.reference(name, data_dir, image_size, "train", 0, 0)
     if name == "digits":  # has no test split: a fifth of each class is held out
         parts = train_test_split(images, labels, test_size=0.2, stratify=labels, random_state=0)
@@ -344,6 +347,7 @@ def _check_classes(config, asked, reals, fakes):
                 )
 
 
+@jax.enable_x64(False)
 def evaluate(
     config: ml_collections.ConfigDict,
     generator,

@@ -128,6 +128,7 @@ def balanced_rows(labels: np.ndarray) -> np.ndarray:
     return np.sort(np.concatenate([np.resize(rows, counts.max()) for rows in by_class]))
 
 
+@jax.enable_x64(False)
 def reference(
     name: str,
     data_dir: str,

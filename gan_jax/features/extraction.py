@@ -4,6 +4,7 @@ What has been computed is kept under cache.folder()/features by its content: the
 killed run goes on where it was, and a reference is computed once, whatever folder or file it comes from.
 """
 
+import functools
 import hashlib
 import pathlib
 import sys
@@ -16,7 +17,6 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from gan_jax import cache
-from gan_jax.reports import atomic
 
 VERSION = 1  # of what is kept: to be raised by whatever changes a feature of a costly network
 PART = 256  # images of one file in the cache: what a kill may cost
@@ -44,6 +44,7 @@ class Features(NamedTuple):
     logits: NDArray[np.float32] | None
 
 
+@jax.enable_x64(False)
 def extract(network: Network, read: Callable[[int, int], NDArray[Any]], count: int, is_kept: bool = True) -> Features:
     """The features of `count` images, of which `read(start, stop)` gives some: uint8 [stop - start, h, w, c].
 
@@ -63,16 +64,21 @@ def extract(network: Network, read: Callable[[int, int], NDArray[Any]], count: i
 
 def _kept(network, images, bar):
     path = part_path(network, images)
-    try:
-        arrays = atomic.read_arrays(path)
-        if len(arrays["features"]) != len(images):
-            raise ValueError(f"{path} has features of other images")
+    if found := cache.kept(path, functools.partial(_of_arrays, network, len(images))):
         bar.update(len(images))
-        return arrays["features"], arrays.get("logits")
-    except (OSError, ValueError, KeyError):  # not there, or damaged
-        features, logits = _computed(network, images, bar)
+        return found
+    features, logits = _computed(network, images, bar)
     cache.keep(path, {"features": features} | ({} if logits is None else {"logits": logits}))
     return features, logits
+
+
+def _of_arrays(network, count, arrays):
+    """The features of so many images in a file of the cache."""
+    names = ["features", "logits"] if network.has_logits else ["features"]
+    for name in names:
+        if arrays[name].dtype != np.float32 or arrays[name].ndim != 2 or len(arrays[name]) != count:
+            raise ValueError(f"{name} {arrays[name].dtype} {list(arrays[name].shape)}, not float32 [{count}, d]")
+    return Features(arrays["features"], arrays["logits"] if network.has_logits else None)
 
 
 def part_path(network: Network, images: NDArray[Any]) -> pathlib.Path:

@@ -74,7 +74,7 @@ def load(path: str = "") -> Weights:
 
 def at_hand() -> pathlib.Path | None:
     """The file that the weights come from where none is named; None where there is none."""
-    kept = sorted((cache.folder() / "inception").glob("*.npz"))
+    kept = [file for file in sorted((cache.folder() / "inception").glob("*.npz")) if _is_published(file.stem)]
     original = cache.originals() / "inception" / "default_1.pt"
     return next((file for file in (*kept, original) if file.is_file()), None)
 
@@ -82,14 +82,18 @@ def at_hand() -> pathlib.Path | None:
 def _converted(path):
     with _unwrapped(path) as file:
         digest = hashlib.sha256(file.read_bytes()).hexdigest()[:16]
-        if not any(digest.startswith(known) for known in PUBLISHED):
+        if not _is_published(digest):
             raise UserError(f"{path} (sha256 {digest}...) is damaged, or none of the published weights: {_ADVICE}")
         kept = cache.folder() / "inception" / f"{digest}.npz"
-        with contextlib.suppress(UserError):  # not there, or damaged
-            return _read(kept)
+        if found := cache.kept(kept, functools.partial(_weights, digest)):
+            return found
         folded = fold(archive.read_tensors(file))
     cache.keep(kept, folded)
-    return _weights(folded, digest)
+    return _weights(digest, folded)
+
+
+def _is_published(digest):
+    return any(digest.startswith(known) for known in PUBLISHED)
 
 
 @contextlib.contextmanager
@@ -143,14 +147,24 @@ def _batch_norm(tensors, block):
 
 def _read(path):
     try:
-        return _weights(atomic.read_arrays(path), path.stem)
-    except (OSError, ValueError, KeyError):
-        raise UserError(f"{path} is damaged: remove it, and give --weights=FILE again") from None
+        return _weights(path.stem, atomic.read_arrays(path))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        what = f"holds something else ({one_line(error)[:200]})" if atomic.is_whole(path) else "is damaged"
+        raise UserError(f"{path} {what}: move it away, and give --weights=FILE again") from None
 
 
-def _weights(folded, digest):
+def _weights(digest, folded):
+    """The weights in a file of the cache, whose arrays must be those of the network."""
     convolutions = [(folded[f"kernel_{i}"], folded[f"bias_{i}"]) for i in range(CONVOLUTIONS)]
-    return Weights(convolutions, folded.get("classifier"), digest)
+    found = Weights(convolutions, folded.get("classifier"), digest)
+    if {(kernel.ndim, bias.ndim) for kernel, bias in convolutions} != {(4, 1)}:
+        raise ValueError("weights of another network")
+    if others := {leaf.dtype.name for leaf in jax.tree.leaves(found[:2])} - {"float32"}:
+        raise ValueError(f"weights of {', '.join(sorted(others))}, not float32")
+    features = jax.eval_shape(pool3, convolutions, jax.ShapeDtypeStruct((1, SIZE, SIZE, 3), np.float32))
+    if features.shape != (1, DIMENSIONS) or (found.classifier is not None and len(found.classifier) != DIMENSIONS):
+        raise ValueError("weights of another network")
+    return found
 
 
 # ------------------------------------------------------------------------------------------------ the network

@@ -29,6 +29,7 @@ Features of the Inception network are kept as they are computed: a run that is s
 """
 
 
+@jax.enable_x64(False)
 def main(argv: list[str] | None = None) -> int:
     """The command; 0: done, 2: something given is wrong, and one line on stderr says what, 130: stopped by Ctrl-C."""
     try:

@@ -8,7 +8,6 @@ from tqdm import tqdm
 
 from gan_jax.metrics import checked
 
-
 _PART = 2**23  # values of the kernel that are computed in one go, 64 MB
 
 
@@ -28,10 +27,10 @@ def kernel_distance(a: ArrayLike, b: ArrayLike, subset_size: int = 1000, seed: i
     """Squared maximum mean discrepancy of two samples under the kernel k(x, y) = (x.y / d + 1)^3, without bias.
 
     mean_{i != j} k(a_i, a_j) + mean_{i != j} k(b_i, b_j) - 2 mean_{i, j} k(a_i, b_j), in float64, of each pair of
-    subsets of the samples. The subsets are disjoint and hold all samples, after a random permutation, so that nobody is
-    left out, their estimates are independent and sd / sqrt(subsets) is the standard error of the mean. There are as many
-    as the smaller sample has of `subset_size`, and two at least, so that there is a deviation; their sizes differ by at
-    most one in either sample. A sample smaller than `subset_size` is one subset, for two would tell twice as little.
+    subsets of the samples. The subsets are disjoint, after a random permutation, and hold all samples: their estimates
+    are independent, and sd / sqrt(subsets) is the standard error of the mean. There are as many as the smaller sample
+    has of `subset_size`, and two at least, so that there is a deviation; in either sample, their sizes differ by at
+    most one. Where a sample is smaller than `subset_size`, all is one subset, for the mean of two would vary more.
 
     Args:
       a: features [n, d], n >= 2.
