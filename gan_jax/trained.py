@@ -182,6 +182,32 @@ class Trained:
         chunks = [slice(start, start + step) for start in range(0, len(x), step)]
         return np.concatenate([np.asarray(self._logits(x[chunk], told[chunk])) for chunk in chunks])
 
+    def evaluate(
+        self,
+        images: ArrayLike,
+        labels: ArrayLike | None = None,
+        metrics: str = "auto",
+        features: str = "suitable",
+        name: str = "arrays",
+        **how: Any,
+    ) -> dict[str, Any]:
+        """Numbers of as many samples against uint8 images [n, h, w, 1 or 3], with their protocol, as a dict.
+
+        labels: the classes [n] of the images, numbered as the generator's. name: what the protocol calls them. metrics,
+        features and `how` (resizer, weights, num, reals, truncation, conditions): as for `evaluation.How`. Nothing is
+        written. Raises UserError where the arrays, or what is asked for, do not suit.
+        """
+        source = sources.of_arrays(images, labels, name, self.classes)
+        names = [field for field in evaluation.How._fields if field not in ("metrics", "features", "split")]
+        if others := {*how} - {*names}:
+            raise UserError(f"{', '.join(sorted(others))}: give some of metrics, features, {', '.join(names)}")
+        config = self.config.copy_and_resolve_references()
+        config.data.name, config.data.dir = name, ""
+        asked = evaluation.How(metrics, features, **({"num": len(source.arrays["image"])} | how))
+        return evaluation.evaluate(
+            config, self.generator, self.state, asked, False, source.reference, self.counts, self.classes
+        ).record
+
     @functools.cached_property
     def _logits(self):
         variables = {"params": self.state.critic.params, **self.state.critic.stats}

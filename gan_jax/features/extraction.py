@@ -20,6 +20,7 @@ from gan_jax import cache
 
 VERSION = 1  # of what is kept: to be raised by whatever changes a feature of a costly network
 PART = 256  # images of one file in the cache: what a kill may cost
+BATCH_OF_ANY_SIZE = 16  # images that are in memory at once, as photographs may be large
 BATCH_ON_CPU = 16  # of a large network; a larger one no longer fits the processor's cache
 
 
@@ -28,6 +29,7 @@ class Network(NamedTuple):
 
     name: all that its features depend on, for protocols and for the cache.
     apply: uint8 images [b, h, w, c], or points [b, 2] -> (features [b, d], logits [b, classes] or None).
+    enlarged: a uint8 image [h, w, c] of any size -> what `apply` takes of it as well, of one size; None where it can't.
     has_logits: whether it has a classifier. is_costly: whether what it gives is worth being kept on the disk.
     """
 
@@ -35,6 +37,7 @@ class Network(NamedTuple):
     apply: Callable[[Any], tuple[Any, Any]]
     has_logits: bool = False
     is_costly: bool = False
+    enlarged: Callable[[NDArray[Any]], NDArray[Any]] | None = None
 
 
 class Features(NamedTuple):
@@ -45,17 +48,21 @@ class Features(NamedTuple):
 
 
 @jax.enable_x64(False)
-def extract(network: Network, read: Callable[[int, int], NDArray[Any]], count: int, is_kept: bool = True) -> Features:
+def extract(
+    network: Network, read: Callable[[int, int], Any], count: int, is_kept: bool = True, any_size: bool = False
+) -> Features:
     """The features of `count` images, of which `read(start, stop)` gives some: uint8 [stop - start, h, w, c].
 
-    The last batch is filled up with zeros, and cut again. Of a costly network, parts of `PART` images are kept in the
-    cache, unless the images are such as will not be seen again.
+    any_size: it gives a list of uint8 [h, w, c], which a network with `enlarged` takes. The last batch is filled up
+    with zeros, and cut again. Of a costly network, parts of `PART` images are kept in the cache, unless the images are
+    such as will not be seen again.
     """
+    part = BATCH_OF_ANY_SIZE if any_size else PART
     parts = []
     seconds = 0.1 if sys.stderr.isatty() else 10.0  # in a log file every redraw of the bar would stay
     with tqdm(total=count, desc="features", unit=" images", delay=2, leave=False, mininterval=seconds) as bar:
-        for start in range(0, count, PART):
-            images = read(start, min(start + PART, count))
+        for start in range(0, count, part):
+            images = read(start, min(start + part, count))
             parts.append(
                 _kept(network, images, bar) if network.is_costly and is_kept else _computed(network, images, bar)
             )
@@ -81,16 +88,20 @@ def _of_arrays(network, count, arrays):
     return Features(arrays["features"], arrays["logits"] if network.has_logits else None)
 
 
-def part_path(network: Network, images: NDArray[Any]) -> pathlib.Path:
+def part_path(network: Network, images: NDArray[Any] | list[NDArray[Any]]) -> pathlib.Path:
     """Where the features of these images are kept."""
-    content = hashlib.sha256(f"v{VERSION} {network.name} {images.dtype} {images.shape}".encode())
-    content.update(np.ascontiguousarray(images).data)
+    content = hashlib.sha256()
+    for array in images if isinstance(images, list) else [images]:
+        content.update(f"v{VERSION} {network.name} {array.dtype} {array.shape}".encode())
+        content.update(np.ascontiguousarray(array).data)
     digest = content.hexdigest()
     return cache.folder() / "features" / digest[:2] / f"{digest}.npz"
 
 
 def _computed(network, images, bar):
     size = BATCH_ON_CPU if jax.default_backend() == "cpu" else PART
+    if isinstance(images, list):
+        size, images = BATCH_OF_ANY_SIZE, np.stack([network.enlarged(image) for image in images])
     parts = []
     for start in range(0, len(images), size):
         batch = images[start : start + size]

@@ -184,13 +184,14 @@ def network(weights: Weights, resizer: str = "tf1", precision: str = "highest") 
     def apply(convolutions, classifier, images):
         # By default, GPUs would round the factors of float32 products to TF32.
         with jax.default_matmul_precision("highest"):
-            large = resized(images, resizer)
+            large = images if images.dtype == jnp.float32 else resized(images, resizer)
         with jax.default_matmul_precision(precision):
             features = pool3(convolutions, large)
             return features, None if classifier is None else features @ classifier
 
     arrays = jax.device_put((weights.convolutions, weights.classifier))
-    return Network(name, functools.partial(apply, *arrays), weights.classifier is not None, is_costly=True)
+    enlarged = functools.partial(enlarged_alone, resizer=resizer)
+    return Network(name, functools.partial(apply, *arrays), weights.classifier is not None, True, enlarged)
 
 
 def resized(images: jax.Array, resizer: str) -> jax.Array:
@@ -199,6 +200,14 @@ def resized(images: jax.Array, resizer: str) -> jax.Array:
     large = jnp.einsum("ih,nhwc->niwc", rows, images.astype(jnp.float32))
     large = jnp.einsum("jw,niwc->nijc", columns, large).clip(0, 255)
     return (jnp.broadcast_to(large, (*large.shape[:3], 3)) - 128) / 128
+
+
+def enlarged_alone(image: NDArray[np.uint8], resizer: str) -> NDArray[np.float32]:
+    """uint8 [h, w, 1 or 3] -> float32 [299, 299, 3] as `resized` has it, without a compilation for every size."""
+    rows, columns = (getattr(resize, resizer)(n, SIZE) for n in image.shape[:2])
+    large = np.tensordot(rows, image.astype(np.float32), (1, 0))
+    large = np.tensordot(columns, large, (1, 1)).transpose(1, 0, 2).clip(0, 255)
+    return (np.broadcast_to(large, (SIZE, SIZE, 3)) - 128) / 128
 
 
 def pool3(convolutions: list, x: jax.Array) -> jax.Array:

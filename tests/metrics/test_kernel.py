@@ -135,7 +135,7 @@ def test_a_thousand_are_two_subsets():
 
 
 def test_its_standard_error_is_that_of_many_draws():
-    """Of N(0, 1) and N(1, 1) in one dimension, of 50 and 90 in five subsets: 22 on average, and sd / sqrt(5) about it."""
+    """Of N(0, 1) and N(1, 1) in one dimension, of 50 and 90 in five subsets: 22 on average, within the error."""
     rng = np.random.default_rng(3)
     draws = [kernel_distance(rng.normal(size=(50, 1)), rng.normal(1, 1, (90, 1)), 10, seed) for seed in range(400)]
     means = np.array([draw.mean for draw in draws])
