@@ -4,11 +4,11 @@
 `evaluate` does that for a generator and the data that it was trained on.
 """
 
-import contextlib
 import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import jax
 import ml_collections
 import numpy as np
 from scipy.spatial.distance import cdist
@@ -22,8 +22,8 @@ from gan_jax.errors import UserError
 from gan_jax.features import classifier, extraction, inception
 from gan_jax.training import conditional, sampling
 
-# Sets that have a small classifier, for class shares and quick Frechet distances.
-CLASSIFIED = ("digits", "mnist", "fashion_mnist")
+# Sets that have a small classifier, for class shares and quick Frechet distances: {name: pixels of a side}.
+CLASSIFIED = {"digits": 8, "mnist": 32, "fashion_mnist": 32}
 # The latents of an evaluation, and those of sample grids, are not the same ones.
 EVALUATION_SEED, PATH_SEED = 1, 2
 EPSILON = 1e-4  # of a latent path, as for StyleGAN
@@ -54,10 +54,11 @@ class Samples(NamedTuple):
     """Images, or points in the plane, to be measured.
 
     read: (start, stop) -> uint8 [stop - start, h, w, c] or float32 [stop - start, d].
-    shape: (h, w, c) or (d,). protocol: what they are, in words. data: the set's name, folder and image size, or
-    ("", "", 0). generate: (count, epsilon) -> both ends of that many latent paths; None without a generator.
-    is_kept: whether their features may be worth keeping in the cache. labels: int32 [count], the class of each, or that
-    which the generator was asked for; None where there are none. codes: likewise of InfoGAN's categorical code.
+    shape: (h, w, c) or (d,); (0, 0, c) where each image has a size of its own, and `read` gives a list. protocol: what
+    they are, in words. data: the set's name, folder and image size, or ("", "", 0). generate: (count, epsilon) -> both
+    ends of that many latent paths; None without a generator. is_kept: whether their features may be worth keeping in
+    the cache. labels: int32 [count], the class of each, or that which the generator was asked for; None where there are
+    none. codes: likewise of InfoGAN's categorical code.
     classes: the names of the labels. about: the set that they are of, where they are of a stored one.
     """
 
@@ -138,19 +139,19 @@ def _check_suits(name, is_points, shape, data):
         raise UserError(f"{name} is for {', '.join(CLASSIFIED)}, which have a classifier; not for {data!r}")
     if name == "stacked" and shape[-1] != 3:
         raise UserError("stacked is for images of three channels, each of which is a digit of MNIST")
-    if name == "ms_ssim" and min(shape[:2]) < 11:
+    if name == "ms_ssim" and 0 < min(shape[:2]) < 11:
         raise UserError(f"ms_ssim is for images of at least 11 x 11 pixels, not {shape[0]} x {shape[1]}")
 
 
+@jax.enable_x64(False)
 def measure(how: How, fakes: Samples, reals: Samples) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
     """(numbers, protocol, features): what `how` asks for, of `fakes` against `reals`, and all that it depends on."""
     if len(fakes.shape) != len(reals.shape):
         raise UserError(f"samples of shape {fakes.shape} against reals of shape {reals.shape}: give two of one kind")
     data = reals.data if reals.data[0] else fakes.data
     names, features = chosen(how, fakes.shape, data[0])
-    sizes = ["x".join(map(str, samples.shape)) for samples in (fakes, reals)]
-    if sizes[0] != sizes[1] and features != "inception":
-        raise UserError(f"samples are {sizes[0]} and reals {sizes[1]}: {features} compare only what has one size")
+    sizes = [_size(samples.shape) for samples in (fakes, reals)]
+    _check_sizes(names, features, fakes.shape, reals.shape)
     network = feature_network(features, how, reals.shape, data)
     _check_counts(names, network, fakes.count, reals.count)
     if "intra_class" in names and fakes.classes and reals.classes and fakes.classes != reals.classes:
@@ -191,7 +192,27 @@ def measure(how: How, fakes: Samples, reals: Samples) -> tuple[dict[str, Any], d
 
 
 def _extract(network, samples):
-    return extraction.extract(network, samples.read, samples.count, samples.is_kept)
+    return extraction.extract(network, samples.read, samples.count, samples.is_kept, not samples.shape[0])
+
+
+def _size(shape):
+    return "x".join(map(str, shape)) if shape[0] else f"each its own, {shape[2]} channels"
+
+
+def _check_sizes(names, features, *shapes):
+    """A UserError where samples have not one size, and something needs it: Inception's features do not."""
+    compared = [name for name in names if {"fakes", "reals"} & {*measures.needs(measures.function(name))}]
+    if features == "inception" and not compared:
+        return
+    needing = features if features != "inception" else compared[0]
+    if any(not shape[0] for shape in shapes):
+        raise UserError(
+            f"images are of different sizes, and {needing} takes those of one: give data.image_size, e.g. "
+            "data.image_size=64, or features of inception with fid, kid or prdc, which takes each as it is"
+        )
+    if features != "inception" and shapes[0] != shapes[1]:
+        both = [_size(shape) for shape in shapes]
+        raise UserError(f"samples are {both[0]} and reals {both[1]}: {features} compare only what has one size")
 
 
 def _check_counts(names, network, fakes, reals):
@@ -254,11 +275,13 @@ def _inception(weights, resizer):
 
 
 @functools.cache
+@jax.enable_x64(False)
 def small_classifier(name: str, data_dir: str, image_size: int) -> classifier.Classifier:
     """The classifier of a set of `CLASSIFIED`, trained on first use and then kept in the cache."""
     path = cache.folder() / "classifiers" / f"{name}_{image_size or 'full'}_v{classifier.VERSION}.npz"
-    with contextlib.suppress(UserError):  # not there, or damaged
-        return classifier.load(path)
+    size = image_size or CLASSIFIED[name]
+    if found := classifier.load(path, name, (size, size, 1)):
+        return found
     images, labels, *_ = sources.reference(name, data_dir, image_size, "train", 0, 0)
     if name == "digits":  # has no test split: a fifth of each class is held out
         parts = train_test_split(images, labels, test_size=0.2, stratify=labels, random_state=0)
@@ -344,6 +367,7 @@ def _check_classes(config, asked, reals, fakes):
                 )
 
 
+@jax.enable_x64(False)
 def evaluate(
     config: ml_collections.ConfigDict,
     generator,
@@ -416,7 +440,7 @@ def beside_nearest(found: Evaluation) -> tuple[np.ndarray, np.ndarray]:
 def real_samples(name: str, data_dir: str, image_size: int, split: str, num: int, seed: int, **others: Any) -> Samples:
     """`num` samples of a split of the set `name`, at random, or all that it has; with labels where it has classes.
 
-    others: background and reading, as for `images.open_images`.
+    others: background, reading and any_size, as for `images.open_images`.
     """
     found = sources.reference(name, data_dir, image_size, split, num, seed, **others)
     return _of_reference(name, data_dir, image_size, split, seed, found)
@@ -428,6 +452,8 @@ def _of_reference(name, data_dir, image_size, split, seed, found):
         protocol["digest"] = found.about.digest[:12]
     if found.background:
         protocol["background"] = found.background
+    if found.fitting:
+        protocol["images"] = found.fitting
     classes = found.about.classes if found.about else tuple(map(str, range(mixtures.MIXTURES[name][1])))
     labels = found.labels if classes else None
     samples = of_array(found.samples, protocol, (name, data_dir, image_size))

@@ -45,6 +45,7 @@ _IN_THE_WAY = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.EISDI
 MODES = ("train", "evaluate", "sample", "export", "compare")
 
 
+@jax.enable_x64(False)  # whatever JAX_ENABLE_X64 says: all that is kept, and compared, is of float32
 def main(argv: Sequence[str]) -> int:
     """Runs one command line, `argv[0]` being the program, and returns its exit code."""
     try:

@@ -131,9 +131,17 @@ def frechet(fake_features, real_features) -> Measured:
 
 def kernel(fake_features, real_features) -> Measured:
     """Squared maximum mean discrepancy between features, unbiased; with Inception's it is `kid`."""
-    mean, sd, subsets, size = kernel_metrics.kernel_distance(fake_features, real_features)
-    protocol = {"kernel": f"(x.y / d + 1)^3, unbiased, over {subsets} disjoint subsets of {size}"}
-    return Measured({"kernel_distance": mean, "kernel_distance_sd": sd}, protocol)
+    found = kernel_metrics.kernel_distance(fake_features, real_features)
+    numbers = {"kernel_distance": found.mean}
+    if found.sd is not None:
+        numbers["kernel_distance_sd"] = found.sd
+    return Measured(numbers, {"kernel": f"(x.y / d + 1)^3, unbiased, over {_subsets(found)}"})
+
+
+def _subsets(found):
+    """As ever where all subsets have one size, so that numbers of before compare."""
+    of_a, of_b = (" or ".join(map(str, sorted({*sizes}))) for sizes in (found.a_sizes, found.b_sizes))
+    return f"{len(found.a_sizes)} disjoint subsets of {of_a}" + (f" against {of_b}" if of_a != of_b else "")
 
 
 def score(fake_logits) -> Measured:

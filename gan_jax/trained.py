@@ -60,6 +60,7 @@ class Trained:
         """Sizes of the parts of the generator's input: latent, class one-hot, continuous codes."""
         return conditional.of(self.config)[1]
 
+    @jax.enable_x64(False)  # as it was trained, whatever the caller's own setting is, which stays as it is
     def inputs(
         self, num: int = 64, seed: int = 0, label: int | str | None = None, truncation: float = 0.0
     ) -> jax.Array:
@@ -95,10 +96,12 @@ class Trained:
             )
         return _whole("label", wanted, 0, self.takes.classes - 1)
 
+    @jax.enable_x64(False)
     def generate(self, inputs: jax.Array) -> np.ndarray:
         """The averaged generator at inputs [n, sum(takes)]: uint8 images [n, h, w, c], or float32 points [n, 2]."""
         if np.ndim(inputs) != 2 or not len(inputs) or np.shape(inputs)[1] != sum(self.takes):
             raise UserError(f"inputs of shape {np.shape(inputs)}: give [n, {sum(self.takes)}], such as model.inputs(n)")
+        inputs = jnp.asarray(np.asarray(inputs, np.float32))  # of whatever type they were given
         return sampling.samples(self.generator, self.state, self.takes, inputs, self.counts)
 
     def sample(
@@ -107,6 +110,7 @@ class Trained:
         """Samples, uint8 images [n, h, w, c] or float32 points [n, 2], of `inputs`."""
         return self.generate(self.inputs(num, seed, label, truncation))
 
+    @jax.enable_x64(False)
     def interpolate(
         self,
         rows: int = ROWS,
@@ -125,6 +129,7 @@ class Trained:
         start, end = self.inputs(2 * rows, *which).reshape(2, rows, -1)
         return sampling.paths(self.takes, start, end, columns)
 
+    @jax.enable_x64(False)
     def traverse(self, rows: int = 4, seed: int = 0, truncation: float = 0.0) -> np.ndarray:
         """[rows * (1 + continuous), columns, ...]: one latent a row, and along the row all classes, or one code.
 
@@ -149,6 +154,7 @@ class Trained:
             blocks[1 + code, :, :, dim + classes + code] = np.linspace(-1, 1, columns)
         return blocks
 
+    @jax.enable_x64(False)
     def score(self, samples: np.ndarray, labels: ArrayLike | None = None) -> np.ndarray:
         """The critic's logits [n] of uint8 images [n, h, w, c] or points [n, 2]: the larger, the more like reals.
 
@@ -175,6 +181,32 @@ class Trained:
         step = sampling.CHUNK * self.config.packing
         chunks = [slice(start, start + step) for start in range(0, len(x), step)]
         return np.concatenate([np.asarray(self._logits(x[chunk], told[chunk])) for chunk in chunks])
+
+    def evaluate(
+        self,
+        images: ArrayLike,
+        labels: ArrayLike | None = None,
+        metrics: str = "auto",
+        features: str = "suitable",
+        name: str = "arrays",
+        **how: Any,
+    ) -> dict[str, Any]:
+        """Numbers of as many samples against uint8 images [n, h, w, 1 or 3], with their protocol, as a dict.
+
+        labels: the classes [n] of the images, numbered as the generator's. name: what the protocol calls them. metrics,
+        features and `how` (resizer, weights, num, reals, truncation, conditions): as for `evaluation.How`. Nothing is
+        written. Raises UserError where the arrays, or what is asked for, do not suit.
+        """
+        source = sources.of_arrays(images, labels, name, self.classes)
+        names = [field for field in evaluation.How._fields if field not in ("metrics", "features", "split")]
+        if others := {*how} - {*names}:
+            raise UserError(f"{', '.join(sorted(others))}: give some of metrics, features, {', '.join(names)}")
+        config = self.config.copy_and_resolve_references()
+        config.data.name, config.data.dir = name, ""
+        asked = evaluation.How(metrics, features, **({"num": len(source.arrays["image"])} | how))
+        return evaluation.evaluate(
+            config, self.generator, self.state, asked, False, source.reference, self.counts, self.classes
+        ).record
 
     @functools.cached_property
     def _logits(self):
@@ -204,6 +236,7 @@ def stored_config(folder: pathlib.Path) -> ml_collections.ConfigDict:
     return config
 
 
+@jax.enable_x64(False)
 def load(
     folder: str | os.PathLike[str], wanted: str | int = "last", fields: Mapping[str, Any] | None = None
 ) -> Trained:
@@ -379,6 +412,7 @@ def _draw_rows(config, path, rows, title, columns=()):
     names.say(f"wrote {path}")
 
 
+@jax.enable_x64(False)
 def export(model: Trained, place: pathlib.Path) -> None:
     """Writes PLACE/generator.jax_export: float32 [b, latent_dim], any b -> samples float32 [b, ...], weights inside.
 

@@ -328,7 +328,7 @@ IMAGES = {
     "truncated": (truncated, [], "a.png is not a readable image"),
     "altered": (altered, [], "a.png is not a readable image"),
     "a truncated jpeg": (data(in_png(format="JPEG")[:300], "a.jpg"), [], "a.jpg is not a readable image"),
-    "16 bits": (picture(mode="I;16"), [], "a.png is not a readable image (it has 'I;16' pixels"),
+    "32 bits": (picture(mode="F", format="TIFF"), [], "a.png is not a readable image (it has 'F' pixels"),
     "a bomb": (data(png(10_000, 10_000), "a.png"), [], "a.png is not a readable image"),
     "a large bomb": (data(png(60_000, 60_000), "a.png"), [], "a.png is not a readable image"),
     "a bomb to be resized": (data(png(10_000, 10_000), "a.png"), ["--config.data.image_size=8"], "exceeds limit"),

@@ -50,7 +50,8 @@ def about(images: "ImageSet", split: str, labels: np.ndarray | None = None) -> A
 
 def line(found: About) -> str:
     """The set in one line: how many images of which shape, classes in their order, what was left out."""
-    words = f"{found.name}, {found.split}: {found.count:,} images of {' x '.join(map(str, found.shape))}"
+    shape = " x ".join(map(str, found.shape)) if found.shape[0] else f"different sizes, {found.shape[2]} channels"
+    words = f"{found.name}, {found.split}: {found.count:,} images of {shape}"
     if found.classes:
         words += f"; {len(found.classes):,} classes: {', '.join(_classes(found))}"
     return f"{words}; left out: {', '.join(found.left_out)}" if found.left_out else words

@@ -20,6 +20,7 @@ FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 # Pillow only warns of an image of more than Image.MAX_IMAGE_PIXELS = 89,478,485 pixels, up to twice as many.
 warnings.simplefilter("error", Image.DecompressionBombWarning)
 LARGEST = 4096  # pixels of a side of what is trained on
+AS_THEY_ARE = "as they are"  # what is done to images where nothing is
 _CHUNK = 256  # images that a thread reads in one go
 _NAMED = 10  # broken images that a message names
 T = TypeVar("T")
@@ -55,7 +56,7 @@ class ImageSet:
     shape: (h, w, c). classes: their names, in the order of the labels; none where there are none. read: index ->
     (uint8 [h, w, c], label). label: index -> label, without the image. digest: of all that the set holds, in hex.
     left_out: what lies beside its images and why that is none of them, in words. background: the colour that
-    transparent pixels are shown on, "" where none are.
+    transparent pixels are shown on, "" where none are. fitting: what is done to the images as they are read, in words.
     """
 
     name: str
@@ -67,6 +68,7 @@ class ImageSet:
     digest: str = ""
     left_out: tuple[str, ...] = ()
     background: str = ""
+    fitting: str = AS_THEY_ARE
 
     def __len__(self) -> int:
         return self.count
@@ -88,22 +90,29 @@ def fitted(
     image_size: int,
     background: str = "",
     is_upright: bool = True,
+    done: Sequence[str] = (),
+    any_size: bool = False,
     **others: Any,
 ) -> ImageSet:
     """The set of the images raw(i) brought to one shape. size: their (h, w), None where it differs among them.
 
     background: what transparent pixels are shown on; "" shows the colours that they hide. is_upright: whether a
-    camera's note of how it was held is followed. others: classes, label and so on of `ImageSet`.
+    camera's note of how it was held is followed. done: what else is done to them, in words. any_size: where they have
+    no one shape, and image_size is 0, leave them so: the shape is (0, 0, c). others: classes, label and so on of
+    `ImageSet`.
 
     Raises UserError where they have no one shape, or one of more than `LARGEST` pixels on a side.
     """
-    if size is None and not image_size:
+    is_any = any_size and size is None and not image_size
+    if size is None and not image_size and not is_any:
         raise UserError(f"{name} has images of different sizes: set data.image_size, e.g. data.image_size=64")
     mode = "L" if channels == 1 else "RGB"
     pad = size == (28, 28) and image_size != 28
     borders = [_converted(raw(i)[0], mode, background) for i in range(min(count, 100))] if pad else []
     fill = _commonest_border(borders) if pad else 0
-    if not image_size and size is not None:
+    if is_any:
+        height = width = 0
+    elif not image_size and size is not None:
         height, width = (32, 32) if pad else size
     else:
         height = width = image_size
@@ -118,10 +127,23 @@ def fitted(
         image = _converted(image, mode, background)
         image = ImageOps.expand(image, 2, fill) if pad else image
         image = _centre_square(image, image_size) if image_size else image
-        return np.asarray(image).reshape(height, width, channels), int(label)
+        return np.asarray(image).reshape(image.height, image.width, channels), int(label)
 
+    words = [*done, *_resizing(size, image_size, pad)]
+    fitting = "; ".join(["each of its own size"] * is_any + words) or AS_THEY_ARE
     shape = (height, width, channels)
-    return ImageSet(name=name, shape=shape, count=count, read=read, background=background, **others)
+    return ImageSet(name=name, shape=shape, count=count, read=read, background=background, fitting=fitting, **others)
+
+
+def _resizing(size, image_size, pad):
+    """What is done to their sizes, in words."""
+    if pad:
+        yield "padded from 28 x 28 to 32 x 32"
+        size = (32, 32)
+    if image_size and (size is None or size[0] != size[1]):
+        yield "centre square"
+    if image_size and (size is None or min(size) != image_size):
+        yield f"Lanczos to {image_size} x {image_size}"
 
 
 def _converted(image: Image.Image, mode: str, background: str) -> Image.Image:
@@ -154,8 +176,26 @@ def _centre_square(image: Image.Image, size: int) -> Image.Image:
 def opened(file: Any, label: Any) -> Image.Image:
     """The image in a file, wholly decoded; BrokenImageError with the label (what to call it) where that fails."""
     with decodable(file, label) as image:
+        deep = is_deep(image)
         image.load()
+    return _in_8_bits(image) if deep else image
+
+
+def _in_8_bits(image: Image.Image) -> Image.Image:
+    """The high byte of 16 bits, which is what PIL has read of colours; of netpbm's grey the nearest of 256 levels."""
+    info = dict(image.info)  # how it is to be turned, and which colour is transparent
+    if image.mode.startswith("I"):
+        values = np.asarray(image)
+        image = Image.fromarray(((values + 128) // 257 if image.mode == "I" else values >> 8).astype(np.uint8))
+    if isinstance(colour := info.get("transparency"), int | tuple):
+        info["transparency"] = colour >> 8 if isinstance(colour, int) else tuple(part >> 8 for part in colour)
+    image.info = info
     return image
+
+
+def is_deep(image: Image.Image) -> bool:
+    """Whether the file of an image, of which so far the header was read, has 16 bits a channel."""
+    return any(";16" in str(tile[3]) for tile in image.tile) or image.mode.startswith("I")
 
 
 @contextlib.contextmanager
@@ -164,8 +204,8 @@ def decodable(file: Any, label: Any) -> Iterator[Image.Image]:
     with named_errors(label), Image.open(file, formats=FORMATS) as image:
         if not image.width * image.height:
             raise ValueError("it has no pixels")
-        if image.mode.startswith(("I", "F")):
-            raise ValueError(f"it has {image.mode!r} pixels, 16 bits or more; only 8-bit images are read")
+        if image.mode.startswith(("I", "F")) and not (image.mode.startswith("I;16") or image.format == "PPM"):
+            raise ValueError(f"it has {image.mode!r} pixels; only those of 8 or 16 bits are read")
         if getattr(image, "is_animated", False) and image.format != "MPO":  # of a camera, which shows one of its two
             raise ValueError("it has more than one frame")
         yield image

@@ -21,6 +21,7 @@ from gan_jax.data.fitting import (
     broken,
     decodable,
     fitted,
+    is_deep,
     on_all_cores,
     opened,
 )
@@ -32,7 +33,8 @@ from gan_jax.reports import atomic
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
 _SUFFIXES_OF_1 = (".png", ".jpg", ".jpeg", ".webp", ".bmp")  # all that `data.reading` 1 looks at
 READING = 2  # what `data.reading` is for new runs
-_GREY = ("1", "L", "LA")  # PIL's modes that become one channel; 8-bit modes besides these become RGB
+# PIL's modes that become one channel; others become RGB.
+_GREY = ("1", "L", "LA", "I", "I;16", "I;16B", "I;16L")
 _ORIENTATION = 0x0112  # EXIF's tag; from 5 on, width and height are exchanged
 _WINDOW = 2**16  # bytes at either end of a file that the digest is of
 _WHOLE = ("BMP", "PPM", "TIFF")  # which hardly compress: with other pixels they may have the same size and ends
@@ -50,11 +52,16 @@ _NUMBER = re.compile(r"-?\d+(\.\d+)?", re.ASCII)
 
 
 class _Header(NamedTuple):
-    """What is known of an image before it is decoded; size: (h, w) as it is shown."""
+    """What is known of an image before it is decoded.
+
+    size: (h, w) as it is shown. is_deep: 16 bits a channel. orientation: EXIF's, 1 where it stands upright.
+    """
 
     size: tuple[int, int]
     mode: str
     is_transparent: bool
+    is_deep: bool
+    orientation: int
     digest: bytes
 
 
@@ -67,7 +74,9 @@ class _Labelled(NamedTuple):
     left_out: list[str]
 
 
-def open_folder(data_dir: str, image_size: int, split: str, background: str, reading: int) -> ImageSet:
+def open_folder(
+    data_dir: str, image_size: int, split: str, background: str, reading: int, any_size: bool = False
+) -> ImageSet:
     """All images below data_dir, sorted by path.
 
     Grey images stay grey where all are, and the background is; else all become RGB. reading: 2 as this module says; 1
@@ -109,11 +118,25 @@ def open_folder(data_dir: str, image_size: int, split: str, background: str, rea
         image_size,
         shown_on,
         is_upright=reading > 1,
+        done=tuple(_done(kept, reading, shown_on, is_grey)),
+        any_size=any_size,
         classes=found.classes,
         label=lambda i: found.labels[i],
         digest=_digest(found, kept),
         left_out=tuple(words),
     )
+
+
+def _done(headers, reading, shown_on, is_grey):
+    """What is done to the images besides their sizes, in words."""
+    if any(header.is_deep for header in headers):
+        yield "16 bits a channel as 8"
+    if any(header.orientation > 1 for header in headers):
+        yield "turned upright by EXIF" if reading > 1 else "not turned upright"
+    if not shown_on and any(header.is_transparent for header in headers):
+        yield "the colours that transparency hides"
+    if not is_grey and any(header.mode in _GREY for header in headers):
+        yield "grey as three channels"
 
 
 def _is_grey(colour):
@@ -246,15 +269,19 @@ def _read_header(path, reading):
         if image.format not in _WHOLE:
             file.seek(max(_WINDOW, size - _WINDOW))
         content = hashlib.sha256(f"{size}\0".encode() + start + file.read())
-        width, height = image.size[::-1] if reading > 1 and _is_turned(image, start) else image.size
-        return _Header((height, width), image.mode, image.has_transparency_data, content.digest())
+        mode, deep, orientation = image.mode, is_deep(image), _orientation(image, start)
+        is_turned = reading > 1 and orientation >= 5 and image.format != "TIFF"  # which Pillow has upright by itself
+        width, height = image.size[::-1] if is_turned else image.size
+        return _Header((height, width), mode, image.has_transparency_data, deep, orientation, content.digest())
 
 
-def _is_turned(image, start):
-    """Whether its width and height are exchanged as it is stood upright; Pillow has a TIFF so by itself."""
+def _orientation(image, start):
+    """EXIF's, 1 where it says none."""
     if image.format == "PNG" and b"eXIf" in start:
         image.load()  # only then is what stands behind the pixels known
-    return image.format != "TIFF" and image.info.get("exif") and image.getexif().get(_ORIENTATION, 1) >= 5
+    is_said = image.format == "TIFF" or image.info.get("exif")
+    orientation = image.getexif().get(_ORIENTATION, 1) if is_said else 1
+    return orientation if orientation in range(1, 9) else 1
 
 
 # ------------------------------------------------------------------------------------------------ labels

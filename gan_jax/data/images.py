@@ -10,6 +10,7 @@ import os
 import pathlib
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -27,20 +28,27 @@ NAMES = ("digits", *MIXTURES, *PREPARED_BY_US, "folder")  # what data.name may b
 
 
 def open_images(
-    name: str, data_dir: str, image_size: int, split: str, background: str = "white", reading: int = READING
+    name: str,
+    data_dir: str,
+    image_size: int,
+    split: str,
+    background: str = "white",
+    reading: int = READING,
+    any_size: bool = False,
 ) -> ImageSet:
     """The set `name` (`digits`, `folder`, or a name that TFDS knows), opened and not yet read.
 
     image_size: 0 keeps the set's own size, 28x28 being padded to 32x32 with the background; else every image is cropped
     to its centre square and resized to image_size x image_size by PIL's Lanczos filter, which smooths where it shrinks.
-    background: the colour that transparent pixels are shown on. reading: as in `folder.open_folder`.
+    background: the colour that transparent pixels are shown on. reading: as in `folder.open_folder`. any_size: as in
+    `fitted`.
     Raises UserError where the set, the split, or an image is not what was asked for.
     """
     if name == "digits":
         return _digits(image_size, split)
     if name == "folder":
-        return open_folder(data_dir, image_size, split, background, reading)
-    return _tfds(name, data_dir, image_size, split, background, reading)
+        return open_folder(data_dir, image_size, split, background, reading, any_size)
+    return _tfds(name, data_dir, image_size, split, background, reading, any_size)
 
 
 def read_images(images: ImageSet, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -58,6 +66,34 @@ def read_images(images: ImageSet, indices: np.ndarray) -> tuple[np.ndarray, np.n
 def read_labels(images: ImageSet) -> np.ndarray:
     """The labels of all images, which are not decoded: int32 [n]."""
     return np.array(on_all_cores(images.label, len(images), f"reading labels of {shown(images.name)}"), np.int32)
+
+
+def resized(pixels: np.ndarray, image_size: int) -> tuple[np.ndarray, str]:
+    """uint8 [n, h, w, 1 or 3] as a set's images are brought to that size, and what that is in words."""
+    size, channels = pixels.shape[1:3], pixels.shape[3]
+    raw = [Image.fromarray(image[..., 0] if channels == 1 else image) for image in pixels]
+    found = fitted("arrays", lambda i: (raw[i], 0), len(raw), size, channels, image_size, classes=(), label=lambda i: 0)
+    return read_images(found, np.arange(len(raw)))[0], found.fitting
+
+
+@dataclass(frozen=True)
+class OwnSizes:
+    """Rows of a set of images of any sizes, read as they are asked for: [i:j] is a list of uint8 [h, w, c]."""
+
+    images: ImageSet
+    rows: np.ndarray
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(n, 0, 0, c)."""
+        return len(self.rows), *self.images.shape
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, part: slice) -> list[np.ndarray]:
+        rows = self.rows[part].tolist()
+        return on_all_cores(lambda place: self.images.read(rows[place])[0], len(rows), "reading")
 
 
 # ---------------------------------------------------------------------------------------------- digits
@@ -87,7 +123,9 @@ def _digits(image_size: int, split: str) -> ImageSet:
 # ------------------------------------------------------------------------------------------------ TFDS
 
 
-def _tfds(name: str, data_dir: str, image_size: int, split: str, background: str, reading: int) -> ImageSet:
+def _tfds(
+    name: str, data_dir: str, image_size: int, split: str, background: str, reading: int, any_size: bool
+) -> ImageSet:
     """A prepared TFDS set; needs features `image` (uint8) and, for classes, `label`. Decoded by PIL."""
     import tensorflow_datasets as tfds  # here, so that the other sets do without it
 
@@ -125,6 +163,8 @@ def _tfds(name: str, data_dir: str, image_size: int, split: str, background: str
         image_size,
         background if channels == 4 and reading > 1 else "",
         is_upright=reading > 1,
+        done=["the colours that transparency hides"] if channels == 4 and reading == 1 else [],
+        any_size=any_size,
         classes=classes,
         label=lambda i: int(example(i)["label"]) if classes else 0,
         digest=_digest_of_tfds(builder.info, split, classes),
@@ -139,6 +179,7 @@ def _digest_of_tfds(info, split, classes):
 
 
 _CHOICES = f"{', '.join(NAMES)}, or any image set of TFDS"
+_OF_ARRAYS = "; a run on arrays of Python is evaluated there, by gan_jax.load(WORKDIR).evaluate(images)"
 # The names of TFDS that are of files at hand, and of a folder of the same name, as one of another case is not. With a
 # namespace, TFDS would fetch the set's code and run it.
 _TFDS_NAME = re.compile(r"[a-z][a-z0-9_]*(/[\w+-][\w+.-]*)?(:[\d*]+\.[\d*]+\.[\d*]+)?", re.ASCII)
@@ -146,7 +187,8 @@ _TFDS_NAME = re.compile(r"[a-z][a-z0-9_]*(/[\w+-][\w+.-]*)?(:[\d*]+\.[\d*]+\.[\d
 
 def _check_name(name: str, data_dir: str) -> None:
     if not _TFDS_NAME.fullmatch(name):
-        raise UserError(f"data.name={name}: no name of a set; choose {_CHOICES}, as NAME, NAME/CONFIG or NAME:1.2.3")
+        choices = f"choose {_CHOICES}, as NAME, NAME/CONFIG or NAME:1.2.3{_OF_ARRAYS}"
+        raise UserError(f"data.name={name}: no name of a set; {choices}")
     if "://" in data_dir:
         raise UserError(f"data.dir={data_dir} is not on this machine: give a folder")
     names.check_data_dir(data_dir)
@@ -197,7 +239,7 @@ def _prepared(name: str, data_dir: str) -> Any:
     try:
         builder = tfds.builder(name, data_dir=folder, file_format="array_record")
     except tfds.core.DatasetNotFoundError as error:
-        raise UserError(f"data.name={name}: not known; choose {_CHOICES}") from error
+        raise UserError(f"data.name={name}: not known; choose {_CHOICES}{_OF_ARRAYS}") from error
     if not builder.is_prepared() or builder.info.file_format.value != "array_record":
         raise UserError(
             f"data.name={name} is not prepared in {builder.data_dir}; run: {_how_to_prepare(name, data_dir)}"

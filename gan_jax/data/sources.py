@@ -1,18 +1,21 @@
 """Where samples come from, by name: what `data.name` may be, loaded to train on or to evaluate against."""
 
 import functools
-from collections.abc import Callable
+import hashlib
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from numpy.typing import ArrayLike
 
 from gan_jax.data import batches, mixtures
 from gan_jax.data.about import About, about
 from gan_jax.data.batches import Batch
+from gan_jax.data.fitting import AS_THEY_ARE
 from gan_jax.data.folder import READING
-from gan_jax.data.images import open_images, read_images, read_labels
+from gan_jax.data.images import OwnSizes, open_images, read_images, read_labels
 from gan_jax.data.stream import BatchStream
 from gan_jax.errors import UserError
 
@@ -44,12 +47,16 @@ class Source(NamedTuple):
 
 
 class Reference(NamedTuple):
-    """Real samples: uint8 [n, h, w, c] or float32 points [n, 2]; int32 labels [n]; what set they are of, or None."""
+    """Real samples: uint8 [n, h, w, c] or float32 points [n, 2]; int32 labels [n]; what set they are of, or None.
 
-    samples: np.ndarray
+    background, fitting: as for `ImageSet`; "" of points.
+    """
+
+    samples: Any
     labels: np.ndarray
     about: About | None
     background: str = ""
+    fitting: str = ""
 
 
 def is_points(name: str) -> bool:
@@ -113,12 +120,75 @@ def load(
         if asked != split:
             return elsewhere(asked, num, seed)
         rows = _rows(len(pixels), num, seed)
-        return Reference(pixels[rows], labels[rows], found, images.background)
+        return Reference(pixels[rows], labels[rows], found, images.background, images.fitting)
 
     rows = balanced_rows(labels) if is_balanced else slice(None)
     arrays = {"image": pixels[rows], "label": labels[rows]}
     count_classes = functools.partial(tuple, found.counts)
     return Source(name, images.shape, classes, arrays, batches.draw, None, found, count_classes, once(in_memory))
+
+
+def of_arrays(
+    images: ArrayLike,
+    labels: ArrayLike | None = None,
+    name: str = "arrays",
+    classes: Sequence[str] = (),
+    test: ArrayLike | tuple[ArrayLike, ArrayLike] | None = None,
+) -> Source:
+    """A set of one's own arrays, to train on and to evaluate against; they are taken as they are.
+
+    Args:
+      images: uint8 [n, h, w, 1 or 3], n >= 1.
+      labels: their classes [n], integers from 0; None where there are none.
+      name: what protocols call it, and the `data.name` of a run that is trained on it.
+      classes: the names of the classes, in the order of the labels; by default their numbers.
+      test: images of the split `test`, or (images, labels).
+
+    Raises:
+      UserError: arrays of another type or shape, none, too many, or labels that are no classes.
+
+    """
+    given = {"train": (images, labels), "test": test if isinstance(test, tuple) else (test, None)}
+    splits = {split: _checked(split, *pair, classes) for split, pair in given.items() if pair[0] is not None}
+    pixels, numbers = splits["train"]
+    names = tuple(classes) or tuple(map(str, range(int(numbers.max()) + 1))) if labels is not None else ()
+    found = {split: _about_arrays(name, split, *pair, names) for split, pair in splits.items()}
+
+    def of_split(asked, num, seed):
+        split = "train" if asked == "all" and test is None else asked
+        if split not in splits:
+            raise UserError(f"{name} has no split {asked!r}: give one of {', '.join(splits)}")
+        rows = _rows(len(splits[split][0]), num, seed)
+        return Reference(*(array[rows] for array in splits[split]), found[split], "", AS_THEY_ARE)
+
+    arrays = {"image": pixels, "label": numbers}
+    count_classes = partial(tuple, found["train"].counts)
+    return Source(
+        name, pixels.shape[1:], len(names), arrays, batches.draw, None, found["train"], count_classes, of_split
+    )
+
+
+def _checked(split, images, labels, classes):
+    """(uint8 [n, h, w, c], int32 [n], zeros where there are no labels); a UserError where they are no such arrays."""
+    images, most = np.asarray(images), len(classes) or 2**16
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] not in (1, 3) or not images.size:
+        raise UserError(f"{split}: {images.dtype} {list(images.shape)}: give uint8 images [n, h, w, 1 or 3], n >= 1")
+    if len(images) >= batches.MAX_ROWS:
+        raise UserError(f"{split}: {len(images):,} images: give fewer than {batches.MAX_ROWS:,}, or a folder")
+    labels = np.zeros(len(images), np.int32) if labels is None else np.asarray(labels)
+    if labels.shape != (len(images),) or labels.dtype.kind not in "iu" or not 0 <= labels.min() <= labels.max() < most:
+        raise UserError(
+            f"{split}: labels {labels.dtype} {list(labels.shape)}: give {len(images)} integers from 0 to {most - 1}"
+        )
+    return images, labels.astype(np.int32)
+
+
+def _about_arrays(name, split, pixels, labels, classes):
+    digest = hashlib.sha256(f"{pixels.shape} {classes}".encode())
+    digest.update(np.ascontiguousarray(pixels).data)
+    digest.update(labels.tobytes())
+    counts = tuple(np.bincount(labels, minlength=len(classes)).tolist()) if classes else ()
+    return About(name, split, len(pixels), pixels.shape[1:], classes, counts, digest=digest.hexdigest())
 
 
 def balanced_rows(labels: np.ndarray) -> np.ndarray:
@@ -128,6 +198,7 @@ def balanced_rows(labels: np.ndarray) -> np.ndarray:
     return np.sort(np.concatenate([np.resize(rows, counts.max()) for rows in by_class]))
 
 
+@jax.enable_x64(False)
 def reference(
     name: str,
     data_dir: str,
@@ -137,22 +208,25 @@ def reference(
     seed: int,
     background: str = "white",
     reading: int = READING,
+    any_size: bool = False,
 ) -> Reference:
     """`num` real samples to evaluate against.
 
     Images: a random subset without replacement, a function of the seed, in the set's order; nothing else is read. The
     whole split where it has no more than `num`, or for num = 0. Mixtures: drawn from the seed; num is required.
+    any_size: images that have no one size stay as they are, and are read when they are asked for: see `OwnSizes`.
     """
     if num < 0 or (is_points(name) and num == 0):
         raise UserError(f"{num} reference samples of {name}: ask for a positive number" + " (or 0 for all)" * (num < 0))
     if is_points(name):
         points, component = mixtures.MIXTURES[name][0](jax.random.fold_in(jax.random.key(seed), _REFERENCE), num)
         return Reference(np.asarray(points), np.asarray(component), None)
-    images = open_images(name, data_dir, image_size, split, background, reading)
+    images = open_images(name, data_dir, image_size, split, background, reading, any_size)
     rows = _rows(len(images), num, seed)
-    samples, labels = read_images(images, rows)
+    is_any = not images.shape[0]
+    samples, labels = (OwnSizes(images, rows), read_labels(images)[rows]) if is_any else read_images(images, rows)
     found = about(images, split, labels if len(rows) == len(images) else None)
-    return Reference(samples, labels, found, images.background)
+    return Reference(samples, labels, found, images.background, images.fitting)
 
 
 def reference_of(data: Any, split: str, num: int, seed: int) -> Reference:

@@ -21,10 +21,8 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from gan_jax import cache
-from gan_jax.errors import UserError, one_line
 from gan_jax.features import extraction
 from gan_jax.networks.conv import Conv
-from gan_jax.reports import atomic
 
 VERSION = 1  # to be raised by whatever changes a feature: network, training, pixels
 FEATURES = 64  # few enough that a thousand images and more fix their covariance
@@ -57,6 +55,7 @@ class Classifier(NamedTuple):
         return f"{name}, {FEATURES} features, accuracy {self.accuracy:.3f} ({digest})"
 
 
+@jax.enable_x64(False)
 def train_classifier(
     name: str, images: ArrayLike, labels: ArrayLike, test_images: ArrayLike, test_labels: ArrayLike, seed: int = 0
 ) -> Classifier:
@@ -93,6 +92,7 @@ def train_classifier(
     return classifier._replace(accuracy=float(np.mean(predicted == test_labels)))
 
 
+@jax.enable_x64(False)
 def features_and_logits(classifier: Classifier, images: ArrayLike) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """The features before the last layer, and the logits, of images uint8 [n, h, w, c], n >= 1.
 
@@ -120,32 +120,29 @@ def network(classifier: Classifier) -> extraction.Network:
 
 
 def save(path: str | os.PathLike[str], classifier: Classifier) -> None:
-    """Writes the classifier as NumPy's .npz, whole or not at all, where the folder can be written."""
+    """Writes the classifier as NumPy's .npz, whole or not at all, where `cache.keep` does so."""
     about = {key: np.asarray(value) for key, value in classifier._asdict().items() if key != "params"}
     params = flax.traverse_util.flatten_dict(classifier.params, sep="/")
     cache.keep(pathlib.Path(path), {"version": np.asarray(VERSION)} | about | params)
 
 
-def load(path: str | os.PathLike[str]) -> Classifier:
-    """The classifier that `save` wrote.
+@jax.enable_x64(False)
+def load(path: str | os.PathLike[str], name: str, shape: tuple[int, ...]) -> Classifier | None:
+    """The classifier of the set `name`, of images of that shape, that `save` wrote; None as for `cache.kept`."""
 
-    Raises:
-      UserError: there is no such file, it cannot be read as one, or another version wrote it.
+    def made_of(arrays):
+        found = _from_arrays(arrays)
+        if (found.name, found.shape) != (name, shape):
+            raise ValueError(f"a classifier of {found.name}, {found.shape}, not of {name}, {shape}")
+        return found
 
-    """
-    try:
-        arrays = atomic.read_arrays(path)
-        version = int(arrays["version"])
-        classifier = _from_arrays(arrays) if version == VERSION else None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path} is no classifier that can be read ({one_line(error)[:100]}): train it anew") from error
-    if classifier is None:
-        raise UserError(f"{path} holds a classifier of version {version}, not {VERSION}: train it anew")
-    return classifier
+    return cache.kept(pathlib.Path(path), made_of)
 
 
 def _from_arrays(arrays):
     """The classifier in a file, whose arrays must be those of the network."""
+    if (version := int(arrays["version"])) != VERSION:
+        raise ValueError(f"a classifier of version {version}, not {VERSION}")
     name, accuracy, num_classes = str(arrays["name"]), float(arrays["accuracy"]), int(arrays["num_classes"])
     shape = tuple(map(int, arrays["shape"]))
     expected = flax.traverse_util.flatten_dict(jax.eval_shape(lambda: _initial(num_classes, shape, 0)), sep="/")

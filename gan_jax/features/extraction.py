@@ -4,6 +4,7 @@ What has been computed is kept under cache.folder()/features by its content: the
 killed run goes on where it was, and a reference is computed once, whatever folder or file it comes from.
 """
 
+import functools
 import hashlib
 import pathlib
 import sys
@@ -16,10 +17,10 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from gan_jax import cache
-from gan_jax.reports import atomic
 
 VERSION = 1  # of what is kept: to be raised by whatever changes a feature of a costly network
 PART = 256  # images of one file in the cache: what a kill may cost
+BATCH_OF_ANY_SIZE = 16  # images that are in memory at once, as photographs may be large
 BATCH_ON_CPU = 16  # of a large network; a larger one no longer fits the processor's cache
 
 
@@ -28,6 +29,7 @@ class Network(NamedTuple):
 
     name: all that its features depend on, for protocols and for the cache.
     apply: uint8 images [b, h, w, c], or points [b, 2] -> (features [b, d], logits [b, classes] or None).
+    enlarged: a uint8 image [h, w, c] of any size -> what `apply` takes of it as well, of one size; None where it can't.
     has_logits: whether it has a classifier. is_costly: whether what it gives is worth being kept on the disk.
     """
 
@@ -35,6 +37,7 @@ class Network(NamedTuple):
     apply: Callable[[Any], tuple[Any, Any]]
     has_logits: bool = False
     is_costly: bool = False
+    enlarged: Callable[[NDArray[Any]], NDArray[Any]] | None = None
 
 
 class Features(NamedTuple):
@@ -44,17 +47,22 @@ class Features(NamedTuple):
     logits: NDArray[np.float32] | None
 
 
-def extract(network: Network, read: Callable[[int, int], NDArray[Any]], count: int, is_kept: bool = True) -> Features:
+@jax.enable_x64(False)
+def extract(
+    network: Network, read: Callable[[int, int], Any], count: int, is_kept: bool = True, any_size: bool = False
+) -> Features:
     """The features of `count` images, of which `read(start, stop)` gives some: uint8 [stop - start, h, w, c].
 
-    The last batch is filled up with zeros, and cut again. Of a costly network, parts of `PART` images are kept in the
-    cache, unless the images are such as will not be seen again.
+    any_size: it gives a list of uint8 [h, w, c], which a network with `enlarged` takes. The last batch is filled up
+    with zeros, and cut again. Of a costly network, parts of `PART` images are kept in the cache, unless the images are
+    such as will not be seen again.
     """
+    part = BATCH_OF_ANY_SIZE if any_size else PART
     parts = []
     seconds = 0.1 if sys.stderr.isatty() else 10.0  # in a log file every redraw of the bar would stay
     with tqdm(total=count, desc="features", unit=" images", delay=2, leave=False, mininterval=seconds) as bar:
-        for start in range(0, count, PART):
-            images = read(start, min(start + PART, count))
+        for start in range(0, count, part):
+            images = read(start, min(start + part, count))
             parts.append(
                 _kept(network, images, bar) if network.is_costly and is_kept else _computed(network, images, bar)
             )
@@ -63,28 +71,37 @@ def extract(network: Network, read: Callable[[int, int], NDArray[Any]], count: i
 
 def _kept(network, images, bar):
     path = part_path(network, images)
-    try:
-        arrays = atomic.read_arrays(path)
-        if len(arrays["features"]) != len(images):
-            raise ValueError(f"{path} has features of other images")
+    if found := cache.kept(path, functools.partial(_of_arrays, network, len(images))):
         bar.update(len(images))
-        return arrays["features"], arrays.get("logits")
-    except (OSError, ValueError, KeyError):  # not there, or damaged
-        features, logits = _computed(network, images, bar)
+        return found
+    features, logits = _computed(network, images, bar)
     cache.keep(path, {"features": features} | ({} if logits is None else {"logits": logits}))
     return features, logits
 
 
-def part_path(network: Network, images: NDArray[Any]) -> pathlib.Path:
+def _of_arrays(network, count, arrays):
+    """The features of so many images in a file of the cache."""
+    names = ["features", "logits"] if network.has_logits else ["features"]
+    for name in names:
+        if arrays[name].dtype != np.float32 or arrays[name].ndim != 2 or len(arrays[name]) != count:
+            raise ValueError(f"{name} {arrays[name].dtype} {list(arrays[name].shape)}, not float32 [{count}, d]")
+    return Features(arrays["features"], arrays["logits"] if network.has_logits else None)
+
+
+def part_path(network: Network, images: NDArray[Any] | list[NDArray[Any]]) -> pathlib.Path:
     """Where the features of these images are kept."""
-    content = hashlib.sha256(f"v{VERSION} {network.name} {images.dtype} {images.shape}".encode())
-    content.update(np.ascontiguousarray(images).data)
+    content = hashlib.sha256()
+    for array in images if isinstance(images, list) else [images]:
+        content.update(f"v{VERSION} {network.name} {array.dtype} {array.shape}".encode())
+        content.update(np.ascontiguousarray(array).data)
     digest = content.hexdigest()
     return cache.folder() / "features" / digest[:2] / f"{digest}.npz"
 
 
 def _computed(network, images, bar):
     size = BATCH_ON_CPU if jax.default_backend() == "cpu" else PART
+    if isinstance(images, list):
+        size, images = BATCH_OF_ANY_SIZE, np.stack([network.enlarged(image) for image in images])
     parts = []
     for start in range(0, len(images), size):
         batch = images[start : start + size]

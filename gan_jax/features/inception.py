@@ -74,7 +74,7 @@ def load(path: str = "") -> Weights:
 
 def at_hand() -> pathlib.Path | None:
     """The file that the weights come from where none is named; None where there is none."""
-    kept = sorted((cache.folder() / "inception").glob("*.npz"))
+    kept = [file for file in sorted((cache.folder() / "inception").glob("*.npz")) if _is_published(file.stem)]
     original = cache.originals() / "inception" / "default_1.pt"
     return next((file for file in (*kept, original) if file.is_file()), None)
 
@@ -82,14 +82,18 @@ def at_hand() -> pathlib.Path | None:
 def _converted(path):
     with _unwrapped(path) as file:
         digest = hashlib.sha256(file.read_bytes()).hexdigest()[:16]
-        if not any(digest.startswith(known) for known in PUBLISHED):
+        if not _is_published(digest):
             raise UserError(f"{path} (sha256 {digest}...) is damaged, or none of the published weights: {_ADVICE}")
         kept = cache.folder() / "inception" / f"{digest}.npz"
-        with contextlib.suppress(UserError):  # not there, or damaged
-            return _read(kept)
+        if found := cache.kept(kept, functools.partial(_weights, digest)):
+            return found
         folded = fold(archive.read_tensors(file))
     cache.keep(kept, folded)
-    return _weights(folded, digest)
+    return _weights(digest, folded)
+
+
+def _is_published(digest):
+    return any(digest.startswith(known) for known in PUBLISHED)
 
 
 @contextlib.contextmanager
@@ -143,14 +147,24 @@ def _batch_norm(tensors, block):
 
 def _read(path):
     try:
-        return _weights(atomic.read_arrays(path), path.stem)
-    except (OSError, ValueError, KeyError):
-        raise UserError(f"{path} is damaged: remove it, and give --weights=FILE again") from None
+        return _weights(path.stem, atomic.read_arrays(path))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        what = f"holds something else ({one_line(error)[:200]})" if atomic.is_whole(path) else "is damaged"
+        raise UserError(f"{path} {what}: move it away, and give --weights=FILE again") from None
 
 
-def _weights(folded, digest):
+def _weights(digest, folded):
+    """The weights in a file of the cache, whose arrays must be those of the network."""
     convolutions = [(folded[f"kernel_{i}"], folded[f"bias_{i}"]) for i in range(CONVOLUTIONS)]
-    return Weights(convolutions, folded.get("classifier"), digest)
+    found = Weights(convolutions, folded.get("classifier"), digest)
+    if {(kernel.ndim, bias.ndim) for kernel, bias in convolutions} != {(4, 1)}:
+        raise ValueError("weights of another network")
+    if others := {leaf.dtype.name for leaf in jax.tree.leaves(found[:2])} - {"float32"}:
+        raise ValueError(f"weights of {', '.join(sorted(others))}, not float32")
+    features = jax.eval_shape(pool3, convolutions, jax.ShapeDtypeStruct((1, SIZE, SIZE, 3), np.float32))
+    if features.shape != (1, DIMENSIONS) or (found.classifier is not None and len(found.classifier) != DIMENSIONS):
+        raise ValueError("weights of another network")
+    return found
 
 
 # ------------------------------------------------------------------------------------------------ the network
@@ -170,13 +184,14 @@ def network(weights: Weights, resizer: str = "tf1", precision: str = "highest") 
     def apply(convolutions, classifier, images):
         # By default, GPUs would round the factors of float32 products to TF32.
         with jax.default_matmul_precision("highest"):
-            large = resized(images, resizer)
+            large = images if images.dtype == jnp.float32 else resized(images, resizer)
         with jax.default_matmul_precision(precision):
             features = pool3(convolutions, large)
             return features, None if classifier is None else features @ classifier
 
     arrays = jax.device_put((weights.convolutions, weights.classifier))
-    return Network(name, functools.partial(apply, *arrays), weights.classifier is not None, is_costly=True)
+    enlarged = functools.partial(enlarged_alone, resizer=resizer)
+    return Network(name, functools.partial(apply, *arrays), weights.classifier is not None, True, enlarged)
 
 
 def resized(images: jax.Array, resizer: str) -> jax.Array:
@@ -185,6 +200,14 @@ def resized(images: jax.Array, resizer: str) -> jax.Array:
     large = jnp.einsum("ih,nhwc->niwc", rows, images.astype(jnp.float32))
     large = jnp.einsum("jw,niwc->nijc", columns, large).clip(0, 255)
     return (jnp.broadcast_to(large, (*large.shape[:3], 3)) - 128) / 128
+
+
+def enlarged_alone(image: NDArray[np.uint8], resizer: str) -> NDArray[np.float32]:
+    """uint8 [h, w, 1 or 3] -> float32 [299, 299, 3] as `resized` has it, without a compilation for every size."""
+    rows, columns = (getattr(resize, resizer)(n, SIZE) for n in image.shape[:2])
+    large = np.tensordot(rows, image.astype(np.float32), (1, 0))
+    large = np.tensordot(columns, large, (1, 1)).transpose(1, 0, 2).clip(0, 255)
+    return (np.broadcast_to(large, (SIZE, SIZE, 3)) - 128) / 128
 
 
 def pool3(convolutions: list, x: jax.Array) -> jax.Array:

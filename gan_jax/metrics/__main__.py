@@ -1,6 +1,7 @@
 """Numbers for images, wherever they are from: python -m gan_jax.metrics A B [--metrics=fid,kid,prdc]."""
 
 import argparse
+import hashlib
 import json
 import os
 import pathlib
@@ -10,7 +11,7 @@ import jax
 import numpy as np
 
 from gan_jax import evaluation, measures, names, trained
-from gan_jax.data import about, sources
+from gan_jax.data import about, images, sources
 from gan_jax.errors import DivergedError, UserError, is_out_of_memory, one_line, shown
 from gan_jax.evaluation import How, Samples
 from gan_jax.features import resize
@@ -29,6 +30,7 @@ Features of the Inception network are kept as they are computed: a run that is s
 """
 
 
+@jax.enable_x64(False)
 def main(argv: list[str] | None = None) -> int:
     """The command; 0: done, 2: something given is wrong, and one line on stderr says what, 130: stopped by Ctrl-C."""
     try:
@@ -80,7 +82,7 @@ def _samples(given, args, seed, reals=None) -> Samples:
     if os.path.isfile(path / "config.json"):
         return _of_run(path, args, reals)
     if os.path.isdir(path):
-        samples = evaluation.real_samples("folder", given, args.image_size, "train", args.num, seed)
+        samples = evaluation.real_samples("folder", given, args.image_size, "train", args.num, seed, any_size=True)
         return _said(samples, _drawn(f"folder {given}", args.num, seed))
     if os.path.exists(path) or "/" in given:
         raise UserError(f"{given} is no folder: give a folder of images, an .npz file, a data set or a workdir")
@@ -96,8 +98,8 @@ def _of_set(name, split, args, seed):
 
 
 def _said(samples, protocol):
-    """What a set holds, and which background it is on, belongs to its protocol."""
-    kept = {name: samples.protocol[name] for name in ("digest", "background") if name in samples.protocol}
+    """What a set holds, on which background, and what is done to its images belongs to its protocol."""
+    kept = {name: samples.protocol[name] for name in ("digest", "background", "images") if name in samples.protocol}
     return samples._replace(protocol=protocol | kept)
 
 
@@ -127,9 +129,12 @@ def _of_file(path, args, seed):
         raise UserError(f"{path} holds {', '.join(names) or 'nothing'}: give one of images, points, features")
     array = arrays[names[0]]
     _check(path, array)
+    said = {"digest": hashlib.sha256(np.ascontiguousarray(array)).hexdigest()[:12]}
     if 0 < args.num < len(array):
         array = array[np.sort(np.random.default_rng(seed).choice(len(array), args.num, replace=False))]
-    return evaluation.of_array(array, _drawn(str(path), args.num, seed))
+    if array.ndim == 4 and args.image_size:
+        array, said["images"] = images.resized(array, args.image_size)
+    return evaluation.of_array(array, _drawn(str(path), args.num, seed) | said)
 
 
 def _check(path, array):

@@ -8,28 +8,34 @@ from tqdm import tqdm
 
 from gan_jax.metrics import checked
 
+_PART = 2**23  # values of the kernel that are computed in one go, 64 MB
+
 
 class KernelDistance(NamedTuple):
-    """mean and sd of the estimates of disjoint subsets, sd over subsets - 1 (None of one); how many, and their size."""
+    """mean and sd of the estimates of disjoint subsets, sd over subsets - 1 (None of one).
+
+    a_sizes, b_sizes: how many samples each subset has of either.
+    """
 
     mean: float
     sd: float | None
-    subsets: int
-    subset_size: int
+    a_sizes: tuple[int, ...]
+    b_sizes: tuple[int, ...]
 
 
 def kernel_distance(a: ArrayLike, b: ArrayLike, subset_size: int = 1000, seed: int = 0) -> KernelDistance:
     """Squared maximum mean discrepancy of two samples under the kernel k(x, y) = (x.y / d + 1)^3, without bias.
 
     mean_{i != j} k(a_i, a_j) + mean_{i != j} k(b_i, b_j) - 2 mean_{i, j} k(a_i, b_j), in float64, of each pair of
-    subsets of the samples. The subsets are disjoint, as many as both samples have after a random permutation, so that
-    their estimates are independent and sd / sqrt(subsets) is the standard error of the mean. Where a sample has fewer
-    than `subset_size`, there is one subset, as large as the smaller sample.
+    subsets of the samples. The subsets are disjoint, after a random permutation, and hold all samples: their estimates
+    are independent, and sd / sqrt(subsets) is the standard error of the mean. There are as many as the smaller sample
+    has of `subset_size`, and two at least, so that there is a deviation; in either sample, their sizes differ by at
+    most one. Where a sample is smaller than `subset_size`, all is one subset, for the mean of two would vary more.
 
     Args:
       a: features [n, d], n >= 2.
       b: features [m, d], m >= 2.
-      subset_size: features in a subset, >= 2.
+      subset_size: features in a subset of the smaller sample, or a few more, >= 2.
       seed: of the permutations.
 
     Returns:
@@ -47,23 +53,27 @@ def kernel_distance(a: ArrayLike, b: ArrayLike, subset_size: int = 1000, seed: i
     checked.same_network(a, b)
     if subset_size < 2:
         raise ValueError(f"subset_size must be >= 2, got {subset_size}")
-    size = min(subset_size, len(a), len(b))
-    subsets, rng = min(len(a), len(b)) // size, np.random.default_rng(seed)
-    rows_a, rows_b = (rng.permutation(len(x))[: subsets * size].reshape(subsets, size) for x in (a, b))
+    least, rng = min(len(a), len(b)), np.random.default_rng(seed)
+    subsets = max(least // subset_size, 2) if least >= max(subset_size, 4) else 1
+    rows_a, rows_b = (np.array_split(rng.permutation(len(x)), subsets) for x in (a, b))
     pairs = tqdm(zip(rows_a, rows_b, strict=True), "kernels", subsets, delay=1, leave=False, unit=" subsets")
     estimates = [_discrepancy(a[i], b[j]) for i, j in pairs]
     sd = float(np.std(estimates, ddof=1)) if subsets > 1 else None
-    return KernelDistance(float(np.mean(estimates)), sd, subsets, size)
+    return KernelDistance(float(np.mean(estimates)), sd, tuple(map(len, rows_a)), tuple(map(len, rows_b)))
 
 
 def _discrepancy(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
-    return _mean_of_others(_kernel(a, a)) + _mean_of_others(_kernel(b, b)) - 2 * float(_kernel(a, b).mean())
+    return _mean_of_others(a) + _mean_of_others(b) - 2 * _total(a, b) / (len(a) * len(b))
 
 
-def _kernel(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
-    return (x @ y.T / x.shape[1] + 1) ** 3
+def _mean_of_others(x: NDArray[np.float64]) -> float:
+    """Without the diagonal: what a sample has with itself would bias the estimate."""
+    diagonal = ((x * x).sum(axis=1) / x.shape[1] + 1) ** 3
+    return (_total(x, x) - float(diagonal.sum())) / (len(x) * (len(x) - 1))
 
 
-def _mean_of_others(kernel: NDArray[np.float64]) -> float:
-    """Mean without the diagonal: what a sample has with itself would bias the estimate."""
-    return float((kernel.sum() - kernel.trace()) / (kernel.size - len(kernel)))
+def _total(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
+    """sum_ij k(x_i, y_j), so many rows at a time that the memory does not depend on how many there are."""
+    rows = max(1, _PART // len(y))
+    parts = (x[start : start + rows] for start in range(0, len(x), rows))
+    return sum(float(((part @ y.T / x.shape[1] + 1) ** 3).sum()) for part in parts)

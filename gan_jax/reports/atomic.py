@@ -120,6 +120,15 @@ def read_arrays(path: str | os.PathLike[str]) -> dict[str, NDArray[Any]]:
             raise ValueError(f"not an .npz file, or a damaged one: {one_line(error)[:100]}") from error
 
 
+def is_whole(path: str | os.PathLike[str]) -> bool:
+    """Whether it is a zip file, as .npz files are, with something in it, all as it was written."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return bool(archive.namelist()) and archive.testzip() is None
+    except Exception:  # no such file, no zip, or damaged in one of many ways
+        return False
+
+
 def _check_unpacked(archive, file_size):
     unpacked = sum(info.file_size for info in archive.infolist())
     if unpacked > max(MOST_UNPACKED, MOST_TIMES * file_size):

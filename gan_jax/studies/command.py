@@ -7,12 +7,14 @@ import json
 import os
 import pathlib
 
+import jax
 import numpy as np
 
 from gan_jax.errors import UserError
 from gan_jax.reports import atomic
 
 
+@jax.enable_x64(False)
 def run(name: str, doc: str, measure, table, draw, options=()) -> None:
     """`--out=FOLDER --seed=N`: writes FOLDER/NAME.json and FOLDER/NAME.png, and prints the table of the numbers.
 

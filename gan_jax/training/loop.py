@@ -110,6 +110,7 @@ def _check_classes(config, source):
     )
 
 
+@jax.enable_x64(False)
 def train(
     config: ml_collections.ConfigDict,
     source: sources.Source,

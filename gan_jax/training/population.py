@@ -179,6 +179,7 @@ def _one_after_another(block):
 
 def _side_by_side(block):
     """XLA takes up what one thread dispatches in that order, and what several do at the same time."""
+    block = jax.enable_x64(False)(block)  # a thread has the setting of the process, not that of whoever begins it
     threads = [ThreadPoolExecutor(1) for _ in range(os.cpu_count() or 1)]
 
     def advance(carries, steps, batches=None, n_critic=None):

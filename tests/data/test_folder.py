@@ -67,10 +67,10 @@ def test_all_broken_files_are_named_in_one_message(tmp_path):
     assert "2.png" not in str(error.value)
     for number in (0, 2, 5):
         (tmp_path / f"{number}.png").write_bytes(b"no image")
-    Image.new("I;16", (4, 4)).save(tmp_path / "6.png")
+    Image.new("F", (4, 4)).save(tmp_path / "6.png", format="TIFF")
     Image.new("L", (4, 4)).save(tmp_path / "7.gif", save_all=True, append_images=[Image.new("L", (4, 4), 255)])
     with pytest.raises(
-        UserError, match=r"^7 images are not readable: .*0\.png.*1\.png.*2\.png.*3\.png.*5\.png.*'I;16'.*frame"
+        UserError, match=r"^7 images are not readable: .*0\.png.*1\.png.*2\.png.*3\.png.*5\.png.*'F' pixels.*frame"
     ):
         open_all(tmp_path)
 

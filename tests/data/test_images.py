@@ -70,7 +70,7 @@ FOLDERS = {
     "empty": (lambda folder: None, "holds no image"),
     "broken": (lambda folder: (folder / "a.png").write_bytes(b"no image"), "a.png is not a readable image"),
     "truncated": (truncated, "a.png is not a readable image"),
-    "deep": (lambda folder: Image.new("I;16", (4, 4)).save(folder / "a.png"), "it has 'I;16' pixels"),
+    "deep": (lambda folder: Image.new("F", (4, 4)).save(folder / "a.png", format="TIFF"), "it has 'F' pixels"),
     "mixed": (lambda folder: [write(folder / f"{i}.png", 0, (4, i)) for i in (4, 5)], "data.image_size"),
 }
 

@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from gan_jax.errors import UserError
 from gan_jax.features import classifier as module
 from gan_jax.features import extraction
 from gan_jax.features.classifier import features_and_logits, load, save, train_classifier
@@ -119,7 +118,7 @@ def test_every_epoch_takes_each_image_once():
 
 def test_saved_and_loaded_it_is_the_same(digits, trained, tmp_path):
     save(tmp_path / "new" / "digits.npz", trained)
-    loaded = load(tmp_path / "new" / "digits.npz")
+    loaded = load(tmp_path / "new" / "digits.npz", "digits", (8, 8, 1))
     assert same(loaded, trained)
     assert loaded.protocol == trained.protocol
     for a, b in zip(features_and_logits(loaded, digits[2]), features_and_logits(trained, digits[2]), strict=True):
@@ -132,38 +131,62 @@ def damaged_files(content):
     yield content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
     yield b""
     yield b"no file of NumPy's\nbut two lines"
-    for arrays in ({}, {"version": module.VERSION}, {"version": np.array([object()])}):
-        other = io.BytesIO()
-        np.savez(other, **arrays)
-        yield other.getvalue()
+    empty = io.BytesIO()
+    np.savez(empty)
+    yield empty.getvalue()
     array = io.BytesIO()
     np.save(array, np.zeros(3))
     yield array.getvalue()
 
 
-def test_a_damaged_file_is_an_error_in_one_line(trained, tmp_path):
+def test_a_damaged_file_is_none_and_is_replaced(trained, tmp_path, capsys):
     save(tmp_path / "whole.npz", trained)
-    path = tmp_path / "damaged.npz"
-    for content in damaged_files((tmp_path / "whole.npz").read_bytes()):
-        path.write_bytes(content)
-        with pytest.raises(UserError, match=r"damaged\.npz is no classifier") as error:
-            load(path)
-        assert "\n" not in str(error.value)
-    with pytest.raises(UserError, match=r"missing\.npz is no classifier"):
-        load(tmp_path / "missing.npz")
+    path, content = tmp_path / "damaged.npz", (tmp_path / "whole.npz").read_bytes()
+    for damaged in damaged_files(content):
+        path.write_bytes(damaged)
+        assert load(path, "digits", (8, 8, 1)) is None
+        save(path, trained)
+        assert same(load(path, "digits", (8, 8, 1)), trained)
+    assert load(tmp_path / "missing.npz", "digits", (8, 8, 1)) is None
+    assert capsys.readouterr().err == ""
 
 
-def test_weights_of_another_shape_are_an_error(trained, tmp_path):
-    save(tmp_path / "small.npz", trained._replace(num_classes=9))
-    with pytest.raises(UserError, match="Dense_1"):
-        load(tmp_path / "small.npz")
+def in_float64(classifier):
+    return classifier._replace(params=jax.tree.map(lambda leaf: leaf.astype(np.float64), classifier.params))
 
 
-def test_a_file_of_another_version_is_an_error_in_one_line(trained, tmp_path, monkeypatch):
-    save(tmp_path / "old.npz", trained)
-    monkeypatch.setattr(module, "VERSION", 2)
-    with pytest.raises(UserError, match=r"^.*old\.npz holds a classifier of version 1, not 2: train it anew$"):
-        load(tmp_path / "old.npz")
+OTHERS = {
+    "of another version": (lambda c: c, {"version": 2}, "a classifier of version 2, not 1"),
+    "in float64": (in_float64, {}, "is float64"),
+    "of fewer classes": (lambda c: c._replace(num_classes=9), {}, "Dense_1"),
+    "of another set": (lambda c: c._replace(name="letters"), {}, "a classifier of letters, (8, 8, 1), not of digits"),
+    "of larger images": (lambda c: c._replace(shape=(16, 16, 1)), {}, "Dense_0"),
+    "of another program": (None, {"weights": np.zeros(3)}, "version"),
+    "with a pickle": (None, {"version": np.array([object()])}, "pickle"),
+}
+
+
+@pytest.mark.parametrize("kind", OTHERS)
+def test_what_is_something_else_is_left_alone_not_used_and_said_once(kind, trained, tmp_path, monkeypatch, capsys):
+    changed, arrays, words = OTHERS[kind]
+    path = tmp_path / "digits.npz"
+    if changed:
+        monkeypatch.setattr(module, "VERSION", arrays.get("version", 1))
+        save(path, changed(trained))
+        monkeypatch.setattr(module, "VERSION", 1)
+    else:
+        np.savez(path, **arrays)
+    before = path.read_bytes()
+    for _ in range(2):
+        assert load(path, "digits", (8, 8, 1)) is None
+        save(path, trained)
+        assert path.read_bytes() == before
+    (line,) = capsys.readouterr().err.splitlines()
+    assert words in line
+    assert "it is left as it is, not used" in line
+    path.rename(tmp_path / "away.npz")  # as the line advises
+    save(path, trained)
+    assert same(load(path, "digits", (8, 8, 1)), trained)
 
 
 def test_refuses(digits, trained):

@@ -86,11 +86,33 @@ def test_a_damaged_part_is_computed_again(monkeypatch, tmp_path):
     (path,) = tmp_path.rglob("*.npz")
     path.write_bytes(path.read_bytes()[:100])
     np.testing.assert_allclose(extract(network, read, len(IMAGES)).features, EXPECTED, rtol=1e-6)
-    for damage in ({"logits": np.zeros((21, 1))}, {"features": EXPECTED[:3], "logits": np.zeros((3, 1))}):
-        np.savez(path, **damage)
-        np.testing.assert_allclose(extract(network, read, len(IMAGES)).features, EXPECTED, rtol=1e-6)
     path.write_bytes(b"")
     assert extract(network, read, len(IMAGES)).logits.shape == (21, 1)
+
+
+RIGHT = {"features": np.zeros((21, 2), np.float32), "logits": np.zeros((21, 1), np.float32)}
+OTHERS = {
+    "without features": {"logits": RIGHT["logits"]},
+    "without logits": {"features": RIGHT["features"]},
+    "of other images": {name: array[:3] for name, array in RIGHT.items()},
+    "in float64": {name: array.astype(float) for name, array in RIGHT.items()},
+    "of one dimension": RIGHT | {"features": np.zeros(21, np.float32)},
+}
+
+
+@pytest.mark.parametrize("kind", OTHERS)
+def test_a_part_that_is_something_else_is_left_alone_and_said_once(kind, monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("GAN_JAX_CACHE", str(tmp_path))
+    network = Network("n", moments, True, is_costly=True)
+    path = extraction.part_path(network, IMAGES)
+    path.parent.mkdir(parents=True)
+    np.savez(path, **OTHERS[kind])
+    before = path.read_bytes()
+    for _ in range(2):
+        np.testing.assert_allclose(extract(network, read, len(IMAGES)).features, EXPECTED, rtol=1e-6)
+    assert path.read_bytes() == before
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if "gan_jax" in line]
+    assert f"{path} holds something else" in line
 
 
 def test_features_are_kept_only_where_that_pays(monkeypatch, tmp_path):

@@ -138,6 +138,38 @@ def test_weights_are_converted_once_and_then_found_without_the_file(archive, tmp
         np.testing.assert_array_equal(bias, other_bias)
 
 
+@pytest.mark.slow
+def test_a_cache_entry_that_is_something_else_is_left_alone(archive, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("GAN_JAX_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("GAN_JAX_ORIGINALS", str(tmp_path / "nothing"))
+    right = inception.load(str(archive))
+    (path,) = (tmp_path / "cache/inception").iterdir()
+    arrays = {f"{kind}_{i}": array for i, pair in enumerate(right.convolutions)
+              for kind, array in zip(("kernel", "bias"), pair, strict=True)}  # fmt: skip
+    others = [
+        {"a": np.zeros(3)},
+        arrays | {"bias_3": arrays["bias_3"].astype(float)},
+        arrays | {"kernel_7": arrays["kernel_7"][..., :5], "bias_7": arrays["bias_7"][:5]},
+    ]
+    for other in others:
+        np.savez(path, **other)
+        before = path.read_bytes()
+        with pytest.raises(UserError, match=r"holds something else .* move it away, and give --weights=FILE again"):
+            inception.load()
+        capsys.readouterr()
+        again = inception.load(str(archive))
+        np.testing.assert_array_equal(again.convolutions[93][0], right.convolutions[93][0])
+        assert path.read_bytes() == before
+    path.write_bytes(before[:1000])
+    with pytest.raises(UserError, match="is damaged"):
+        inception.load()
+    path.rename(path.with_name("another_programs.npz"))
+    with pytest.raises(UserError, match="no weights of the Inception network are at hand"):
+        inception.load()
+    inception.load(str(archive))  # as the lines advise
+    assert inception.load().digest == right.digest
+
+
 # --------------------------------------------------------------------------- the state dict, of a peer's network
 
 

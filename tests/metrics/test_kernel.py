@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics.pairwise import polynomial_kernel
 
+from gan_jax.metrics import kernel
 from gan_jax.metrics.kernel import kernel_distance
 
 
@@ -23,7 +24,7 @@ def test_agrees_with_loops(d):
                 total += ((sum(a[i] * a[j]) / d + 1) ** 3 + (sum(b[i] * b[j]) / d + 1) ** 3) / 30
     found = kernel_distance(a, b)
     assert found.mean == pytest.approx(total, rel=1e-10)
-    assert (found.sd, found.subsets, found.subset_size) == (None, 1, 6)
+    assert found[1:] == (None, (6,), (6,))
 
 
 def test_agrees_with_scikit_learn():
@@ -73,7 +74,7 @@ def test_the_expected_value_of_two_distributions():
     rng = np.random.default_rng(2)
     found = kernel_distance(rng.normal(0, 1, (20_000, 1)), rng.normal(1, 1, (20_000, 1)), subset_size=200)
     expected = 3 * (0 - 1) ** 2 + 3 * (1 - 2) ** 2 + (0 - 4) ** 2  # E x, E x^2, E x^3 of N(0, 1) and N(1, 1)
-    assert (found.subsets, found.subset_size) == (100, 200)
+    assert found[2:] == ((200,) * 100,) * 2
     assert abs(found.mean - expected) < 4 * found.sd / np.sqrt(100)
 
 
@@ -84,7 +85,7 @@ def test_subsets_are_disjoint():
     of_both = 27 + 8 - (27 + 8)
     for seed in range(20):
         found = kernel_distance(a, b, subset_size=2, seed=seed)
-        assert (found.subsets, found.subset_size) == (3, 2)
+        assert found[2:] == ((2, 2, 2), (3, 2, 2))
         assert found.mean == pytest.approx((2 * of_twos + of_both) / 3)
         assert found.sd == pytest.approx(np.std([of_twos, of_twos, of_both], ddof=1))
 
@@ -94,7 +95,63 @@ def test_the_subsets_depend_on_the_seed_alone():
     first = kernel_distance(a, b, subset_size=20, seed=1)
     assert first == kernel_distance(a, b, subset_size=20, seed=1)
     assert first != kernel_distance(a, b, subset_size=20, seed=2)
-    assert (first.subsets, first.subset_size) == (4, 20)
+    assert first[2:] == ((25,) * 4, (23, 23, 22, 22))
+
+
+def by_torch_fidelity(a, b):
+    """Of m and m samples, as its `mmd2` (est="unbiased") has it: sums of rows without the diagonal, over m (m - 1)."""
+    m = len(a)
+    of_a, across, of_b = (
+        np.power(np.tensordot(x, y, (1, 1)) / a.shape[1] + 1.0, 3) for x, y in ((a, a), (a, b), (b, b))
+    )
+    rows = [k.sum(axis=1) - np.diagonal(k) for k in (of_a, of_b)]
+    return (rows[0].sum() + rows[1].sum()) / (m * (m - 1)) - 2 * across.sum(axis=0).sum() / (m * m)
+
+
+@pytest.mark.parametrize(("n", "sizes"), [
+    (99, [99]), (100, [50, 50]), (199, [100, 99]), (250, [125, 125]), (301, [101, 100, 100])
+])  # fmt: skip
+def test_nobody_is_left_out(n, sizes):
+    """Each subset's estimate, by another formula, of the rows that the generator's permutations give it."""
+    a, b = two_samples(n, n, 3)
+    rng = np.random.default_rng(0)
+    orders = [rng.permutation(n), rng.permutation(n)]
+    ends = np.cumsum(sizes)
+    parts = [
+        (a[orders[0][end - size : end]], b[orders[1][end - size : end]]) for size, end in zip(sizes, ends, strict=True)
+    ]
+    estimates = [by_torch_fidelity(*part) for part in parts]
+    found = kernel_distance(a, b, subset_size=100)
+    assert found.mean == pytest.approx(np.mean(estimates), rel=1e-10)
+    assert found[2:] == (tuple(sizes), tuple(sizes))
+    if n < 100:
+        assert found.sd is None
+    else:
+        assert found.sd == pytest.approx(np.std(estimates, ddof=1), rel=1e-7)
+
+
+def test_a_thousand_are_two_subsets():
+    assert kernel_distance(*two_samples(1000, 1000, 2))[2:] == ((500, 500),) * 2
+
+
+def test_its_standard_error_is_that_of_many_draws():
+    """Of N(0, 1) and N(1, 1) in one dimension, of 50 and 90 in five subsets: 22 on average, within the error."""
+    rng = np.random.default_rng(3)
+    draws = [kernel_distance(rng.normal(size=(50, 1)), rng.normal(1, 1, (90, 1)), 10, seed) for seed in range(400)]
+    means = np.array([draw.mean for draw in draws])
+    assert draws[0][2:] == ((10,) * 5, (18,) * 5)
+    assert abs(means.mean() - 22) < 4 * means.std() / np.sqrt(400)
+    variances = np.array([draw.sd**2 / 5 for draw in draws])
+    assert abs(variances.mean() - means.var()) < 0.3 * means.var()
+
+
+def test_parts_of_the_kernel_change_nothing(monkeypatch):
+    a, b = two_samples(83, 57, 4)
+    whole = kernel_distance(a, b, 30)
+    monkeypatch.setattr(kernel, "_PART", 100)
+    in_parts = kernel_distance(a, b, 30)
+    assert in_parts.mean == pytest.approx(whole.mean, rel=1e-9)
+    assert in_parts.sd == pytest.approx(whole.sd, rel=1e-9)
 
 
 def test_the_order_of_the_rows_does_not_matter_to_one_subset():
@@ -103,10 +160,12 @@ def test_the_order_of_the_rows_does_not_matter_to_one_subset():
     assert kernel_distance(a[::-1], np.roll(b, 7, axis=0), seed=3).mean == pytest.approx(expected, rel=1e-12)
 
 
-def test_a_subset_is_as_large_as_the_smaller_sample():
+def test_what_is_smaller_than_a_subset_is_one():
     a, b = two_samples(50, 20, 3)
-    assert kernel_distance(a, b)[1:] == (None, 1, 20)
-    assert kernel_distance(b, a)[1:] == (None, 1, 20)
+    assert kernel_distance(a, b)[1:] == (None, (50,), (20,))
+    across = ((a @ b.T / 3 + 1) ** 3).mean()
+    of_a, of_b = (((x @ x.T / 3 + 1) ** 3)[~np.eye(len(x), dtype=bool)].mean() for x in (a, b))
+    assert kernel_distance(a, b).mean == pytest.approx(of_a + of_b - 2 * across, rel=1e-10)
 
 
 def test_float32_features_are_computed_in_float64():

@@ -1,0 +1,140 @@
+"""A set that is made of arrays in Python: trained on, and evaluated against."""
+
+import pathlib
+import re
+
+import jax
+import numpy as np
+import pytest
+
+import gan_jax
+from gan_jax import main
+from gan_jax.config import default_config
+from gan_jax.data import sources
+from gan_jax.errors import UserError
+from gan_jax.training import loop
+
+DOCS = pathlib.Path(__file__).parents[1] / "docs/data.md"
+RNG = np.random.default_rng(0)
+IMAGES = RNG.integers(0, 256, (40, 8, 8, 1), dtype=np.uint8)
+LABELS = np.arange(40) % 3
+
+
+def test_a_set_of_arrays_gives_what_it_was_given():
+    source = sources.of_arrays(IMAGES, LABELS, "shapes", ["circle", "cross", "star"], (IMAGES[:7], LABELS[:7]))
+    assert (source.name, source.shape, source.num_classes, source.count_classes()) == (
+        "shapes", (8, 8, 1), 3, (14, 13, 13)
+    )  # fmt: skip
+    batch = source.draw(source.arrays, jax.random.key(0), 0, 1, 40)  # an epoch
+    in_order = np.lexsort(np.asarray(batch.image).reshape(40, -1).T)
+    expected = IMAGES / 127.5 - 1
+    order = np.lexsort(expected.reshape(40, -1).T)
+    np.testing.assert_allclose(np.asarray(batch.image)[0][in_order], expected[order], atol=1e-6)
+    np.testing.assert_array_equal(np.asarray(batch.label)[0][in_order], LABELS[order])
+    whole, some, test = (source.reference(*asked) for asked in (("train", 0, 0), ("train", 5, 1), ("test", 0, 0)))
+    np.testing.assert_array_equal(whole.samples, IMAGES)
+    assert len({image.tobytes() for image in some.samples} & {image.tobytes() for image in IMAGES}) == 5
+    np.testing.assert_array_equal(test.samples, IMAGES[:7])
+    assert test.about.digest != whole.about.digest
+    assert whole.fitting == "as they are"
+    with pytest.raises(UserError, match=r"shapes has no split 'validation': give one of train, test"):
+        source.reference("validation", 0, 0)
+    assert len(sources.of_arrays(IMAGES).reference("all", 0, 0).samples) == 40
+
+
+@pytest.mark.parametrize(("arguments", "words"), [
+    ((IMAGES / 255,), "train: float64 [40, 8, 8, 1]: give uint8 images [n, h, w, 1 or 3]"),
+    ((IMAGES[..., 0],), "give uint8 images [n, h, w, 1 or 3]"),
+    ((IMAGES[:0],), "n >= 1"),
+    ((IMAGES, LABELS[:3]), "give 40 integers from 0 to"),
+    ((IMAGES, LABELS / 1), "give 40 integers from 0 to"),
+    ((IMAGES, LABELS, "shapes", ["circle", "cross"]), "give 40 integers from 0 to 1"),
+    ((IMAGES, None, "shapes", (), IMAGES[0]), "test: uint8 [8, 8, 1]"),
+])  # fmt: skip
+def test_other_arrays_are_refused(arguments, words):
+    with pytest.raises(UserError, match=re.escape(words)):
+        sources.of_arrays(*arguments)
+
+
+@pytest.fixture
+def snippet():
+    """The code that docs/data.md shows for arrays."""
+    return next(code for code in re.findall(r"```python\n(.*?)```", DOCS.read_text(), re.DOTALL) if "of_arrays" in code)
+
+
+def test_the_documented_lines_train_and_evaluate(
+    snippet, tmp_path, monkeypatch, compiled_quickly, drawn_quickly, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    tiny = {
+        "steps": 10,
+        "batch_size": 8,
+        "network.name": "mlp",
+        "network.width": 8,
+        "network.depth": 1,
+        "network.latent_dim": 4,
+        "eval_every": 10,
+        "eval_samples": 30,
+        "eval_features": "pixels",
+        "sample_every": 0,
+    }
+
+    def small(name):
+        config = default_config(name)
+        config.update_from_flattened_dict(tiny)
+        return config
+
+    monkeypatch.setattr("gan_jax.config.default_config", small)
+    names = {"images": IMAGES, "held_out": IMAGES[::2]}
+    exec(snippet.replace("inception", "pixels").replace("fid,kid", "frechet,kernel"), names)
+    record = names["record"]
+    protocol = record["protocol"]
+    assert (protocol["data"], protocol["samples"], protocol["reals"], record["step"]) == ("held_out", 20, 20, 10)
+    # The Frechet distance of the same pixels, by hand.
+    fakes = gan_jax.load("runs/shapes").evaluate(IMAGES, metrics="frechet", features="pixels", num=30)
+    assert (fakes["protocol"]["samples"], fakes["protocol"]["reals"]) == (30, 30)
+    assert fakes["protocol"]["digest"] == sources.of_arrays(IMAGES).about.digest[:12]
+    main_flags = ["gan_jax", f"--config={DOCS.parents[1] / 'experiments/gan.py'}", "--workdir=runs/shapes"]
+    capsys.readouterr()
+    assert main.main([*main_flags, "--mode=sample", "--num=4"]) == 0
+    assert main.main([*main_flags, "--mode=evaluate"]) == 2
+    assert "gan_jax.load(WORKDIR).evaluate(images)" in capsys.readouterr().err
+
+
+def test_what_else_an_evaluation_takes_is_said(small_model):
+    with pytest.raises(UserError, match=r"split: give some of metrics, features, resizer, weights, num, reals, trunc"):
+        small_model.evaluate(IMAGES, split="test")
+    with pytest.raises(UserError, match=r"samples are 8x8x1 and reals 4x4x1"):
+        small_model.evaluate(IMAGES[:, :4, :4], features="pixels")
+
+
+@pytest.fixture
+def small_model():
+    """A generator that was never trained."""
+    from gan_jax.trained import Trained
+    from gan_jax.training.state import build_networks, create_state
+
+    config = default_config()
+    config.update_from_flattened_dict({"network.width": 8, "network.depth": 1, "network.latent_dim": 4})
+    return Trained(config, *build_networks(config, (8, 8, 1)), create_state(config, (8, 8, 1)))
+
+
+def test_a_record_is_what_another_way_computes(small_model):
+    """The kernel distance of pixels, whose kernel is summed here."""
+    record = small_model.evaluate(IMAGES, metrics="kernel", features="pixels", num=40)
+    from gan_jax import evaluation
+
+    fakes = evaluation.generated_samples(small_model.config, small_model.generator, small_model.state, 40).read(0, 40)
+    x, y = (array.reshape(40, -1) / 127.5 - 1 for array in (fakes, IMAGES))
+    of_x, of_y, across = (((a @ b.T) / 64 + 1) ** 3 for a, b in ((x, x), (y, y), (x, y)))
+    others = ~np.eye(40, dtype=bool)
+    expected = of_x[others].mean() + of_y[others].mean() - 2 * across.mean()
+    assert record["kernel_distance"] == pytest.approx(expected, rel=1e-5)
+    assert "kernel_distance_sd" not in record
+
+
+def test_the_loop_says_what_is_wrong_before_it_begins(tmp_path):
+    config = default_config("shapes")
+    config.update_from_flattened_dict({"conditional.name": "concatenation", "network.name": "mlp"})
+    with pytest.raises(UserError, match=r"it has 3 classes; give --config\.conditional\.classes=3"):
+        loop.check(config, sources.of_arrays(IMAGES, LABELS, "shapes"), [tmp_path])
