@@ -235,7 +235,7 @@ def train_members(
             for member, config in group.items():
                 loop.finish(config, folder / member, f"{name}/{member}")
             if (done := sum(_done(folder, configs).values())) > bar.done:  # what frozen members did not make
-                bar.update(done, {})
+                bar.at(done)
     return 0
 
 

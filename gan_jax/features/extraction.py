@@ -6,17 +6,15 @@ killed run goes on where it was, and a reference is computed once, whatever fold
 
 import hashlib
 import pathlib
-import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from gan_jax import cache
-from gan_jax.reports import atomic
+from gan_jax.reports import atomic, progress
 
 VERSION = 1  # of what is kept: to be raised by whatever changes a feature of a costly network
 PART = 256  # images of one file in the cache: what a kill may cost
@@ -51,26 +49,25 @@ def extract(network: Network, read: Callable[[int, int], NDArray[Any]], count: i
     cache, unless the images are such as will not be seen again.
     """
     parts = []
-    seconds = 0.1 if sys.stderr.isatty() else 10.0  # in a log file every redraw of the bar would stay
-    with tqdm(total=count, desc="features", unit=" images", delay=2, leave=False, mininterval=seconds) as bar:
+    with progress.counting("features", count, "images") as add:
         for start in range(0, count, PART):
             images = read(start, min(start + PART, count))
             parts.append(
-                _kept(network, images, bar) if network.is_costly and is_kept else _computed(network, images, bar)
+                _kept(network, images, add) if network.is_costly and is_kept else _computed(network, images, add)
             )
     return _joined(parts)
 
 
-def _kept(network, images, bar):
+def _kept(network, images, add):
     path = part_path(network, images)
     try:
         arrays = atomic.read_arrays(path)
         if len(arrays["features"]) != len(images):
             raise ValueError(f"{path} has features of other images")
-        bar.update(len(images))
+        add(len(images))
         return arrays["features"], arrays.get("logits")
     except (OSError, ValueError, KeyError):  # not there, or damaged
-        features, logits = _computed(network, images, bar)
+        features, logits = _computed(network, images, add)
     cache.keep(path, {"features": features} | ({} if logits is None else {"logits": logits}))
     return features, logits
 
@@ -83,14 +80,14 @@ def part_path(network: Network, images: NDArray[Any]) -> pathlib.Path:
     return cache.folder() / "features" / digest[:2] / f"{digest}.npz"
 
 
-def _computed(network, images, bar):
+def _computed(network, images, add):
     size = BATCH_ON_CPU if jax.default_backend() == "cpu" else PART
     parts = []
     for start in range(0, len(images), size):
         batch = images[start : start + size]
         full = np.pad(batch, ((0, size - len(batch)), *((0, 0),) * (batch.ndim - 1)))
         parts.append([None if array is None else np.asarray(array)[: len(batch)] for array in network.apply(full)])
-        bar.update(len(batch))
+        add(len(batch))
     return _joined(parts)
 
 

@@ -4,9 +4,9 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from tqdm import tqdm
 
 from gan_jax.metrics import checked
+from gan_jax.reports import progress
 
 
 class KernelDistance(NamedTuple):
@@ -50,7 +50,7 @@ def kernel_distance(a: ArrayLike, b: ArrayLike, subset_size: int = 1000, seed: i
     size = min(subset_size, len(a), len(b))
     subsets, rng = min(len(a), len(b)) // size, np.random.default_rng(seed)
     rows_a, rows_b = (rng.permutation(len(x))[: subsets * size].reshape(subsets, size) for x in (a, b))
-    pairs = tqdm(zip(rows_a, rows_b, strict=True), "kernels", subsets, delay=1, leave=False, unit=" subsets")
+    pairs = progress.each(zip(rows_a, rows_b, strict=True), "kernels", subsets, "subsets")
     estimates = [_discrepancy(a[i], b[j]) for i, j in pairs]
     sd = float(np.std(estimates, ddof=1)) if subsets > 1 else None
     return KernelDistance(float(np.mean(estimates)), sd, subsets, size)

@@ -62,6 +62,13 @@ def start_wandb(
     return run
 
 
+def log_picture(run: Any, path: str | os.PathLike[str], step: int) -> None:
+    """Adds the picture in a .png file, samples at `step`, to a run of wandb's."""
+    import wandb
+
+    run.log({"samples": wandb.Image(os.fspath(path), caption=f"step {step:,}")}, step=step)
+
+
 def stored_id(workdir: str | os.PathLike[str]) -> str:
     """The id in `workdir/wandb_id`, "" where there is none. wandb makes folders of that name, so it is checked."""
     path = Path(workdir) / "wandb_id"
