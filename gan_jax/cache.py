@@ -9,13 +9,15 @@ import pathlib
 import sys
 from typing import Any
 
+from gan_jax import home
 from gan_jax.errors import shown
 from gan_jax.reports import atomic
 
 
 def folder() -> pathlib.Path:
     """$GAN_JAX_CACHE, else ~/.cache/gan_jax."""
-    return pathlib.Path(os.path.expanduser(os.environ.get("GAN_JAX_CACHE") or "~/.cache/gan_jax"))
+    given = os.environ.get("GAN_JAX_CACHE")
+    return pathlib.Path(os.path.expanduser(given)) if given else pathlib.Path(home.folder(), ".cache/gan_jax")
 
 
 def originals() -> pathlib.Path:

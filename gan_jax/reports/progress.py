@@ -109,15 +109,17 @@ def counting(words: str, total: int, unit: str) -> Iterator[Callable[[int], obje
         with tqdm(total=total, desc=words, unit=f" {unit}", delay=DELAY, leave=False) as bar:
             yield bar.update
         return
-    start = last = time.monotonic()
-    done = 0
+    done, last = 0, time.monotonic()
+    first = 0, 0.0  # how many the first call told of, which may have compiled something, and when
 
     def add(count: int) -> None:
-        nonlocal done, last
+        nonlocal done, last, first
         done, now = done + count, time.monotonic()
+        first = first if first[0] else (done, now)
         if now - last >= SECONDS_BETWEEN_LINES:
             last = now
-            _say(", ".join([f"{words}: {done:,}/{total:,}", *_speed(done, now - start, total - done, unit)]))
+            speed = _speed(done - first[0], now - first[1], total - done, unit)
+            _say(", ".join([f"{words}: {done:,}/{total:,}", *speed]))
 
     yield add
 

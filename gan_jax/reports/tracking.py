@@ -6,6 +6,7 @@ import uuid
 from pathlib import Path
 from typing import Any
 
+from gan_jax import home
 from gan_jax.errors import UserError, one_line
 from gan_jax.reports import atomic
 
@@ -87,6 +88,9 @@ def check_login(mode: str) -> None:
     """Raises UserError for an unknown mode, or for "online" without an API key; nothing is asked."""
     if mode not in MODES:
         raise UserError(f"wandb.mode is {mode!r}: choose one of {', '.join(MODES)}")
+    if mode == "disabled":
+        return
+    home.lend(home.WANDB)
     if mode != "online":
         return
     import wandb
