@@ -13,6 +13,10 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+from gan_jax import home
+
+home.lend(home.MATPLOTLIB)  # here, for whatever is imported first may import it
+
 
 def load(workdir: str | os.PathLike[str], checkpoint: str | int = "last", fields: Mapping[str, Any] | None = None):
     """The run in a folder, as `gan_jax.trained.Trained`, at its checkpoint `last`, `best` or of a step.

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from gan_jax import home
 from gan_jax.errors import one_line, shown
 from gan_jax.reports import atomic
 
@@ -19,7 +20,8 @@ T = TypeVar("T")
 
 def folder() -> pathlib.Path:
     """$GAN_JAX_CACHE, else ~/.cache/gan_jax."""
-    return pathlib.Path(os.path.expanduser(os.environ.get("GAN_JAX_CACHE") or "~/.cache/gan_jax"))
+    given = os.environ.get("GAN_JAX_CACHE")
+    return pathlib.Path(os.path.expanduser(given)) if given else pathlib.Path(home.folder(), ".cache/gan_jax")
 
 
 def originals() -> pathlib.Path:

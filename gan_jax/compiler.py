@@ -1,4 +1,4 @@
-"""What XLA is told when a program is compiled for a CPU."""
+"""What XLA is told when a program is compiled for a CPU, and when it has compiled one."""
 
 import functools
 
@@ -6,6 +6,8 @@ import jax
 import ml_collections
 
 _LIBRARIES = "xla_cpu_experimental_ynn_fusion_type"
+_COMPILED = "/jax/core/compile/backend_compile_duration"
+_seen: list[str] = []  # compilations since they were last asked for
 
 
 def options(config: ml_collections.ConfigDict) -> dict[str, str] | None:
@@ -32,3 +34,18 @@ def eigen() -> dict[str, str] | None:
     except jax.errors.JaxRuntimeError:
         return None
     return options
+
+
+def has_compiled() -> bool:
+    """Whether XLA has compiled anything, be it only one operation, since this was last asked."""
+    found = bool(_seen)
+    _seen.clear()
+    return found
+
+
+def _listen(event: str, duration_secs: float, **others: str | int) -> None:
+    if event == _COMPILED:
+        _seen.append(event)
+
+
+jax.monitoring.register_event_duration_secs_listener(_listen)

@@ -11,13 +11,15 @@
 The members of a round train together, as those of a sweep do. What a study minimises is the number by which checkpoints
 are compared (`scores.score`), of a member's last evaluation; it may prune a member after each of its evaluations. A
 member whose last evaluation failed, or gave no finite number, counts as failed.
-Started again, the same study proposes the same settings anew, those that were trained are read from their folders, and
-the search goes on from there: give the sampler a seed.
+Started again, a study in memory proposes the same settings anew, those that were trained are read from their folders,
+and the search goes on from there: give its sampler a seed. A study in a storage remembers its trials; each says in an
+attribute which member of which folder it is, so that one that a kill cut off is gone on with, and told.
 """
 
 import functools
 import math
 import pathlib
+import uuid
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -25,9 +27,11 @@ import ml_collections
 
 from gan_jax import init_from, names, sweep, workdir
 from gan_jax.axes import Range
-from gan_jax.errors import UserError
+from gan_jax.errors import UserError, one_line, shown
 from gan_jax.reports import scalars
 from gan_jax.training import loop, outputs, scores
+
+MARK = "gan_jax"  # the attribute of a trial: "FOLDER'S SEARCH/MEMBER"
 
 
 class Study(NamedTuple):
@@ -56,10 +60,15 @@ def train(
     found = sweep.stored(folder)
     known = found.members + [{}] * (len(found.members) < asked.num)  # one whose folder is yet to be made
     start = sweep.check(sweep.member_configs(config, known, folder), folder, way, other)
+    _check_held(asked, found, folder)
+    if _is_stored(asked.study) and asked.study.get_trials(deepcopy=False):
+        asked.study.sampler.reseed_rng()  # a seed would have it begin again with the proposals that it began with
     with workdir.claimed(folder):
+        found = found._replace(search=found.search or uuid.uuid4().hex[:8])
+        sweep.store(folder, found)  # before anything is asked: what a trial is marked with must outlive a kill
         for first in range(0, asked.num, asked.at_once):
-            trials = [asked.study.ask(_distributions(asked)) for _ in range(min(asked.at_once, asked.num - first))]
-            found = _with_proposed(found, first, [trial.params for trial in trials], folder)
+            trials = _trials(asked, found, range(first, min(first + asked.at_once, asked.num)), folder)
+            found = found._replace(members=found.members + [t.params for t in trials[len(found.members) - first :]])
             configs = dict(
                 list(sweep.member_configs(config, found.members, folder).items())[first : first + len(trials)]
             )
@@ -86,6 +95,33 @@ def _check(config, asked):
             sweep.member_config(config, {name: value})
 
 
+def _check_held(asked, found, folder):
+    """A UserError where the folder's members are of another search, before the study is asked for anything."""
+    import optuna
+
+    name, known = shown(asked.study.study_name), _marked(asked.study, found.search)
+    if other := next((fields for fields in found.members if {*fields} != {*asked.ranges}), None):
+        raise UserError(
+            f"{folder} holds a search in {', '.join(other)}, and this one is in {', '.join(asked.ranges)}: give ranges "
+            "of the same fields, or another --workdir"
+        )
+    if _is_stored(asked.study) and (lacking := {*range(min(len(found.members), asked.num))} - {*known}):
+        raise UserError(
+            f"{folder} holds a search, and the study {name} has no trial of its member {min(lacking):03}: give the "
+            "study that it was begun with, or another --workdir"
+        )
+    ranges = _distributions(asked)
+    for trial in asked.study.get_trials(deepcopy=False):
+        for field in {*ranges} & {*trial.distributions}:
+            try:  # a study takes no other choices later
+                optuna.distributions.check_distribution_compatibility(trial.distributions[field], ranges[field])
+            except ValueError as error:
+                raise UserError(
+                    f"--sweep: the study {name} holds another range of {field} ({one_line(error)}): give that one, or "
+                    "another study_name and --workdir"
+                ) from None
+
+
 def _distributions(asked):
     """Those of Optuna that our ranges are."""
     import optuna
@@ -98,31 +134,65 @@ def _distributions(asked):
     return {name: make[given.kind](*given.limits) for name, given in asked.ranges.items()}
 
 
-def _with_proposed(found, start, members, folder):
-    """The sweep with the members of a round; a UserError where the folder holds others in their place."""
-    held = found.members[start : start + len(members)]
-    if held != members[: len(held)]:
-        raise UserError(
-            f"{folder} holds a search that has proposed other settings, {sweep.words(held[0])}: give the study's "
-            "sampler a seed, the ranges and the fields as they were, or another --workdir"
-        )
-    return found._replace(members=found.members + members[len(held) :])
+def _is_stored(study):
+    from optuna.storages import InMemoryStorage
+
+    return not isinstance(study._storage, InMemoryStorage)
+
+
+def _marked(study, search):
+    """{member: trial} of those that were asked for in this folder."""
+    marks = [(trial.user_attrs.get(MARK, "").partition("/"), trial) for trial in study.get_trials(deepcopy=False)]
+    return {int(member): trial for (folder, _, member), trial in marks if search and folder == search}
+
+
+def _trials(asked, found, indices, folder):
+    """The trials of these members: those that the study remembers, of which finished ones are frozen, and new ones."""
+    known = _marked(asked.study, found.search)
+    return [_trial(asked, found, index, known.get(index), folder) for index in indices]
+
+
+def _trial(asked, found, index, known, folder):
+    import optuna
+
+    if known and known.state.is_finished():
+        return known
+    if known:
+        trial = optuna.trial.Trial(asked.study, known._trial_id)
+    else:
+        trial = asked.study.ask()
+        trial.set_user_attr(MARK, f"{found.search}/{index:03}")
+    for name, distribution in _distributions(asked).items():
+        trial._suggest(name, distribution)  # what was chosen for it before a kill stays
+    if not known and found.members[index : index + 1] not in ([], [trial.params]):
+        raise _other_proposed(asked, found.members[index], folder)
+    return trial
+
+
+def _other_proposed(asked, held, folder):
+    remedy = "give the study's sampler the seed that it had, the ranges and the fields as they were"
+    for name, value in held.items():
+        kind, limits = asked.ranges[name][1:]
+        if not (value in limits if kind == "choice" else limits[0] <= value <= limits[1]):
+            remedy = f"give {name} the range that it had"
+    return UserError(
+        f"{folder} holds a search that has proposed other settings, {sweep.words(held)}: {remedy}, or another --workdir"
+    )
 
 
 def _train_round(configs, found, trials, study, folder, name, way, start):
     """Trains the members of these trials, tells the study of them, and returns the signal that ended it, or 0."""
-    for trial, place in zip(trials, configs, strict=True):
+    open_trials = {place: trial for trial, place in zip(trials, configs, strict=True) if not hasattr(trial, "state")}
+    for place, trial in open_trials.items():
         step = workdir.latest_step(folder / place)
         for record in scalars.read(folder / place / outputs.EVALUATIONS):
             if record["step"] <= step:
                 _report(study, trial, record)
     steps = next(iter(configs.values())).steps
-    judges = {
-        place: functools.partial(_judge, study, trial, steps) for trial, place in zip(trials, configs, strict=True)
-    }
+    judges = {place: functools.partial(_judge, study, trial, steps) for place, trial in open_trials.items()}
     if received := sweep.train_members(configs, found, folder, name, way, judges, start):
         return received
-    for trial, place in zip(trials, configs, strict=True):
+    for place, trial in open_trials.items():
         _tell(study, trial, folder / place)
     return 0
 
@@ -159,8 +229,9 @@ def _tell(study, trial, place):
 def _summary(config, found, study, folder):
     configs = sweep.member_configs(config, found.members, folder)
     code = sweep.summary(configs, folder)
-    if any(trial.state.name == "COMPLETE" for trial in study.trials):
-        best = study.best_trial
-        place = list(configs)[found.members.index(best.params)]
-        names.say(f"best of {len(configs)}: {best.value:.4g} with {sweep.words(best.params)} ({folder}/{place})")
+    values = {i: trial.value for i, trial in _marked(study, found.search).items() if trial.state.name == "COMPLETE"}
+    if values:
+        best = min(values, key=lambda index: values[index])
+        words, place = sweep.words(found.members[best]), folder / list(configs)[best]
+        names.say(f"best of {len(configs)}: {values[best]:.4g} with {words} ({place})")
     return code

@@ -34,10 +34,14 @@ Configs = dict[str, ml_collections.ConfigDict]  # by the names of the members' f
 
 
 class Sweep(NamedTuple):
-    """members: the fields of each, in the order of its folders. ways: how the group of a first member was trained."""
+    """members: the fields of each, in the order of its folders. ways: how the group of a first member was trained.
+
+    search: what the trials of an adaptive search are marked with; "" of any other sweep.
+    """
 
     members: Members
     ways: dict[str, str]
+    search: str = ""
 
 
 def train(
@@ -92,7 +96,11 @@ def stored(folder: pathlib.Path) -> Sweep:
     path = folder / "sweep.json"
     try:
         found = Sweep(**atomic.read_json(path))
-        if _are_members(found.members) and {*found.ways.values()} <= {*population.WAYS}:
+        if (
+            _are_members(found.members)
+            and {*found.ways.values()} <= {*population.WAYS}
+            and isinstance(found.search, str)
+        ):
             return found
         raise ValueError
     except (FileNotFoundError, NotADirectoryError):
@@ -106,7 +114,8 @@ def stored(folder: pathlib.Path) -> Sweep:
 def store(folder: pathlib.Path, sweep: Sweep) -> None:
     """Writes sweep.json, where it is not yet so."""
     if sweep != stored(folder):
-        atomic.write(folder / "sweep.json", json.dumps(sweep._asdict(), indent=1).encode() + b"\n")
+        fields = sweep._asdict() if sweep.search else {"members": sweep.members, "ways": sweep.ways}
+        atomic.write(folder / "sweep.json", json.dumps(fields, indent=1).encode() + b"\n")
 
 
 def extended(sweep: Sweep, members: Members, folder: pathlib.Path) -> Sweep:
@@ -237,7 +246,7 @@ def train_members(
             for member, config in group.items():
                 loop.finish(config, folder / member, f"{name}/{member}")
             if (done := sum(_done(folder, configs).values())) > bar.done:  # what frozen members did not make
-                bar.update(done, {})
+                bar.at(done)
     return 0
 
 

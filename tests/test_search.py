@@ -31,7 +31,8 @@ def study_of(command):
     def run(*flags, num=4, limits="1e-5, 1e-2", pruner="NopPruner()", seed=3, code=0, arguments=None, **fields):
         made = f"sampler=optuna.samplers.TPESampler(seed={seed}, n_startup_trials=2), pruner=optuna.pruners.{pruner}"
         pathlib.Path("study.py").write_text(STUDY.format(arguments=arguments or made, limits=limits, num=num))
-        command("wgan_gp.py:ring", "--sweep=study.py", "--workdir=s", *flags, code=code, **FIELDS | fields)
+        place = [] if any(flag.startswith("--workdir") for flag in flags) else ["--workdir=s"]
+        command("wgan_gp.py:ring", "--sweep=study.py", *place, *flags, code=code, **FIELDS | fields)
 
     return run
 
@@ -76,6 +77,97 @@ def test_a_search_goes_on_from_where_it_was_stopped(study_of, killed_as_it_saves
         study_of(num=4)
     study_of(num=4)
     assert (proposed(), evaluations()) == whole
+
+
+@pytest.fixture
+def stored(study_of):
+    """Runs a study that lies in study.db, and gives its trials."""
+
+    def run(*flags, name="n", **given):
+        made = f"study_name={name!r}, storage='sqlite:///study.db', load_if_exists=True"
+        sampler = "sampler=optuna.samplers.TPESampler(seed=3, n_startup_trials=2), pruner=optuna.pruners.NopPruner()"
+        study_of(*flags, arguments=f"{made}, {sampler}", **given)
+        return trials_of(name)
+
+    return run
+
+
+def trials_of(name="n"):
+    return optuna.load_study(study_name=name, storage="sqlite:///study.db").trials
+
+
+def states(trials):
+    return [trial.state.name for trial in trials]
+
+
+@pytest.mark.slow
+def test_a_stored_study_is_finished_or_goes_on_and_no_trial_is_left_open(stored, killed_as_it_saves, capsys):
+    with killed_as_it_saves(40, "001"):  # within a round
+        stored(num=3)
+    assert states(trials_of()) == ["RUNNING", "RUNNING"]
+    asked = proposed()
+    first = stored(num=3)
+    assert states(first) == ["COMPLETE"] * 3
+    assert [trial.params["optimizer.critic_lr"] for trial in first] == proposed()
+    assert proposed()[:2] == asked
+    for index, trial in enumerate(first):
+        lines = [json.loads(line) for line in pathlib.Path(f"s/00{index}/evaluation.jsonl").read_text().splitlines()]
+        assert trial.intermediate_values == {line["step"]: line["frechet_distance"] for line in lines}
+        assert trial.value == lines[-1]["frechet_distance"]
+    capsys.readouterr()
+    again = stored(num=3)
+    best = min(trial.value for trial in first)
+    assert f"best of 3: {best:.4g}" in capsys.readouterr().out
+    assert [(trial.number, trial.value, trial.datetime_complete) for trial in again] == [
+        (trial.number, trial.value, trial.datetime_complete) for trial in first
+    ]
+    more = stored(num=4)
+    assert states(more) == ["COMPLETE"] * 4
+    assert len({trial.params["optimizer.critic_lr"] for trial in more}) == 4  # the seed proposes none a second time
+    assert stored("--workdir=t", num=2)[4:] != []  # the same study has more trials from another folder
+    assert stored(num=4)[:4] == more
+
+
+@pytest.mark.slow
+def test_a_kill_between_rounds_or_before_a_member_is_listed_leaves_no_trial_open(stored, monkeypatch):
+    class Killed(BaseException):
+        pass
+
+    def die(*_):
+        raise Killed
+
+    for name, place in (("_trials", "between"), ("_train_round", "before")):
+        function = getattr(search, name)
+        calls = []
+
+        def second(*given, function=function, calls=calls):
+            calls.append(1)
+            return die() if len(calls) == 2 else function(*given)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(search, name, second)
+            with pytest.raises(Killed):
+                stored(f"--workdir={place}", num=3, name=place)
+        open_before = states(trials_of(place)).count("RUNNING")
+        assert open_before == (1 if name == "_train_round" else 0)
+        assert states(stored(f"--workdir={place}", num=3, name=place)) == ["COMPLETE"] * 3
+
+
+@pytest.mark.slow
+def test_advice_for_a_stored_study_is_of_what_is_wrong(stored, capsys):
+    choices = "1e-5, 1e-2), 'loss': __import__('gan_jax').axes.choice(['hinge'"
+    before = stored(num=1, limits=f"{choices}]")
+    capsys.readouterr()
+    for given, words in (
+        ({"name": "other"}, "the study other has no trial of its member 000: give the study that it was begun with"),
+        ({"limits": f"{choices}, 'wasserstein']"}, "holds another range of loss"),
+        ({}, "holds a search in optimizer.critic_lr, loss, and this one is in optimizer.critic_lr: give ranges"),
+    ):
+        stored(**{"num": 2, "limits": f"{choices}]", "code": 2} | (given or {"limits": "1e-5, 1e-2"}))
+        assert words in capsys.readouterr().err
+    assert (trials_of(), trials_of("other")) == (before, [])
+    assert states(stored(num=2, limits=f"{choices}]")) == ["COMPLETE"] * 2
+    stored("--workdir=t", num=1, name="third", limits=f"{choices}, 'wasserstein']")
 
 
 def evaluations():
@@ -188,7 +280,12 @@ def test_another_study_in_the_same_folder_is_refused(study_of, capsys):
     study_of(num=2)
     capsys.readouterr()
     study_of(num=2, seed=4, code=2)
-    assert "has proposed other settings" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "has proposed other settings" in error
+    assert "the seed that it had" in error
+    study_of(num=2, limits="1e-9, 1e-8", code=2)
+    assert "give optimizer.critic_lr the range that it had" in capsys.readouterr().err
+    study_of(num=2)
 
 
 def test_our_ranges_are_optunas():

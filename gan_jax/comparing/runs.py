@@ -5,12 +5,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tqdm import tqdm
-
 from gan_jax import workdir
 from gan_jax.errors import UserError
 from gan_jax.names import natural
-from gan_jax.reports import atomic, scalars
+from gan_jax.reports import atomic, progress, scalars
 
 FROZEN = ("diverged", "pruned")  # what frozen.json says of a run that was ended before its last step
 
@@ -53,8 +51,8 @@ def find(folders: Iterable[Path]) -> list[Run]:
         for place in _places_in(folder):
             places.setdefault(place.folder.resolve(), place)
     base = _base(given, places.values())
-    progress = tqdm(places.values(), "reading runs", delay=1, leave=False, unit=" runs")
-    return [_read(place, Path(os.path.relpath(place.folder, base)).as_posix()) for place in progress]
+    counted = progress.each(places.values(), "reading runs", len(places), "runs")
+    return [_read(place, Path(os.path.relpath(place.folder, base)).as_posix()) for place in counted]
 
 
 def _base(given, places):

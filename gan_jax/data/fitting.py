@@ -11,9 +11,9 @@ from typing import Any, TypeVar
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
-from tqdm import tqdm
 
 from gan_jax.errors import UserError
+from gan_jax.reports import progress
 
 # What is decoded, whatever a file is called: of Pillow's other formats, one has another program run it (EPS).
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
@@ -237,14 +237,14 @@ def on_all_cores(function: Callable[[int], T], count: int, words: str) -> list[T
                 found.append(function(index))
             except BrokenImageError as error:
                 errors.append(error)
-        bar.update(min(_CHUNK, count - start))
         return found
 
-    with (
-        tqdm(total=count, desc=words, unit=" images", delay=1, leave=False) as bar,
-        ThreadPoolExecutor(os.cpu_count()) as pool,
-    ):
-        found = [value for values in pool.map(chunk, range(0, count, _CHUNK)) for value in values]
+    found: list[T] = []
+    starts = range(0, count, _CHUNK)
+    with progress.counting(words, count, "images") as add, ThreadPoolExecutor(os.cpu_count()) as pool:
+        for start, values in zip(starts, pool.map(chunk, starts), strict=True):
+            found += values
+            add(min(_CHUNK, count - start))
     if errors:
         raise all_broken(sorted(errors, key=lambda error: str(error.label)))
     return found

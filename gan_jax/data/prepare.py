@@ -27,6 +27,7 @@ from tensorflow_datasets.image_classification import cifar, mnist
 
 from gan_jax import names, quiet
 from gan_jax.errors import UserError, shown
+from gan_jax.reports import progress
 
 Read = Callable[[str], bytes]  # name of an original file -> its content
 
@@ -83,11 +84,25 @@ def prepare(name: str, originals: str = "", folder: str = "") -> str:
     builder.read_original = find_originals(name, originals) if originals else None
     config = tfds.download.DownloadConfig(force_checksums_validation=True)
     try:
-        with contextlib.redirect_stdout(io.StringIO()):  # of TFDS's words only the progress bars, on stderr, are wanted
+        with contextlib.redirect_stdout(io.StringIO()), _progress(name):
             builder.download_and_prepare(download_config=config)
     except OSError as error:
         raise UserError(f"cannot write {name} to {builder.data_dir} ({error}): choose another --dir") from error
     return f"{name} is prepared in {builder.data_dir}"
+
+
+@contextlib.contextmanager
+def _progress(name):
+    """On a terminal, the bars of TFDS; in a log file they would stay, so there are lines."""
+    if progress.is_terminal():
+        yield
+        return
+    tfds.display_progress_bar(False)
+    try:
+        with progress.clock(f"preparing {name}"):
+            yield
+    finally:
+        tfds.display_progress_bar(True)
 
 
 def find_originals(name: str, folder: str) -> Read:

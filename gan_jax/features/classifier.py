@@ -18,11 +18,11 @@ import optax
 from flax import linen as nn
 from jax.typing import ArrayLike
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from gan_jax import cache
 from gan_jax.features import extraction
 from gan_jax.networks.conv import Conv
+from gan_jax.reports import progress
 
 VERSION = 1  # to be raised by whatever changes a feature: network, training, pixels
 FEATURES = 64  # few enough that a thousand images and more fix their covariance
@@ -198,10 +198,10 @@ def _trained(name, images, labels, seed):
     carry = params, transform.init(params)
     images, labels = jax.device_put((images, labels))
     descend = _descent(transform, num_classes)
-    with tqdm(total=len(rows), desc=f"training a classifier of {name}", unit="step", delay=1, leave=False) as bar:
+    with progress.counting(f"training a classifier of {name}", len(rows), "steps") as add:
         for start in range(0, len(rows), _BLOCK):
             carry = jax.block_until_ready(descend(carry, images, labels, rows[start : start + _BLOCK]))
-            bar.update(_BLOCK)
+            add(_BLOCK)
     return jax.tree.map(np.asarray, carry[0])
 
 

@@ -7,16 +7,15 @@ killed run goes on where it was, and a reference is computed once, whatever fold
 import functools
 import hashlib
 import pathlib
-import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from gan_jax import cache
+from gan_jax.reports import progress
 
 VERSION = 1  # of what is kept: to be raised by whatever changes a feature of a costly network
 PART = 256  # images of one file in the cache: what a kill may cost
@@ -59,22 +58,21 @@ def extract(
     """
     part = BATCH_OF_ANY_SIZE if any_size else PART
     parts = []
-    seconds = 0.1 if sys.stderr.isatty() else 10.0  # in a log file every redraw of the bar would stay
-    with tqdm(total=count, desc="features", unit=" images", delay=2, leave=False, mininterval=seconds) as bar:
+    with progress.counting("features", count, "images") as add:
         for start in range(0, count, part):
             images = read(start, min(start + part, count))
             parts.append(
-                _kept(network, images, bar) if network.is_costly and is_kept else _computed(network, images, bar)
+                _kept(network, images, add) if network.is_costly and is_kept else _computed(network, images, add)
             )
     return _joined(parts)
 
 
-def _kept(network, images, bar):
+def _kept(network, images, add):
     path = part_path(network, images)
     if found := cache.kept(path, functools.partial(_of_arrays, network, len(images))):
-        bar.update(len(images))
+        add(len(images))
         return found
-    features, logits = _computed(network, images, bar)
+    features, logits = _computed(network, images, add)
     cache.keep(path, {"features": features} | ({} if logits is None else {"logits": logits}))
     return features, logits
 
@@ -98,7 +96,7 @@ def part_path(network: Network, images: NDArray[Any] | list[NDArray[Any]]) -> pa
     return cache.folder() / "features" / digest[:2] / f"{digest}.npz"
 
 
-def _computed(network, images, bar):
+def _computed(network, images, add):
     size = BATCH_ON_CPU if jax.default_backend() == "cpu" else PART
     if isinstance(images, list):
         size, images = BATCH_OF_ANY_SIZE, np.stack([network.enlarged(image) for image in images])
@@ -107,7 +105,7 @@ def _computed(network, images, bar):
         batch = images[start : start + size]
         full = np.pad(batch, ((0, size - len(batch)), *((0, 0),) * (batch.ndim - 1)))
         parts.append([None if array is None else np.asarray(array)[: len(batch)] for array in network.apply(full)])
-        bar.update(len(batch))
+        add(len(batch))
     return _joined(parts)
 
 

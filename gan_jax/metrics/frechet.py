@@ -1,18 +1,13 @@
 """The Fréchet distance between two samples of features, whatever network the features come from."""
 
-import contextlib
-import sys
-import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from tqdm import tqdm
 
 from gan_jax.metrics import checked
-
-DELAY = 2  # seconds: what is done before them shows no bar
+from gan_jax.reports import progress
 
 
 class Moments(NamedTuple):
@@ -62,7 +57,7 @@ def _is_cheaper_by_products(n: int, m: int, d: int) -> bool:
 
 def _moments_of(sample):
     parts = checked.parts(sample, rows=sample.shape[1])  # fewer rows would spend their time on adding d x d
-    return moments(tqdm(parts, desc="covariances", unit=" parts", delay=DELAY, leave=False))
+    return moments(progress.each(parts, "covariances", len(parts), "parts"))
 
 
 def _by_products(few, many):
@@ -93,35 +88,14 @@ def _nuclear_norm(few, many, mean_of_few, mean_of_many):
     have their squares, and the root of its round-off would not be small.
     """
     rows: Any = np.zeros((0, len(few)))  # of NumPy's stubs, qr has no mode "r"
-    parts = tqdm(_centred(many, mean_of_many), "products", len(checked.parts(many)), False, unit=" parts", delay=DELAY)
+    parts = progress.each(_centred(many, mean_of_many), "products", len(checked.parts(many)), "parts")
     for part in parts:
         products = [part @ columns.T for columns in _centred(few, mean_of_few)]
         rows = np.concatenate([rows, np.concatenate(products, axis=1)])
         if len(rows) >= 2 * len(few):
             rows = np.linalg.qr(rows, mode="r")
-    with _clock(f"singular values of {len(rows):,} x {len(few):,}"):
+    with progress.clock(f"singular values of {len(rows):,} x {len(few):,}"):
         return np.linalg.svd(rows, compute_uv=False).sum()
-
-
-@contextlib.contextmanager
-def _clock(words: str) -> Iterator[None]:
-    """Shows how long the block has been at work, once that is `DELAY`: a single call can't say how far it is."""
-    is_done = threading.Event()
-    seconds = DELAY if sys.stderr.isatty() else 5 * DELAY  # in a log file every line would stay
-    with tqdm(desc=words, bar_format="{desc} [{elapsed}]", delay=seconds, leave=False) as bar:
-
-        def show():
-            while not is_done.wait(seconds):
-                bar.delay = 0  # so that the end of the block clears it
-                bar.refresh()
-
-        thread = threading.Thread(target=show, daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            is_done.set()
-            thread.join()
 
 
 def moments(chunks: Iterable[ArrayLike]) -> Moments:
@@ -188,7 +162,7 @@ def _trace_of_product_root(a: Moments, b: Moments) -> float:
     """tr((S_a S_b)^(1/2)): with S_a = R R^T, the eigenvalues of S_a S_b are those of the symmetric R^T S_b R."""
     # R of the smaller sample has the fewer columns, so that R^T S_b R has no zeros whose round-off would be rooted.
     smaller, larger = sorted((a, b), key=lambda moments: moments.count)
-    with _clock(f"eigenvalues of {len(a.mean):,} x {len(a.mean):,}"):
+    with progress.clock(f"eigenvalues of {len(a.mean):,} x {len(a.mean):,}"):
         return _of_symmetric(smaller.covariance, larger.covariance)
 
 

@@ -4,9 +4,9 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from tqdm import tqdm
 
 from gan_jax.metrics import checked
+from gan_jax.reports import progress
 
 _PART = 2**23  # values of the kernel that are computed in one go, 64 MB
 
@@ -56,7 +56,7 @@ def kernel_distance(a: ArrayLike, b: ArrayLike, subset_size: int = 1000, seed: i
     least, rng = min(len(a), len(b)), np.random.default_rng(seed)
     subsets = max(least // subset_size, 2) if least >= max(subset_size, 4) else 1
     rows_a, rows_b = (np.array_split(rng.permutation(len(x)), subsets) for x in (a, b))
-    pairs = tqdm(zip(rows_a, rows_b, strict=True), "kernels", subsets, delay=1, leave=False, unit=" subsets")
+    pairs = progress.each(zip(rows_a, rows_b, strict=True), "kernels", subsets, "subsets")
     estimates = [_discrepancy(a[i], b[j]) for i, j in pairs]
     sd = float(np.std(estimates, ddof=1)) if subsets > 1 else None
     return KernelDistance(float(np.mean(estimates)), sd, tuple(map(len, rows_a)), tuple(map(len, rows_b)))

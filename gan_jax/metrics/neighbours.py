@@ -6,9 +6,9 @@ that could decide (copies of a sample, ties), the sums of squared differences do
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from tqdm import tqdm
 
 from gan_jax.metrics import checked
+from gan_jax.reports import progress
 
 _CHUNK = 256  # rows of a matrix of distances, or pairs of samples, at once
 _SPARE = 8  # candidates besides k for the k nearest, whose order round-off may have changed
@@ -134,8 +134,9 @@ def _nearest(queries: _Array, points: _Array, k: int, exclude_self: bool) -> tup
 
 
 def _chunks(rows: int):
-    starts = tqdm(range(0, rows, _CHUNK), desc="distances", unit=" chunks", delay=1, leave=False)
-    return (slice(start, min(start + _CHUNK, rows)) for start in starts)
+    starts = range(0, rows, _CHUNK)
+    slices = (slice(start, min(start + _CHUNK, rows)) for start in starts)
+    return progress.each(slices, "distances", len(starts), "chunks")
 
 
 def _squared_distances(x: _Array, y: _Array) -> tuple[_Array, _Array]:

@@ -3,7 +3,8 @@
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import correlate1d
-from tqdm import tqdm
+
+from gan_jax.reports import progress
 
 _WEIGHTS = np.array([0.0448, 0.2856, 0.3001, 0.2363, 0.1333])  # of the scales, the finest first
 _WINDOW, _SIGMA = 11, 1.5  # pixels
@@ -97,12 +98,12 @@ def _of_pairs(a, of_a, b, of_b):
     """Similarities of the pairs (a[of_a[i]], b[of_b[i]]), a chunk at a time."""
     at_once = max(1, _CHUNK // a[0].size)
     similarities = np.empty(len(of_a))
-    with tqdm(total=len(of_a), desc="comparing images", unit=" pairs", delay=1, leave=False) as bar:
+    with progress.counting("comparing images", len(of_a), "pairs") as add:
         for start in range(0, len(of_a), at_once):
             chunk = slice(start, start + at_once)
             left, right = a[of_a[chunk]].astype(np.float64), b[of_b[chunk]].astype(np.float64)
             similarities[chunk] = _similarities(left, right, _scales(a.shape))
-            bar.update(len(similarities[chunk]))
+            add(len(similarities[chunk]))
     return similarities
 
 

@@ -7,9 +7,9 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 from scipy.optimize import linear_sum_assignment, linprog
 from scipy.spatial.distance import cdist
-from tqdm import tqdm
 
 from gan_jax.metrics import checked
+from gan_jax.reports import progress
 
 _CHUNK = 2**23  # projections of points that are sorted in one go, 64 MB
 
@@ -133,11 +133,11 @@ def sliced_wasserstein(a: ArrayLike, b: ArrayLike, projections: int = 1000, seed
         raise ValueError(f"projections must be >= 1 and p in [1, inf), got {projections} and {p}")
     directions, at_once = random_directions(projections, a.shape[1], seed), max(1, _CHUNK // (len(a) + len(b)))
     costs = np.empty(projections)
-    with tqdm(total=projections, desc="projecting", unit=" directions", delay=1, leave=False) as bar:
+    with progress.counting("projecting", projections, "directions") as add:
         for start in range(0, projections, at_once):
             chunk = slice(start, start + at_once)
             costs[chunk] = _costs_on_lines(directions[chunk] @ a.T, directions[chunk] @ b.T, p)
-            bar.update(len(costs[chunk]))
+            add(len(costs[chunk]))
     return float(costs.mean() ** (1 / p))
 
 

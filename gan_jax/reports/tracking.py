@@ -6,6 +6,7 @@ import uuid
 from pathlib import Path
 from typing import Any
 
+from gan_jax import home
 from gan_jax.errors import UserError, one_line
 from gan_jax.reports import atomic
 
@@ -62,6 +63,13 @@ def start_wandb(
     return run
 
 
+def log_picture(run: Any, path: str | os.PathLike[str], step: int) -> None:
+    """Adds the picture in a .png file, samples at `step`, to a run of wandb's."""
+    import wandb
+
+    run.log({"samples": wandb.Image(os.fspath(path), caption=f"step {step:,}")}, step=step)
+
+
 def stored_id(workdir: str | os.PathLike[str]) -> str:
     """The id in `workdir/wandb_id`, "" where there is none. wandb makes folders of that name, so it is checked."""
     path = Path(workdir) / "wandb_id"
@@ -80,6 +88,9 @@ def check_login(mode: str) -> None:
     """Raises UserError for an unknown mode, or for "online" without an API key; nothing is asked."""
     if mode not in MODES:
         raise UserError(f"wandb.mode is {mode!r}: choose one of {', '.join(MODES)}")
+    if mode == "disabled":
+        return
+    home.lend(home.WANDB)
     if mode != "online":
         return
     import wandb

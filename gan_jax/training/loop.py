@@ -28,7 +28,17 @@ from gan_jax.data import about, batches, bursts, sources
 from gan_jax.errors import DivergedError, UserError, shown
 from gan_jax.reports import scalars, tracking
 from gan_jax.reports.progress import Progress
-from gan_jax.training import beginning, checkpoint, conditional, finite, optimizers, outputs, parallel, population
+from gan_jax.training import (
+    beginning,
+    checkpoint,
+    conditional,
+    finite,
+    optimizers,
+    outputs,
+    parallel,
+    population,
+    times,
+)
 from gan_jax.training.state import EMA_STEPS, build_networks, create_states, fields_of
 from gan_jax.training.step import make_train_step
 
@@ -235,6 +245,7 @@ def train_together(
     is frozen, as its folder then says, and the others go on. Those that are behind the others, after a kill, catch up.
     """
     config, source = runs[0].config, runs[0].source
+    bar.compiling()
     shapes = shapes_of_carry(config, source)
     program = population.compile_program(config, source, shapes)
     members: list[outputs.Member] = []
@@ -272,9 +283,10 @@ def _begin(runs, shapes, bar):
     for words in filter(None, dict.fromkeys(optimizers.lazy_penalty_warning(run.config) for run in runs)):
         outputs.warn(words)
     for member in members:
+        member.beside = len(members)
         outputs.catch_up(member)
     if lost := sum(expected) - sum(member.step for member in members):  # of checkpoints that are damaged
-        bar.begin(bar.done - lost)
+        bar.at(bar.done - lost)
     return members
 
 
@@ -290,7 +302,7 @@ def _restored(run, carry, said):
         run.stream.seek(step)
     logged = outputs.last_logged(run.workdir, step)
     _begin_records(run, step, record, said)
-    member = outputs.Member(run, carry, step, logged)
+    member = outputs.Member(run, carry, step, logged, times.start(run.workdir, step))
     if record:  # whatever becomes of the other run, this one has begun
         outputs.save(member)
         checkpoint.wait(run.manager)
@@ -349,6 +361,7 @@ def _run_steps(members, advance, until, bar, signals):
         finished = [
             functools.partial(block_size.finished, done, steps),
             functools.partial(outputs.freeze_broken, going, done),
+            functools.partial(outputs.tick, going, step),
             functools.partial(outputs.show, bar, steps * len(going), means),
         ]
         if outputs.is_saved(config, step):

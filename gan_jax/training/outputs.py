@@ -11,6 +11,7 @@ import json
 import math
 import pathlib
 import statistics
+import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -20,18 +21,20 @@ import ml_collections
 import orbax.checkpoint as ocp
 from flax import linen as nn
 
-from gan_jax import changes, evaluation, workdir
+from gan_jax import changes, compiler, evaluation, workdir
 from gan_jax.config import flat
 from gan_jax.data import about, bursts, sources
 from gan_jax.data.about import About
 from gan_jax.errors import DivergedError, UserError, is_out_of_memory, one_line
-from gan_jax.reports import atomic, pictures, progress, scalars
+from gan_jax.reports import atomic, pictures, progress, scalars, tracking
 from gan_jax.reports.progress import Progress
-from gan_jax.training import checkpoint, conditional, finite, parallel, sampling, scores
+from gan_jax.training import checkpoint, conditional, finite, parallel, sampling, scores, times
 from gan_jax.training.beginning import Beginning
 
 RECORDS = METRICS, EVALUATIONS = "metrics.jsonl", "evaluation.jsonl"
 FROZEN = "frozen.json"  # in the folder of a run that ended before its last step: {"step", "state", "reason"}
+# Between two drawings of a run's curves as it trains: so many seconds, and so many times as long as the last one took.
+CURVES_SECONDS, CURVES_TIMES = 30.0, 50
 
 
 class Run(NamedTuple):
@@ -53,13 +56,17 @@ class Run(NamedTuple):
 class Member:
     """A run at work: its carry after `step` steps, what is yet to be written, and why it was frozen, if it was.
 
-    logged: the step of its last line of metrics.jsonl, from which on the carry sums the metrics up.
+    logged: the step of its last line of metrics.jsonl, from which on the carry sums the metrics up. beside: how many
+    train together. next_curves: the moment from which its curves may be drawn again.
     """
 
     run: Run
     carry: Any
     step: int
     logged: int
+    clock: times.Clock
+    beside: int = 1
+    next_curves: float = -math.inf
     unwritten: list[tuple[int, Callable[[], None]]] = dataclasses.field(default_factory=list)
     frozen: str = ""
 
@@ -100,7 +107,7 @@ def report(member: Member, step: int) -> dict[str, Any] | None:
     if step % config.log_every == 0:
         member.carry, means = _take_means(member.carry, step - member.logged)
         member.logged = step
-        member.unwritten.append((step, functools.partial(_log, member.run, step, means)))
+        member.unwritten.append((step, functools.partial(_log, member, step, means)))
     if _is_due(config, step, config.sample_every) or step == config.steps:
         member.unwritten.append((step, _sample(member.run, member.carry[0], step)))
     return means
@@ -118,9 +125,10 @@ def last_logged(workdir: pathlib.Path, step: int) -> int:
     return max((record["step"] for record in scalars.read(workdir / METRICS) if record["step"] <= step), default=0)
 
 
-def _log(run, step, means):
-    record = {name: float(value) for name, value in means.items()}
+def _log(member, step, means):
+    run, record = member.run, {name: float(value) for name, value in means.items()}
     _append(run.workdir / METRICS, {"step": step} | record)
+    times.line(member.clock, step)
     if run.wandb:
         run.wandb.log(record, step=step)
 
@@ -163,6 +171,8 @@ def _draw(run, step, samples, columns):
     path, title = sample_path(run.workdir, step), f"{run.name}, step {step}"
     is_told = conditional.of(run.config)[0].is_told_labels and run.source.about
     sampling.draw(run.config, path, samples, title, columns, run.source.about.classes if is_told else ())
+    if run.wandb:
+        tracking.log_picture(run.wandb, path, step)
 
 
 def sample_path(workdir: pathlib.Path, step: int) -> pathlib.Path:
@@ -171,7 +181,12 @@ def sample_path(workdir: pathlib.Path, step: int) -> pathlib.Path:
 
 
 def show(bar: Progress, steps: int, means: Sequence[dict[str, Any] | None]) -> None:
-    """So many steps more; of several members, the medians of those that are finite."""
+    """So many steps more; of several members, the medians of those that are finite.
+
+    Time in which the host has compiled something, for the first picture or evaluation, is no sample of what is to come.
+    """
+    if compiler.has_compiled():
+        bar.pause()
     logged = [mean for mean in means if mean]
     values = {name: [float(m[name]) for m in logged if math.isfinite(m[name])] for name in (*logged, {})[0]}
     shown = {name: statistics.median(numbers) for name, numbers in values.items() if numbers}
@@ -182,6 +197,8 @@ def save(member: Member) -> None:
     """First the lines up to this step, then its checkpoint: a run killed in between writes them again."""
     member.unwritten.append((member.step, functools.partial(_checkpoint, member)))
     write(member)
+    if member.step < member.run.config.steps:  # at the end they are drawn anyway
+        member.unwritten.append((member.step, functools.partial(_draw_curves_again, member)))
 
 
 def _checkpoint(member):
@@ -294,6 +311,12 @@ def freeze_broken(members: Sequence[Member], done: Sequence[dict[str, Any]]) -> 
             _freeze(member, step, "diverged", reason)
 
 
+def tick(members: Sequence[Member], step: int) -> None:
+    """The block that ends at `step` is done."""
+    for member in members:
+        times.first_block(member.clock, step)
+
+
 def _freeze(member, step, state, reason):
     """Ends a member before its last step; its folder then says why."""
     member.frozen = reason
@@ -319,6 +342,15 @@ def frozen(workdir: pathlib.Path) -> dict[str, Any] | None:
         return {"step": int(record["step"]), "state": record["state"], "reason": str(record["reason"])}
     except (OSError, ValueError, TypeError, KeyError, OverflowError):
         raise UserError(f"{workdir / FROZEN} is damaged: remove it, and the run goes on from its checkpoint") from None
+
+
+def _draw_curves_again(member):
+    """While the device is busy, and so seldom that it costs some hundredths of the time at most."""
+    start = time.monotonic()
+    if start >= member.next_curves:
+        draw_curves(member.run.workdir, member.run.name)
+        seconds = max(CURVES_SECONDS, CURVES_TIMES * (time.monotonic() - start))
+        member.next_curves = start + seconds * member.beside
 
 
 @parallel.lead_only

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from scipy.linalg import sqrtm
 
-from gan_jax.metrics import checked, frechet
+from gan_jax.metrics import checked
 from gan_jax.metrics.frechet import frechet_between, frechet_distance, moments
+from gan_jax.reports import progress
 
 
 def by_sqrtm(a, b):
@@ -154,7 +155,7 @@ def test_says_what_takes_long_and_nothing_where_it_is_quick(n, words, monkeypatc
     a, b = skewed(n, 20), skewed(n, 20, 1)
     frechet_distance(a, b)
     assert capsys.readouterr().err == ""
-    monkeypatch.setattr(frechet, "DELAY", 0.05)
+    monkeypatch.setattr(progress, "DELAY", 0.05)
     for name in ("svd", "eigh"):
         slow = functools.partial(
             lambda f, *args, **kwargs: (time.sleep(0.5), f(*args, **kwargs))[1], getattr(np.linalg, name)

@@ -1,6 +1,8 @@
 import io
+import pathlib
 import re
 import sys
+import time
 
 import pytest
 
@@ -33,17 +35,67 @@ def test_lines_where_there_is_no_terminal(capsys, clock):
     assert lines[-1] == "step 200/1,000, 4.00 steps/s, 03:20 left, critic_loss -28.57, generator_loss 2"
 
 
-@pytest.mark.parametrize("is_terminal", [False, True])
-def test_it_may_begin_again_further_back(monkeypatch, clock, is_terminal):
-    stream = Terminal() if is_terminal else io.StringIO()
-    monkeypatch.setattr(sys, "stderr", stream)
-    with Progress(total=50, initial=40) as bar:
+def shown():
+    """What stands at last on a terminal, or in a log file."""
+    return re.split("[\\r\\n]", sys.stderr.getvalue().rstrip())[-1]
+
+
+@pytest.mark.parametrize("stream", [io.StringIO, Terminal])
+def test_time_for_compiling_counts_for_nothing(monkeypatch, clock, stream):
+    monkeypatch.setattr(sys, "stderr", stream())
+    with Progress(total=100, initial=40) as bar:
+        bar.compiling()
+        assert "40/100" in shown()
+        assert "compiling" in shown()
         clock[0] += 100
-        bar.begin(30)
-        clock[0] += 5
+        bar.update(41, {})  # the first block: how long it took is not known
+        clock[0] += 12
+        bar.update(47, {})
+    assert "47/100" in shown()
+    assert "0.50 steps/s, 01:46 left" in shown()  # 6 steps in 12 s, and 53 are left
+
+
+@pytest.mark.parametrize("stream", [io.StringIO, Terminal])
+def test_a_second_program_leaves_the_rate_as_it_was(monkeypatch, clock, stream):
+    monkeypatch.setattr(sys, "stderr", stream())
+    with Progress(total=100, initial=41) as bar:
+        clock[0] += 12
+        bar.update(47, {})
+        bar.compiling()
+        assert "47/100" in shown()
+        assert shown().rstrip("]").endswith("compiling")
+        clock[0] += 1000
         bar.update(50, {})
-    last = re.split("[\\r\\n]", stream.getvalue().rstrip())[-1]
-    assert ("50/50" if is_terminal else "step 50/50, 4.00 steps/s, 00:00 left") in last
+        clock[0] += 12
+        bar.update(56, {})
+    assert "56/100" in shown()
+    assert "0.50 steps/s, 01:28 left" in shown()  # 12 steps in 24 s, and 44 are left
+
+
+@pytest.mark.parametrize("stream", [io.StringIO, Terminal])
+def test_a_pause_and_what_is_not_to_be_made_count_for_nothing(monkeypatch, clock, stream):
+    monkeypatch.setattr(sys, "stderr", stream())
+    with Progress(total=100, initial=0) as bar:
+        bar.compiling()
+        bar.at(20)
+        for step in (21, 26):
+            clock[0] += 10
+            bar.update(step, {})
+        clock[0] += 500  # a picture is compiled
+        bar.pause()
+        bar.update(30, {})
+        bar.at(60)  # a member is frozen, and 30 steps of it are not made
+        clock[0] += 20
+        bar.update(70, {})
+    assert "70/100" in shown()
+    assert "0.50 steps/s, 01:00 left" in shown()  # 5 steps in 10 s, 10 in 20 s
+
+
+def test_of_several_processes_one_shows_that_it_compiles(capsys):
+    with Progress(total=10, is_shown=False) as bar:
+        bar.compiling()
+        bar.update(1, {})
+    assert capsys.readouterr().err == ""
 
 
 def test_nothing_to_say_without_an_update(capsys):
@@ -60,7 +112,7 @@ def test_a_live_bar_on_a_terminal(monkeypatch):
         bar.update(50, {"critic_loss": 0.25})
     last = terminal.getvalue().split("\r")[-1]
     assert "50/50" in last
-    assert "step/s" in last
+    assert "steps/s, 00:00 left" in last
     assert "critic_loss 0.25" in last
     assert last.endswith("\n")
 
@@ -75,3 +127,45 @@ def test_an_error_passes_through_after_the_last_line(capsys, clock):
     with pytest.raises(RuntimeError):
         fail()
     assert capsys.readouterr().err == "step 1/10, 1.00 steps/s, 00:09 left\n"
+
+
+def test_long_work_has_a_line_now_and_then_in_a_log_file(capsys, clock):
+    for thing in progress.each("abcd", "reading", 4, "files"):
+        clock[0] += 6
+        assert thing in "abcd"
+    assert capsys.readouterr().err == "reading: 2/4, 0.17 files/s, 00:12 left\nreading: 4/4, 0.17 files/s, 00:00 left\n"
+
+
+@pytest.mark.parametrize("stream", [io.StringIO, Terminal])
+def test_short_work_shows_nothing(monkeypatch, stream):
+    monkeypatch.setattr(sys, "stderr", stream())
+    with progress.counting("features", 10, "images") as add, progress.clock("eigenvalues"):
+        add(10)
+    assert sys.stderr.getvalue().strip() == ""
+
+
+def test_long_work_is_a_bar_on_a_terminal_that_goes_when_it_is_done(monkeypatch):
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    monkeypatch.setattr(progress, "DELAY", 0.05)
+    with progress.counting("features", 20, "images") as add:
+        time.sleep(0.2)
+        add(10)
+    shown = sys.stderr.getvalue().split("\r")
+    assert any("features:  50%" in line and "10/20" in line for line in shown)
+    assert not shown[-1].strip()
+
+
+@pytest.mark.parametrize(("stream", "name"), [(io.StringIO, "SECONDS_BETWEEN_LINES"), (Terminal, "DELAY")])
+def test_a_single_long_call_has_a_clock(monkeypatch, stream, name):
+    monkeypatch.setattr(sys, "stderr", stream())
+    monkeypatch.setattr(progress, name, 0.05)
+    with progress.clock("eigenvalues"):
+        time.sleep(0.3)
+    assert "eigenvalues [00:00]" in sys.stderr.getvalue()
+    assert ("\r" in sys.stderr.getvalue()) == (stream is Terminal)
+
+
+def test_bars_are_drawn_in_this_file_alone():
+    package = pathlib.Path(progress.__file__).parents[1]
+    drawing = [path.relative_to(package).as_posix() for path in package.rglob("*.py") if "tqdm" in path.read_text()]
+    assert drawing == ["reports/progress.py"]

@@ -1,3 +1,4 @@
+import pathlib
 import subprocess
 import sys
 
@@ -53,3 +54,16 @@ def test_online_without_a_key_says_what_to_do(tmp_path):
 def test_unknown_mode(tmp_path):
     with pytest.raises(UserError, match="disabled, offline, online"):
         start_wandb("on", tmp_path, "name", {})
+
+
+@pytest.mark.slow
+def test_pictures_of_samples_go_there_too(command):
+    """Of a run that is told classes, and of every member of a sweep; no other picture."""
+    fields = {"wandb__mode": "offline", "network__name": "mlp"}
+    command("conditional_gan.py", "--workdir=run", **fields)
+    pathlib.Path("two.py").write_text("def get_sweep():\n    return [{'seed': 0}, {'seed': 1}]\n")
+    command("wgan_gp.py:ring", "--sweep=two.py", "--workdir=sweep", **fields)
+    for folder in ("run", "sweep/000", "sweep/001"):
+        images = pathlib.Path(folder).glob("wandb/offline-run-*/files/media/images/*")
+        drawn = pathlib.Path(folder, "samples").glob("step_*.png")
+        assert sorted(path.read_bytes() for path in images) == sorted(path.read_bytes() for path in drawn), folder
