@@ -269,7 +269,7 @@ FIELDS = {
         0, _from_to(0, 2**16), "the generator's width, where it differs; 0: network.width"
     ),
     "network.depth": Field(3, _DEPTH, "mlp: hidden layers"),
-    "network.attention": Field(0, _from_to(0, 64), "resnet: pixels of the images with self-attention; 0: none"),
+    "network.attention": Field(0, _from_to(0, 256), "resnet: pixels of the images with self-attention; 0: none"),
     "network.generator_norm": Field("batch", _one_of("none", "batch", "layer"), "normalisation in the generator"),
     "network.critic_norm": Field(
         "none", _one_of("none", "batch", "layer"), "normalisation in the critic; batch: in two passes"

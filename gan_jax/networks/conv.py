@@ -30,6 +30,9 @@ which falls to a naive loop: 200 times slower. So the maps are written, for a CP
     one matrix product, y times all taps of the kernel, which are then added up where they overlap: k*k planes of which
     each pixel receives about (k/s)^2. The dilated convolution instead would multiply by the zeros between y's pixels.
 
+And an image that is smaller than its kernel, as 2 x 2 pixels under 3 x 3 taps, is padded before it is convolved: XLA
+would exchange the two, and so come to the naive loop again.
+
 On other platforms all three are native convolutions, which cuDNN and the TPU compiler know by their shapes. The
 platform is asked for inside the maps, while the program is lowered, so networks know nothing of it.
 
@@ -122,6 +125,22 @@ def _correlate_native(x, w, window):
     return jax.lax.conv_general_dilated(x, w, strides, window.padding, dimension_numbers=_LAYOUT)
 
 
+def _correlate_on_cpu(x, w, window):
+    return _correlate_native(*_not_exchanged(x, w, window))
+
+
+def _not_exchanged(x, w, window):
+    """The arguments of the same convolution, of an image that is at least as large as the kernel.
+
+    The barrier keeps XLA from taking the zeros back into the convolution, whose image would be too small again.
+    """
+    if all(size >= taps for size, taps in zip(x.shape[1:3], w.shape[:2], strict=True)):
+        return x, w, window
+    zeros = ((0, 0, 0), *((before, after, 0) for before, after in window.padding), (0, 0, 0))
+    padded = jax.lax.pad(x, jnp.zeros((), x.dtype), zeros)
+    return jax.lax.optimization_barrier(padded), w, Window(window.stride)
+
+
 def _weight_gradient_native(x, y, window, layout=("CHWN", "IHWO", "HWNC")):
     """As a convolution whose batch is the channels of x, and whose kernel is y with holes of the stride."""
     holes = (window.stride, window.stride)
@@ -130,22 +149,30 @@ def _weight_gradient_native(x, y, window, layout=("CHWN", "IHWO", "HWNC")):
 
 def _weight_gradient_transposed(x, y, window):
     """The same, after transposing in earnest."""
-    by_channel = _weight_gradient_native(x.transpose(3, 1, 2, 0), y.transpose(1, 2, 0, 3), window, _LAYOUT)
+    kernel = y.transpose(1, 2, 0, 3)
+    by_channel = _weight_gradient_native(*_not_exchanged(x.transpose(3, 1, 2, 0), kernel, window), _LAYOUT)
     return by_channel.transpose(1, 2, 0, 3)
 
 
 def _input_gradient_native(y, w, window):
     """As a convolution of y, with stride - 1 zeros between its pixels, by the turned kernel."""
-    padding = [
-        (size - 1 - before, size - 1 - after) for size, (before, after) in zip(w.shape, window.padding, strict=False)
-    ]
-    turned = jnp.flip(w, (0, 1)).swapaxes(2, 3)
+    turned, padding = _turned(w, window)
     holes = (window.stride, window.stride)
     return jax.lax.conv_general_dilated(y, turned, (1, 1), padding, lhs_dilation=holes, dimension_numbers=_LAYOUT)
 
 
 def _input_gradient_on_cpu(y, w, window):
-    return (_input_gradient_native if window.stride == 1 else _input_gradient_by_taps)(y, w, window)
+    if window.stride > 1:
+        return _input_gradient_by_taps(y, w, window)
+    turned, padding = _turned(w, window)
+    return _correlate_on_cpu(y, turned, Window(1, padding))
+
+
+def _turned(w, window):
+    """The kernel that leads back, and the zeros around y."""
+    around = zip(w.shape[:2], window.padding, strict=True)
+    padding = tuple((size - 1 - before, size - 1 - after) for size, (before, after) in around)
+    return jnp.flip(w, (0, 1)).swapaxes(2, 3), padding
 
 
 def _input_gradient_by_taps(y, w, window):
@@ -204,7 +231,7 @@ def _overlap_add(products, window):
     return jax.lax.pad(image, jnp.zeros((), image.dtype), cuts)
 
 
-_correlate = _by_platform(_correlate_native, _correlate_native)
+_correlate = _by_platform(_correlate_on_cpu, _correlate_native)
 _weight_gradient = _by_platform(_weight_gradient_transposed, _weight_gradient_native)
 _input_gradient = _by_platform(_input_gradient_on_cpu, _input_gradient_native)
 
@@ -252,8 +279,12 @@ class ConvTranspose(nn.Module):
     """Transposed convolution, [n, i, j, c] -> [n, h, w, features]; attributes as those of `Conv`.
 
     The kernel parameter is [p, q, c, features]: input pixel (i, j) adds x[i, j, c] kernel[p, q, c, o] to output pixel
-    (s i + p - t, s j + q - l), as in PyTorch's `ConvTranspose2d`; flax's `ConvTranspose` turns its kernel. There are
-    s i output rows for `SAME`, and s (i - 1) + max(p, s) for `VALID`.
+    (s i + p - t, s j + q - l); flax's `ConvTranspose` turns its kernel. Of kernels of k >= s pixels, there are s i output
+    rows for `SAME`, with t = l = floor((k - s) / 2), and s (i - 1) + k for `VALID`, with t = l = 0.
+
+    So `VALID` is PyTorch's `ConvTranspose2d(padding=0)`, and `SAME` with an even k - s its `padding=(k - s) / 2`. With an
+    odd one, as of 3 x 3 or 5 x 5 taps and stride 2, PyTorch's users give `padding=(k - s + 1) / 2, output_padding=1`:
+    that is ours moved by a pixel up and to the left.
     """
 
     features: int

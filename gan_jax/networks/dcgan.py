@@ -1,8 +1,9 @@
-"""DCGAN (Radford, Metz & Chintala 2016), for images of 8, 16, 32 or 64 pixels.
+"""DCGAN (Radford, Metz & Chintala 2016), for images of 8 to 511 pixels whose sides halve well.
 
-The generator projects the latent to a 4x4 image (2x2 for 8 pixels) and doubles it by 4x4 transposed convolutions; the
-critic mirrors it. `width` is the number of channels at half the image's size, and each halving doubles it. `dtype` is
-that of the computation, such as bfloat16, None for the inputs'; what comes out has the inputs' in any case.
+The generator projects the latent to an image whose smaller side has 4 to 7 pixels (2 for 8 pixels) and doubles it by
+4x4 transposed convolutions; the critic mirrors it. `width` is the number of channels at half the image's size, and each
+halving doubles it, up to 16 widths. `dtype` is that of the computation, such as bfloat16, None for the inputs'; what
+comes out has the inputs' in any case.
 """
 
 import math
@@ -13,9 +14,8 @@ from flax import linen as nn
 
 from gan_jax.networks.conditional import parted
 from gan_jax.networks.conv import Conv, ConvTranspose
-from gan_jax.networks.layers import Norm, problem_of_square
+from gan_jax.networks.layers import Norm, doubled, halved, halvings, problem_of_images
 
-SIZES = (8, 16, 32, 64)
 # The paper draws the weights from N(0, 0.02), which leaves a critic without batch norm nearly flat for its first
 # thousand updates. He's variance, fan-in for fan-in, does not.
 _INIT = nn.initializers.he_normal()
@@ -25,7 +25,7 @@ _INIT_TRANSPOSE = nn.initializers.variance_scaling(8.0, "fan_in", "truncated_nor
 
 def check_shape(shape: tuple[int, ...]) -> str:
     """What is wrong with samples of this shape, in words; empty where nothing is."""
-    return problem_of_square("dcgan", SIZES, shape)
+    return problem_of_images("dcgan", _halvings, shape)
 
 
 class Generator(nn.Module):
@@ -42,15 +42,15 @@ class Generator(nn.Module):
     @nn.compact
     def __call__(self, latents, train: bool):
         latents, condition = parted(latents, self.classes)
-        base, doublings = _plan(self.shape[0])
+        doublings = _halvings(self.shape[:2])
+        first, *channels = reversed(doubled(self.width, doublings))
+        smallest = *halved(self.shape[:2], doublings), first
         use_bias = self.norm != "batch"  # batch norm has a shift of its own
-        channels = self.width * 2 ** (doublings - 1)
-        x = nn.Dense(base * base * channels, use_bias=use_bias, kernel_init=_INIT, dtype=self.dtype)(latents)
-        x = x.reshape(-1, base, base, channels)
-        for _ in range(doublings - 1):
+        x = nn.Dense(math.prod(smallest), use_bias=use_bias, kernel_init=_INIT, dtype=self.dtype)(latents)
+        x = x.reshape(-1, *smallest)
+        for features in channels:
             x = nn.relu(Norm(self.norm, train, self.momentum, self.dtype)(x, condition))
-            channels //= 2
-            x = ConvTranspose(channels, use_bias=use_bias, kernel_init=_INIT_TRANSPOSE, dtype=self.dtype)(x)
+            x = ConvTranspose(features, use_bias=use_bias, kernel_init=_INIT_TRANSPOSE, dtype=self.dtype)(x)
         x = nn.relu(Norm(self.norm, train, self.momentum, self.dtype)(x, condition))
         # Half of that deviation: the first images lie where tanh is steep, and 500 steps on they are visibly cleaner.
         x = ConvTranspose(self.shape[2], kernel_init=_INIT, dtype=self.dtype)(x)
@@ -68,18 +68,15 @@ class Critic(nn.Module):
 
     @nn.compact
     def __call__(self, samples, train: bool, condition=None):
-        _, halvings = _plan(samples.shape[1])
         x = samples
-        for layer in range(halvings):
+        for layer, features in enumerate(doubled(self.width, _halvings(samples.shape[1:3]))):
             norm = self.norm if layer else "none"
-            x = Conv(self.width * 2**layer, use_bias=norm != "batch", kernel_init=_INIT, dtype=self.dtype)(x)
+            x = Conv(features, use_bias=norm != "batch", kernel_init=_INIT, dtype=self.dtype)(x)
             x = nn.leaky_relu(Norm(norm, train, dtype=self.dtype)(x), 0.2)
         features = x.reshape(x.shape[0], -1)
         logits = nn.Dense(1, kernel_init=_INIT, dtype=self.dtype)(features)[:, 0].astype(jnp.result_type(samples))
         return self.head(logits, features, condition) if self.head else logits
 
 
-def _plan(size):
-    """Pixels of the smallest image, and how often it is doubled."""
-    base = 4 if size > 8 else 2
-    return base, int(math.log2(size // base))
+def _halvings(sides):
+    return halvings(sides) if min(sides) > 8 else 2

@@ -1,6 +1,7 @@
 """Layers that the architectures share."""
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -11,6 +12,7 @@ from gan_jax.networks.conv import Conv
 
 _ONES, _ZEROS = nn.initializers.ones_init(), nn.initializers.zeros_init()
 _GLOROT = nn.initializers.glorot_uniform()
+SIDES = range(8, 512)  # pixels of the smaller side of an image that is made of smaller ones
 
 
 class Norm(nn.Module):
@@ -159,11 +161,40 @@ def _unit(vector):
     return vector / jnp.maximum(jnp.linalg.norm(vector), 1e-12)
 
 
-def problem_of_square(name: str, sizes: tuple[int, ...], shape: tuple[int, ...]) -> str:
-    """What is wrong with samples of this shape for a network of square images; empty where nothing is."""
-    if len(shape) == 3 and shape[0] == shape[1] and shape[0] in sizes:
+def halvings(sides: tuple[int, ...]) -> int:
+    """How often an image of these sides is halved until the smaller has 4 to 7 pixels."""
+    return (min(sides) // 4).bit_length() - 1
+
+
+def halved(sides: tuple[int, ...], times: int) -> tuple[int, ...]:
+    """The sides of an image that was halved so often."""
+    return tuple(side // 2**times for side in sides)
+
+
+def doubled(width: int, count: int) -> list[int]:
+    """Channels of so many images, each half as large as the one before: `width`, twice that, up to 16 times."""
+    return [width * min(2**i, 16) for i in range(count)]
+
+
+def problem_of_images(name: str, most_halvings: Callable, shape: tuple[int, ...]) -> str:
+    """What is wrong with samples of this shape for a network of images, and what to give; empty where nothing is.
+
+    most_halvings: how often, at most, a player halves an image of these sides, which must come out whole.
+    """
+    if len(shape) != 3:
+        return f"{name} makes images, not samples of shape {shape}; give --config.network.name=mlp"
+    height, width, _ = shape
+    smaller, multiple = min(height, width), 2 ** most_halvings((height, width))
+    if smaller in SIDES and height % multiple == width % multiple == 0:
         return ""
-    return f"{name} makes square images of {', '.join(map(str, sizes))} pixels, not samples of shape {shape}"
+    squares = [side for side in SIDES if side % 2 ** most_halvings((side, side)) == 0]
+    nearest = min(squares, key=lambda side: abs(side - smaller))
+    needs = f"multiples of {multiple}" if smaller in SIDES else f"{SIDES[0]} to {SIDES[-1]}, the smaller side,"
+    crops = "" if height == width else ", which crops to a square,"
+    return (
+        f"{name} takes of images like {height} x {width} pixels {needs} alone; nearest: {nearest} x {nearest}; "
+        f"give --config.data.image_size={nearest}{crops} or --config.network.name=mlp"
+    )
 
 
 def mixes_samples(norm: str) -> bool:

@@ -1,17 +1,19 @@
 """Residual networks of WGAN-GP (Gulrajani et al. 2017, arXiv:1704.00028) and SNGAN (Miyato et al. 2018, 1802.05957).
 
-For images of 8, 16, 32 or 64 pixels. Up to 32, all blocks have `width` channels: the generator doubles a 4x4 image by
-as many blocks as that takes, and the critic halves its own twice and adds two blocks without, as both papers have it
-for CIFAR-10. For 64 pixels, four blocks double the generator's 4x4 image while its channels fall from 16 `width` to
-`width`, and five halve the critic's, from `width` to 16 `width` (Miyato & Koyama 2018, arXiv:1802.05637). `depth` is
-not used.
+For images of 8 to 511 pixels. The generator doubles one whose smaller side has 4 to 7 pixels by as many blocks as that
+takes. Below 64 pixels, all blocks have `width` channels, and the critic halves its image twice and adds two blocks
+without, as both papers have it for CIFAR-10. From 64 on, channels fall from 16 `width` to `width` in the generator, and
+rise from `width` to 16 `width` in the critic: for 64 pixels in four blocks and in five, all of which halve, as in
+WGAN-GP's code and in SNGAN's for its 64 pixels; from 128 on in five, and in six of which the last does not halve, as in
+Miyato & Koyama 2018 (arXiv:1802.05637); from 256 on with one more of each, as in BigGAN (Brock et al. 2019,
+arXiv:1809.11096). Sides must halve without a rest. `depth` is not used.
 
 What the two papers do not share is as in SNGAN's code, github.com/pfnet-research/sngan_projection: the initialisation,
 and that the critic sums over positions where WGAN-GP's takes the mean. Both have 128 channels in the critic; in the
 generator, WGAN-GP's code has 128 and SNGAN's 256. SNGAN's critic of 32 pixels has no bias in its last layer; this one
 has.
 
-`attention` is the size of the images, in pixels, that both players apply self-attention to (0: none); those that they
+`attention` is the smaller side of the images, in pixels, that both players apply self-attention to (0: none); those that they
 both have are `attention_sizes`. `dtype` is that of the computation, such as bfloat16, None for the inputs'; what comes
 out has the inputs' in any case.
 """
@@ -24,10 +26,16 @@ from flax import linen as nn
 
 from gan_jax.networks.conditional import parted
 from gan_jax.networks.conv import Conv, ConvMeanPool, UpsampleConv
-from gan_jax.networks.layers import Norm, SelfAttention, problem_of_square
+from gan_jax.networks.layers import Norm, SelfAttention, halved, halvings, problem_of_images
 
-SIZES = (8, 16, 32, 64)
-_BASE = 4  # pixels of the generator's first image
+# By halvings: the generator's channels, in widths, of its first image and after each block; and of the critic's blocks,
+# with whether they halve the image.
+_UPS = {4: (16, 8, 4, 2, 1), 5: (16, 16, 8, 4, 2, 1), 6: (16, 16, 8, 8, 4, 2, 1)}
+_DOWNS = {
+    4: tuple((factor, True) for factor in (1, 2, 4, 8, 16)),
+    5: (*((factor, True) for factor in (1, 2, 4, 8, 16)), (16, False)),
+    6: (*((factor, True) for factor in (1, 2, 4, 8, 8, 16)), (16, False)),
+}
 # Glorot's, of variance 2 / (fan_in + fan_out); before a relu, twice that.
 _INIT = nn.initializers.glorot_uniform()
 _INIT_RESIDUAL = nn.initializers.variance_scaling(2.0, "fan_avg", "uniform")
@@ -35,15 +43,22 @@ _INIT_RESIDUAL = nn.initializers.variance_scaling(2.0, "fan_avg", "uniform")
 
 def check_shape(shape: tuple[int, ...]) -> str:
     """What is wrong with samples of this shape, in words; empty where nothing is."""
-    return problem_of_square("resnet", SIZES, shape)
+    return problem_of_images("resnet", _most_halvings, shape)
 
 
-def attention_sizes(size: int) -> tuple[int, ...]:
-    """What `attention` may be for images of this size: the pixels of what a block of both players gives."""
-    ups = {_BASE * 2 ** (block + 1) for block in range(len(_ups(size)) - 1)}
-    halvings = [is_down for _, is_down in _downs(size)]
-    downs = {size // 2 ** (block + 1) for block in range(sum(halvings))}
+def attention_sizes(sides: tuple[int, ...]) -> tuple[int, ...]:
+    """What `attention` may be for images of these sides: the smaller one of what a block of both players gives."""
+    ups = {min(halved(sides, times)) for times in range(halvings(sides))}
+    downs = {min(halved(sides, times + 1)) for times in range(_halvings_of_critic(sides))}
     return tuple(sorted(ups & downs))
+
+
+def _most_halvings(sides):
+    return max(halvings(sides), _halvings_of_critic(sides))
+
+
+def _halvings_of_critic(sides):
+    return sum(is_down for _, is_down in _downs(sides))
 
 
 class Generator(nn.Module):
@@ -61,12 +76,13 @@ class Generator(nn.Module):
     @nn.compact
     def __call__(self, latents, train: bool):
         latents, condition = parted(latents, self.classes)
-        first, *channels = (self.width * factor for factor in _ups(self.shape[0]))
-        x = nn.Dense(_BASE * _BASE * first, kernel_init=_INIT, dtype=self.dtype)(latents)
-        x = x.reshape(-1, _BASE, _BASE, first)
+        first, *channels = (self.width * factor for factor in _ups(self.shape[:2]))
+        smallest = *halved(self.shape[:2], len(channels)), first
+        x = nn.Dense(math.prod(smallest), kernel_init=_INIT, dtype=self.dtype)(latents)
+        x = x.reshape(-1, *smallest)
         for features in channels:
             x = UpBlock(features, self.norm, self.momentum, self.dtype)(x, train, condition)
-            x = SelfAttention(self.dtype)(x) if x.shape[1] == self.attention else x
+            x = SelfAttention(self.dtype)(x) if min(x.shape[1:3]) == self.attention else x
         x = nn.relu(Norm(self.norm, train, self.momentum, self.dtype)(x))  # both codes leave the condition out here
         x = Conv(self.shape[2], 3, 1, kernel_init=_INIT, dtype=self.dtype)(x)
         return jnp.tanh(x.astype(jnp.result_type(latents)))
@@ -84,27 +100,23 @@ class Critic(nn.Module):
 
     @nn.compact
     def __call__(self, samples, train: bool, condition=None):
-        (first, _), *downs = _downs(samples.shape[1])
+        (first, _), *downs = _downs(samples.shape[1:3])
         x = FirstBlock(self.width * first, self.dtype)(samples)
-        x = SelfAttention(self.dtype)(x) if x.shape[1] == self.attention else x
+        x = SelfAttention(self.dtype)(x) if min(x.shape[1:3]) == self.attention else x
         for factor, is_down in downs:
             x = DownBlock(self.width * factor, is_down, self.norm, self.dtype)(x, train)
-            x = SelfAttention(self.dtype)(x) if is_down and x.shape[1] == self.attention else x
+            x = SelfAttention(self.dtype)(x) if is_down and min(x.shape[1:3]) == self.attention else x
         features = jnp.sum(nn.relu(x), (1, 2))
         logits = nn.Dense(1, kernel_init=_INIT, dtype=self.dtype)(features)[:, 0].astype(jnp.result_type(samples))
         return self.head(logits, features, condition) if self.head else logits
 
 
-def _ups(size):
-    """The generator's channels, in widths: of its first image, and after each block."""
-    return (16, 8, 4, 2, 1) if size == 64 else (1,) * (1 + int(math.log2(size // _BASE)))
+def _ups(sides):
+    return _UPS.get(halvings(sides), (1,) * (1 + halvings(sides)))
 
 
-def _downs(size):
-    """(channels in widths, whether the image is halved) of each of the critic's blocks."""
-    if size == 64:
-        return ((1, True), (2, True), (4, True), (8, True), (16, True))
-    return ((1, True), (1, True), (1, False), (1, False))
+def _downs(sides):
+    return _DOWNS.get(halvings(sides), ((1, True), (1, True), (1, False), (1, False)))
 
 
 class UpBlock(nn.Module):

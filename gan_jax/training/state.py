@@ -70,10 +70,7 @@ def build_networks(config: ml_collections.ConfigDict, shape: tuple[int, ...]) ->
     settings = config.network
     network = getattr(networks, settings.name)
     if problem := network.check_shape(shape):
-        raise UserError(
-            f"config.network.name={settings.name!r} with config.data.name={config.data.name!r}: {problem}; "
-            "give another network, or config.data.image_size"
-        )
+        raise UserError(f"config.network.name={settings.name!r} with config.data.name={config.data.name!r}: {problem}")
     dtype = None if settings.dtype == "float32" else settings.dtype  # the inputs' and the parameters' own
     way, takes = conditional.of(config)
     common = {"dtype": dtype} | _attention(network, settings, config.data.name, shape)
@@ -90,13 +87,13 @@ def build_networks(config: ml_collections.ConfigDict, shape: tuple[int, ...]) ->
 def _attention(network, settings, data, shape):
     if not settings.attention:
         return {}
-    if settings.attention not in (allowed := network.attention_sizes(shape[0])):
+    if settings.attention not in (allowed := network.attention_sizes(shape[:2])):
         advice = (
             f"give {', '.join(map(str, allowed))}, or 0" if allowed else "give 0, or a larger config.data.image_size"
         )
         raise UserError(
             f"config.network.attention={settings.attention} with config.data.name={data!r}: of images of {shape[0]} "
-            f"pixels, both players have none of that size in between; {advice}"
+            f"x {shape[1]} pixels, both players have none of that size in between; {advice}"
         )
     return {"attention": settings.attention}
 

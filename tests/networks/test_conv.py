@@ -318,6 +318,53 @@ def test_agrees_with_pytorch_to_the_second_derivative(layer, size, stride, paddi
     assert_close(found, (expected.item(), [argument.grad.numpy() for argument in arguments]))
 
 
+@pytest.mark.parametrize(
+    ("size", "torch_padding", "output_padding", "aside"), [(3, 1, 1, 1), (4, 1, 0, 0), (5, 2, 1, 1)]
+)
+def test_a_same_conv_transpose_of_an_odd_kernel_lies_a_pixel_aside_of_pytorchs(
+    size, torch_padding, output_padding, aside
+):
+    torch = pytest.importorskip("torch")
+    x, kernel = normal(2, 3, 4, 2), normal(size, size, 2, 3, seed=1)
+    images, weight = torch.tensor(x.transpose(0, 3, 1, 2).copy()), torch.tensor(kernel.transpose(2, 3, 0, 1).copy())
+    expected = torch.nn.functional.conv_transpose2d(
+        images, weight, stride=2, padding=torch_padding, output_padding=output_padding
+    )
+    found = np.asarray(ours(conv.ConvTranspose, 3, size)(x, kernel))
+    assert found.shape == (2, 6, 8, 3)
+    expected = expected.numpy().transpose(0, 2, 3, 1)[:, : 6 - aside, : 8 - aside]
+    assert_close(found[:, aside:, aside:], expected)
+    assert aside == 0 or np.abs(found[:, : 6 - aside, : 8 - aside] - expected).max() > 0.1
+
+
+# of images that are smaller than the kernel
+SMALL = [(2, 2), (1, 1), (1, 4), (4, 2)]
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+@pytest.mark.parametrize(("size", "stride"), [(3, 1), pytest.param(5, 2, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("sides", [SMALL[0], *(pytest.param(sides, marks=pytest.mark.slow) for sides in SMALL[1:])])
+def test_an_image_smaller_than_the_kernel_is_not_exchanged_for_it(layer, size, stride, sides):
+    """Nor in the derivatives, which are right."""
+    x, kernel = normal(2, *sides, 2), normal(size, size, 2, 3, seed=1) / size
+    compiled = jit(derivatives(ours(layer, 3, size, stride))).lower(x, kernel).compile()
+    assert_convolutions_are_fast(compiled.as_text())
+    expected = in_float64(derivatives(lambda *args: REFERENCES[layer](*args, stride)), x, kernel)
+    assert_close(compiled(x, kernel), expected)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("layer", LAYERS)
+@pytest.mark.parametrize("axes", [[(0, None)], [(None, 0)], [(0, 0)]])
+def test_nor_is_it_where_images_or_kernels_are_of_a_population(layer, axes):
+    x, kernel = normal(2, *SMALL[0], 2), normal(3, 3, 2, 3, seed=1) / 3
+    function, arguments = derivatives(ours(layer, 3, 3, 1)), population(axes, x, kernel)
+    compiled = jit(vmapped(function, axes)).lower(*arguments).compile()
+    assert_convolutions_are_fast(compiled.as_text())
+    reference = derivatives(lambda *args: REFERENCES[layer](*args, 1))
+    assert_close(compiled(*arguments), in_float64(one_by_one(reference, axes), *arguments))
+
+
 # in_axes of images and kernel, the outer vmap first
 AXES = {
     "kernels of their own": [(0, 0)],
@@ -487,7 +534,16 @@ def test_a_vjp_of_a_vjp_is_the_forward_mode_derivative():
     assert_close(forward(primals, tangents), jax.jvp(lax_conv, primals, tangents)[1])
 
 
-def penalised_critics(layer, size, stride, axes):
+def assert_convolutions_are_fast(program):
+    """A CPU has no fast code for swapped dimensions, holes in images, groups: 200 times slower, and nobody is told."""
+    convolutions = [line for line in program.splitlines() if " convolution(" in line]
+    assert convolutions
+    for line in convolutions:
+        assert re.search(r"dim_labels=([^\s,]*)", line)[1] == "b01f_01io->b01f"
+        assert not re.search("lhs_dilate|group_count", line)
+
+
+def penalised_critics(layer, size, stride, axes, sides=(5, 6)):
     """Descent of gradient penalties in a scan, of the slopes of all images at once and of each; and its arguments."""
     function = ours(layer, 3, size, stride)
 
@@ -501,32 +557,26 @@ def penalised_critics(layer, size, stride, axes):
     def descend(x, kernel):
         return jax.lax.scan(lambda k, _: (k - jax.grad(penalty)(k, x), None), kernel, length=2)[0]
 
-    # Of images smaller than the kernel, XLA itself swaps the two.
-    return jit(vmapped(descend, axes)), population(axes, normal(3, 5, 6, 2), normal(size, size, 2, 3))
+    return jit(vmapped(descend, axes)), population(axes, normal(3, *sides, 2), normal(size, size, 2, 3))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("layer", LAYERS)
 @pytest.mark.parametrize(
-    ("size", "stride", "axes"),
+    ("size", "stride", "axes", "sides"),
     [
-        (3, 1, [(0, 0)]),
-        (4, 1, [(0, 0)]),
-        (3, 2, [(0, 0)]),
-        (4, 2, [(0, 0)]),
-        (4, 2, []),
-        (4, 2, [(0, 0), (None, 0)]),
+        (3, 1, [(0, 0)], (5, 6)),
+        (3, 1, [(0, 0)], (2, 2)),
+        (4, 1, [(0, 0)], (5, 6)),
+        (3, 2, [(0, 0)], (5, 6)),
+        (4, 2, [(0, 0)], (5, 6)),
+        (4, 2, [], (2, 3)),
+        (4, 2, [(0, 0), (None, 0)], (5, 6)),
     ],
 )
-def test_a_cpus_program_has_none_but_fast_convolutions(layer, axes, size, stride):
-    """It has no fast code for swapped dimensions, holes in images, groups: 200 times slower, and nobody is told."""
-    function, arguments = penalised_critics(layer, size, stride, axes)
-    program = function.lower(*arguments).compile().as_text()
-    convolutions = [line for line in program.splitlines() if " convolution(" in line]
-    assert convolutions
-    for line in convolutions:
-        assert re.search(r"dim_labels=([^\s,]*)", line)[1] == "b01f_01io->b01f"
-        assert not re.search("lhs_dilate|group_count", line)
+def test_a_cpus_program_has_none_but_fast_convolutions(layer, axes, size, stride, sides):
+    function, arguments = penalised_critics(layer, size, stride, axes, sides)
+    assert_convolutions_are_fast(function.lower(*arguments).compile().as_text())
 
 
 @pytest.mark.parametrize("platform", ["cuda", "tpu"])
