@@ -55,7 +55,7 @@ class Norm(nn.Module):
         norm = nn.BatchNorm(use_running_average=False, momentum=self.momentum, **common)
         x = norm(x)
         if not self.is_initializing():  # flax has averaged what is left of the mean
-            running = norm.get_variable("batch_stats", "mean")
+            running: Any = norm.get_variable("batch_stats", "mean")
             norm.put_variable("batch_stats", "mean", running + (1 - self.momentum) * mean.reshape(-1))
         return x
 
