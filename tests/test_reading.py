@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -13,7 +14,8 @@ import pytest
 from PIL import Image
 
 import gan_jax
-from gan_jax import main
+from gan_jax import main, workdir
+from gan_jax.config import flat
 from gan_jax.reports import pictures
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -22,36 +24,46 @@ FIELDS = {"steps": 40, "batch_size": 8, "n_critic": 2, "network.name": "mlp", "n
           "network.latent_dim": 4, "checkpoint_every": 20, "eval_every": 0, "eval_samples": 64}  # fmt: skip
 GIVEN = [f"--config.{name}={value}" for name, value in FIELDS.items()]
 PIXELS = ["--mode=evaluate", "--metrics=frechet", "--features=pixels"]
-RING = "points"  # the folder of a run of the ring
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory, compiled_quickly):
-    """Two small runs: of digits, and of points."""
-    folder = tmp_path_factory.mktemp("runs")
-    for name, experiment in (("run", EXPERIMENT), (RING, f"{EXPERIMENT}:ring")):
-        assert main.main(["gan_jax", f"--config={experiment}", f"--workdir={folder / name}", *GIVEN]) == 0
+def trained(tmp_path_factory, compiled_quickly):
+    """The folder of a small run."""
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    assert main.main(["gan_jax", f"--config={EXPERIMENT}", f"--workdir={folder}", *GIVEN]) == 0
     return folder
 
 
 @pytest.fixture
-def here(runs, tmp_path, monkeypatch, drawn_quickly):
-    """Copies of them in the folder in which commands are given."""
+def here(tmp_path, monkeypatch, drawn_quickly):
+    """The folder in which commands are given."""
     monkeypatch.chdir(tmp_path)
-    for name in ("run", RING):
-        shutil.copytree(runs / name, name)
     return tmp_path
 
 
-def read(*flags, workdir="run", code=0):
-    assert main.main(["gan_jax", *([f"--workdir={workdir}"] if workdir else []), *flags]) == code
+@pytest.fixture
+def run(here, trained):
+    """A copy of it there."""
+    return shutil.copytree(trained, "run")
 
 
-def refused(capsys, *flags, workdir="run"):
+@pytest.fixture
+def described(here):
+    """The configuration of such a run there, which is all that is looked at before any work is done."""
+    config = runpy.run_path(str(EXPERIMENT))["get_config"]()
+    config.update_from_flattened_dict(FIELDS)
+    workdir.store(pathlib.Path("run"), flat(config), [])
+
+
+def read(*flags, folder="run", code=0):
+    assert main.main(["gan_jax", *([f"--workdir={folder}"] if folder else []), *flags]) == code
+
+
+def refused(capsys, *flags, folder="run"):
     """The one line on standard error; nothing is written."""
     before = snapshot()
     capsys.readouterr()
-    read(*flags, workdir=workdir, code=2)
+    read(*flags, folder=folder, code=2)
     (line,) = capsys.readouterr().err.splitlines()
     assert snapshot() == before
     return line
@@ -65,18 +77,18 @@ def snapshot(folder="."):
 # ------------------------------------------------------------------------------------------ which run is read
 
 
-def test_a_folder_is_enough_wherever_it_lies(here):
+def test_a_folder_is_enough_wherever_it_lies(run, here):
     expected = gan_jax.load("run").sample(1)
     pathlib.Path("other").mkdir()
     shutil.move("run", "other/moved")
     pathlib.Path("link").symlink_to("other/moved")
     for place in ("other/moved/", "link", str(here / "other" / ".." / "link")):
-        read("--mode=sample", "--num=1", "--out=out", "--overwrite", workdir=place)
+        read("--mode=sample", "--num=1", "--out=out", "--overwrite", folder=place)
         with np.load("out/samples.npz") as arrays:
             np.testing.assert_array_equal(arrays["images"], expected)
 
 
-def test_free_fields_count_without_an_experiment(here, capsys, records):
+def test_free_fields_count_without_an_experiment(run, capsys, records):
     read("--config.eval_samples=48", "--config.eval_features=pixels", "--mode=evaluate", "--metrics=frechet")
     assert records("run/evaluation.jsonl")[-1]["protocol"]["samples"] == 48
     assert "no field 'eval_sample'" in refused(capsys, "--config.eval_sample=48", "--mode=sample")
@@ -96,24 +108,28 @@ WRONG = [
     ([*PIXELS, "--num=1"], "run", "--num=1 with --mode=evaluate: give at least 2"),
     ([SAMPLE, "--num=0"], "run", "num"),
     ([SAMPLE, "--images", "--interpolate"], "run", "--images with --interpolate or --traverse"),
-    ([SAMPLE, "--images"], RING, "--images of ring, whose samples are points: leave it out"),
     ([*PIXELS, "--overwrite"], "run", "--overwrite with --mode=evaluate: it is for sample and export; leave it out"),
     ([*PIXELS, "--images"], "run", "it is for sample; leave it out"),
     ([SAMPLE, "--out=run/config.json"], "run", "run/config.json can't be written to: give another --out"),
-    ([SAMPLE, "--checkpoint=999"], "run", "checkpoints has no checkpoint 999: give last, best or one of 20, 40"),
+    ([SAMPLE], "run", "no checkpoint in "),
 ]
 
 
-@pytest.mark.parametrize(("flags", "workdir", "words"), WRONG)
-def test_what_is_wrong_is_one_line(here, capsys, flags, workdir, words):
-    assert words in refused(capsys, *flags, workdir=workdir)
+@pytest.mark.parametrize(("flags", "folder", "words"), WRONG)
+def test_what_is_wrong_is_one_line(described, capsys, flags, folder, words):
+    assert words in refused(capsys, *flags, folder=folder)
 
 
-def test_the_experiment_of_the_run_may_be_given_and_names_its_folder(here):
+def test_points_are_no_pictures(described, capsys):
+    edited(data__name="ring")
+    assert "--images of ring, whose samples are points: leave it out" in refused(capsys, SAMPLE, "--images")
+
+
+def test_the_experiment_of_the_run_may_be_given_and_names_its_folder(run):
     read(f"--config={EXPERIMENT}", *GIVEN, SAMPLE, "--num=2")
     pathlib.Path("runs").mkdir()
     shutil.move("run", "runs/wgan_gp")
-    read(f"--config={EXPERIMENT}", *GIVEN, SAMPLE, "--num=2", "--out=out", workdir=None)
+    read(f"--config={EXPERIMENT}", *GIVEN, SAMPLE, "--num=2", "--out=out", folder=None)
     assert pathlib.Path("out/samples.npz").exists()
 
 
@@ -131,8 +147,8 @@ KINDS = {
 
 
 @pytest.mark.parametrize("file", KINDS)
-def test_what_is_there_is_not_replaced_without_a_word(here, capsys, file):
-    pathlib.Path("run", file).parent.mkdir(exist_ok=True)
+def test_what_is_there_is_not_replaced_without_a_word(described, capsys, file):
+    pathlib.Path("run", file).parent.mkdir(parents=True, exist_ok=True)
     pathlib.Path("run", file).write_bytes(b"mine")
     advice = "is there already: give --out=FOLDER, or --overwrite to replace it"
     assert f"run/{file} {advice}" in refused(capsys, *KINDS[file])
@@ -141,11 +157,10 @@ def test_what_is_there_is_not_replaced_without_a_word(here, capsys, file):
     assert f"out/{pathlib.Path(file).name} {advice}" in refused(capsys, *KINDS[file], "--out=out")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("file", [file for file in KINDS if "traversal" not in file])
-def test_what_is_there_is_replaced_where_that_is_asked_for_and_left_by_out(here, file):
+def test_what_is_there_is_replaced_where_that_is_asked_for_and_left_by_out(run, file):
     path = pathlib.Path("run", file)
-    path.parent.mkdir(exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(b"mine")
     read(*KINDS[file], "--out=out/there")
     assert path.read_bytes() == b"mine"
@@ -153,11 +168,13 @@ def test_what_is_there_is_replaced_where_that_is_asked_for_and_left_by_out(here,
     assert not path.exists() or path.read_bytes() != b"mine"
 
 
-def test_single_images_are_those_of_sample_and_of_no_earlier_command(here):
+def test_single_images_are_those_of_sample_and_of_no_earlier_command(run):
     read(SAMPLE, "--num=3", "--seed=7", "--images", "--out=pictures")
     read(SAMPLE, "--num=2", "--seed=5", "--images", "--out=pictures", "--overwrite")
     assert sorted(os.listdir("pictures")) == ["000000.png", "000001.png"]
-    for image, path in zip(gan_jax.load("run").sample(2, seed=5), sorted(pathlib.Path("pictures").iterdir()), strict=True):
+    for image, path in zip(
+        gan_jax.load("run").sample(2, seed=5), sorted(pathlib.Path("pictures").iterdir()), strict=True
+    ):
         with Image.open(path) as picture:
             assert picture.mode == "L"
             np.testing.assert_array_equal(np.asarray(picture), image[..., 0])
@@ -175,21 +192,23 @@ def test_colours_are_written_as_they_are_and_other_files_are_left(tmp_path):
             np.testing.assert_array_equal(np.asarray(picture), images[index])
 
 
-@pytest.mark.parametrize("folder", ["run", RING])
-def test_one_sample_is_enough(here, folder):
-    model, shape = gan_jax.load(folder), (8, 8, 1) if folder == "run" else (2,)
+@pytest.mark.slow
+@pytest.mark.parametrize("data", ["digits", "ring"])
+def test_one_sample_is_enough(command, data):
+    command(f"wgan_gp.py:{data}", "--workdir=run", steps=20, network__name="mlp")
+    model, shape = gan_jax.load("run"), (8, 8, 1) if data == "digits" else (2,)
     assert model.sample(1).shape == (1, *shape)
     assert model.interpolate(1, 1).shape == (1, 1, *shape)
-    np.testing.assert_allclose(model.interpolate(1, 1)[0], model.sample(2)[:1], atol=1)
-    read(SAMPLE, "--num=1", workdir=folder)
-    with np.load(f"{folder}/samples/samples.npz") as arrays:
-        np.testing.assert_array_equal(arrays["points" if folder == RING else "images"], model.sample(1))
+    np.testing.assert_allclose(model.interpolate(1, 1)[0].astype(float), model.sample(2)[:1], atol=1)
+    read(SAMPLE, "--num=1")
+    with np.load("run/samples/samples.npz") as arrays:
+        np.testing.assert_array_equal(arrays["points" if data == "ring" else "images"], model.sample(1))
 
 
-def test_evaluations_elsewhere_say_of_which_run_they_are(here, records):
+def test_evaluations_elsewhere_say_of_which_run_they_are(run, here, records):
     shutil.copytree("run", "other")
-    for run in ("run", "other/"):
-        read(*PIXELS, "--num=64", "--out=out", workdir=run)
+    for folder in ("run", "other/"):
+        read(*PIXELS, "--num=64", "--out=out", folder=folder)
     lines = records("out/evaluation.jsonl")
     assert [line.pop("run") for line in lines] == [str(here / name) for name in ("run", "other")]
     read(*PIXELS, "--num=64")
@@ -197,19 +216,20 @@ def test_evaluations_elsewhere_say_of_which_run_they_are(here, records):
     assert sorted(os.listdir("out")) == ["evaluation.jsonl", "evaluation.png"]
 
 
-def test_the_curve_elsewhere_has_the_evaluations_of_the_run_and_of_no_other(here, monkeypatch):
+def test_the_curve_elsewhere_has_the_evaluations_of_the_run_and_of_no_other(run, monkeypatch):
     drawn = []
     monkeypatch.setattr(pictures, "evaluation", lambda *given: drawn.append(given[3]))
     shutil.copytree("run", "other")
     read(*PIXELS, "--num=64", "--checkpoint=20")
-    read(*PIXELS, "--num=32", "--out=out", workdir="other")
+    read(*PIXELS, "--num=32", "--out=out", folder="other")
     read(*PIXELS, "--num=64", "--out=out")
     assert [sorted(curve) for curve in drawn] == [[20], [40], [20, 40]]
 
 
 ALONE = """
 import sys
-from gan_jax import main
+from gan_jax import main, workdir
+from gan_jax.config import flat
 for flags in {commands}:
     code = main.main(["gan_jax", "--workdir=run", *flags])
     print("code", code, flush=True)
@@ -226,9 +246,8 @@ def unprivileged():
     return words
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("quick_processes")
-def test_a_run_that_may_only_be_read(here):
+def test_a_run_that_may_only_be_read(run):
     """All that is asked of it goes elsewhere; without an elsewhere, that is said before any work is done."""
     shutil.rmtree("run/samples/images", ignore_errors=True)
     for path in [*pathlib.Path("run").rglob("*"), pathlib.Path("run")]:
@@ -262,7 +281,7 @@ def edited(**fields):
     path.write_text(json.dumps(stored | {name.replace("__", "."): value for name, value in fields.items()}))
 
 
-def test_a_seed_that_was_edited_is_refused_and_goes_through_where_it_is_put_back(here, capsys):
+def test_a_seed_that_was_edited_is_refused_and_goes_through_where_it_is_put_back(run, capsys):
     edited(seed=3)
     words = "run/checkpoints/40 was made with: seed (3 there, 0 in the checkpoint); put that back"
     assert f"run/config.json is not what {words}" in refused(capsys, SAMPLE)
@@ -275,7 +294,7 @@ def test_a_seed_that_was_edited_is_refused_and_goes_through_where_it_is_put_back
     read(*fields)
 
 
-def test_a_number_that_was_edited_is_refused_and_goes_through_where_it_is_given(here, capsys, records):
+def test_a_number_that_was_edited_is_refused_and_goes_through_where_it_is_given(run, capsys, records):
     edited(optimizer__critic_lr=0.5, steps=60)
     fields = [f"--config={EXPERIMENT}", *GIVEN, "--config.steps=60", "--config.optimizer.critic_lr=0.5"]
     assert "optimizer.critic_lr (0.5 there, 0.0005 in the checkpoint)" in refused(capsys, *fields)
