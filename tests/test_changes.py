@@ -1,12 +1,15 @@
 """What a run may become, by its fields alone, and what its history then says."""
 
 import json
+import re
 
+import numpy as np
 import pytest
 
 from gan_jax import changes, workdir
 from gan_jax.config import FIELDS, default_config, flat
 from gan_jax.errors import UserError
+from gan_jax.training.state import fields_of
 
 FLAT = flat(default_config())
 RATE, SIZE = "optimizer.critic_lr", "batch_size"
@@ -189,3 +192,74 @@ def test_a_kill_between_the_writes_is_made_good_by_the_same_command(run, monkeyp
 def test_more_steps_alone_change_nothing_of_how_a_run_trains(run):
     assert not changes.is_changed(run, FLAT | {"steps": 10**6, "log_every": 3})
     assert changes.is_changed(run, FLAT | {"penalty.weight": 3.0})
+
+
+# ---------------------------------------------------------------------------- what a checkpoint says of config.json
+
+
+def saved(rate=2e-4, size=64):
+    return {RATE: rate, SIZE: size}
+
+
+OTHER = {RATE: 0.5}
+# history, stored, step, what its checkpoint was made with
+UNTOUCHED = {
+    "nothing was changed": ([], fields(), 50, saved()),
+    "by the state, whose numbers have 32 bits": ([], fields(), 50, {RATE: float(np.float32(2e-4))}),
+    "changed before": ([changed(20, rate=[1e-3, 2e-4])], fields(), 50, saved()),
+    "changed later": ([changed(60, rate=[1e-3, 2e-4])], fields(), 50, saved(1e-3)),
+    "changed twice later": ([changed(60, rate=[1e-3, 1e-5]), changed(70, rate=[1e-5, 2e-4], size=[8, 64])], fields(),
+                            50, saved(1e-3, 8)),
+    "changed at its step, before it was written": ([changed(50, rate=[1e-3, 2e-4])], fields(), 50, saved()),
+    "changed at its step, and killed": ([changed(50, rate=[1e-3, 2e-4])], fields(), 50, saved(1e-3)),
+    "killed before it was stored": ([changed(50, rate=[2e-4, 1e-3])], fields(), 50, saved()),
+    "begun from another run": ([{"step": 0, "init_from": "there"}], fields(), 0, saved()),
+    "of a program that had other fields": ([], fields(), 50, saved() | {"momentum": 3}),
+    "of a program that kept none": ([], fields(), 50, {}),
+    "a whole number in place of a float": ([], FLAT | {"penalty.weight": 10}, 50, {"penalty.weight": 10.0}),
+}  # fmt: skip
+TOUCHED = {
+    "an edit": ([], fields(0.5), 50, saved(), f"{RATE} (0.5 there, 0.0002 in the checkpoint); put that back"),
+    "an edit, by the state": ([], fields(0.5), 50, fields_of({"critic_lr": np.float32(2e-4)}), "(0.5 there, 0.0002 in"),
+    "an edit after a change": ([changed(20, rate=[1e-3, 1e-5])], fields(0.5), 50, saved(1e-5), "(0.5 there, 1e-05"),
+    "an edit of what was never changed": ([changed(60, rate=[1e-3, 2e-4])], fields(size=8), 50, saved(1e-3),
+                                          "batch_size (8 there, 64 in the checkpoint)"),
+    "what is fixed": ([], FLAT | {"seed": 3, "loss": "hinge"}, 50, {"seed": 0, "loss": "non_saturating"},
+                      "seed (3 there, 0 in the checkpoint), loss ('hinge' there, 'non_saturating' in the checkpoint)"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", UNTOUCHED)
+def test_what_the_program_wrote_is_believed(tmp_path, kind):
+    history, stored, step, said = UNTOUCHED[kind]
+    workdir.store(tmp_path, stored, history)
+    changes.check_saved(tmp_path, step, said)
+
+
+@pytest.mark.parametrize("kind", TOUCHED)
+def test_what_was_edited_is_named(tmp_path, kind):
+    history, stored, step, said, words = TOUCHED[kind]
+    workdir.store(tmp_path, stored, history)
+    with pytest.raises(UserError, match=re.escape(f"{tmp_path}/config.json is not what")) as error:
+        changes.check_saved(tmp_path, step, said)
+    assert words in str(error.value)
+
+
+def test_a_checkpoint_keeps_all_that_its_parameters_come_from():
+    found = changes.kept(FLAT)
+    assert {"seed", "loss", "network.width", RATE, SIZE, "n_critic"} <= {*found}
+    assert not {"steps", "data.dir", "log_every", "eval_every", "wandb.mode"} & {*found}
+    assert changes.said({"fields": found}) == found
+    assert changes.said({"shape": [2]}) == changes.said({"fields": [1]}) == {}
+
+
+def test_the_experiment_of_an_older_run_is_still_the_runs(run):
+    """It has defaults that are others than what the run does by itself."""
+    given = default_config("folder")
+    older = {name: value for name, value in flat(given).items() if name not in ("ema_conditions", "data.reading")}
+    (run / "config.json").write_text(json.dumps(older))
+    stored = changes.stored(run)
+    assert (stored["ema_conditions"], stored["data.reading"]) == ("even", 1)
+    changes.check_same(run, stored, flat(changes.as_begun(run, given)), "leave --config out")
+    with pytest.raises(UserError, match=re.escape("ema_conditions (stored 'even', given 'as_trained')")):
+        changes.check_same(run, stored, flat(given), "leave --config out")

@@ -212,6 +212,19 @@ def test_members_of_a_sweep_begin_from_one_run(command, records, same_run, capsy
     assert not pathlib.Path("t").exists()
 
 
+@pytest.mark.slow
+def test_a_checkpoint_that_is_not_there_is_said_of_the_run_that_is_begun_from(command, capsys):
+    begin(command, folder="old", steps=20)
+    for wanted, words in (("999", "has no checkpoint 999: give last, best or one of 20"), ("best", "or give last")):
+        capsys.readouterr()
+        begin(command, f"--init_from=old:{wanted}", code=2)
+        line = capsys.readouterr().err
+        assert line.startswith(f"gan_jax: --init_from={os.path.abspath('old')}:{wanted}: ")
+        assert words in line
+        assert "--checkpoint" not in line
+    begin(command, "--init_from=old:20", steps=20)
+
+
 @pytest.mark.parametrize(
     ("flags", "words"),
     [

@@ -126,8 +126,8 @@ def hyperparameters(config: ml_collections.ConfigDict) -> dict[str, float]:
 
 
 def fields_of(hparams: dict[str, Any]) -> dict[str, float]:
-    """Those numbers of a state by the names of the fields that gave them."""
-    return {HPARAMS[name]: float(value) for name, value in hparams.items() if name in HPARAMS}
+    """Those numbers of a state by the names of the fields that gave them, in as few digits as tell them in 32 bits."""
+    return {HPARAMS[name]: float(str(np.float32(value))) for name, value in hparams.items() if name in HPARAMS}
 
 
 def structure(config: ml_collections.ConfigDict) -> tuple[tuple[str, Any], ...]:
