@@ -16,7 +16,8 @@ from gan_jax.errors import UserError
 from gan_jax.workdir import Fields
 
 # Fields that are fixed, and of no matter to what a trained run is asked for.
-ONLY_TRAINING = ("loss", "f_gan.generator", "penalty.name", *(f"optimizer.{of}name" for of in ("", "generator_", "critic_")))
+_OPTIMIZERS = "optimizer.name", "optimizer.generator_name", "optimizer.critic_name"
+ONLY_TRAINING = ("loss", "f_gan.generator", "penalty.name", *_OPTIMIZERS)
 RATES = ("steps", "optimizer.decay_steps", "optimizer.final_lr")
 
 

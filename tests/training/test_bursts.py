@@ -35,7 +35,7 @@ def members():
 
 
 def alone(config, source):
-    """(state after each step, its penalties), step by step: minibatch after minibatch of a run with one update a step."""
+    """(state, penalties of each step) of a loop over steps, with the minibatches of a run that has one in each."""
     draw = jax.jit(lambda key, update: source.draw(source.arrays, key, update, 1, config.batch_size))
     train_step = jax.jit(make_train_step(config, source.shape))
     (state, _), minibatches, penalties = loop.fresh_carries([config], source)[0], 0, []
