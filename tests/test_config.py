@@ -57,7 +57,7 @@ RANGES = {
     "f_gan.generator": ("alternative", NO_NAMES),
     "penalty.name": ("none", [*NO_NAMES, "clip_weights", "interpolate", "gradient_norms", "_from_one"]),
     "penalty.weight": NOT_NEGATIVE,
-    "penalty.every": (1, NO_STEPS),
+    "penalty.every": (2**25 - 1, [*NO_STEPS, 2**25]),
     "noise.sigma": NOT_NEGATIVE,
     "noise.steps": NO_OR_STEPS,
     "weight_clip": NOT_NEGATIVE,
@@ -116,6 +116,8 @@ def with_field(name, value):
         config.optimizer.decay_steps = 10
     if groups == ["n_critic_burst"] and leaf != "updates":
         config.n_critic_burst.updates = 9
+    if leaf == "every" and groups == ["penalty"]:
+        config.penalty.name, config.steps = "r1", 2**25
     if leaf == "weight_decay":
         config.optimizer.critic_name = "adamw"
     if leaf == "attention":

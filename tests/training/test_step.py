@@ -430,7 +430,7 @@ def test_a_lazy_penalty_comes_every_kth_update_of_the_critic_and_counts_k_times(
 
 
 def test_each_player_has_its_own_optimiser_and_weight_decay_is_no_new_program():
-    """Lion's updates are the rate, up or down, and the decay of all parameters; the critic's are by gradient descent."""
+    """Lion's updates are the rate, up or down, and the decay of all parameters; the critic's go down a gradient."""
     players = {"optimizer__generator_name": "lion", "optimizer__critic_name": "sgd"}
     config = tiny(n_critic=1, optimizer__generator_lr=0.5, **players)
     state, step = create_state(config, (2,)), jax.jit(make_train_step(config, (2,)))
