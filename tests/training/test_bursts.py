@@ -107,6 +107,16 @@ def test_members_with_bursts_are_lone_runs_and_schedules_are_groups(command, sam
 
 
 @pytest.mark.slow
+def test_what_a_lazy_penalty_loses_is_said_once_for_members_alike(command, capsys):
+    lines = ["{'seed': 1}", "{'seed': 2}", "{'optimizer.b2': 0.99}"]
+    pathlib.Path("s.py").write_text(f"def get_sweep():\n    return [{', '.join(lines)}]\n")
+    command("wgan_gp.py:ring", "--sweep=s.py", "--workdir=s", steps=10, penalty__every=16)
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if "warning" in line]
+    assert line.startswith("gan_jax: warning: config.penalty.every=16 with adam, whose second moment (b2=0.9)")
+    assert line.endswith("give config.optimizer.b2=0.99, or config.penalty.every=1")
+
+
+@pytest.mark.slow
 def test_a_run_may_begin_and_end_bursts_as_it_goes_on(command, capsys, records):
     command("wgan_gp.py", "--workdir=run", steps=10)
     command("wgan_gp.py", "--workdir=run", steps=20, **BURSTS)
