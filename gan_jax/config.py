@@ -569,8 +569,8 @@ def _check_weight_decay(config):
     ):
         takers = [name for name in optimizer_names() if "weight_decay" in optimizers.arguments(name)]
         raise UserError(
-            f"config.optimizer.weight_decay={config.optimizer.weight_decay}: neither the generator's {of_generator} nor "
-            f"the critic's {of_critic} takes it; give 0.0, or config.optimizer.critic_name {' or '.join(takers)}"
+            f"config.optimizer.weight_decay={config.optimizer.weight_decay}: neither the generator's {of_generator} "
+            f"nor the critic's {of_critic} takes it; give 0.0, or config.optimizer.critic_name {' or '.join(takers)}"
         )
 
 
@@ -594,5 +594,5 @@ def _check_needed(values):
         if values[name] != FIELDS[name].default and values[needed] == FIELDS[needed].default:
             raise UserError(
                 f"config.{name}={values[name]!r} with config.{needed}={values[needed]!r} changes nothing: "
-                f"give {FIELDS[name].default!r}, or a {needed} too"
+                f"give {FIELDS[name].default!r}, or {needed} too"
             )

@@ -84,8 +84,8 @@ def _ended(error):
             return 1, shown(error)
         case jax.errors.JaxRuntimeError() | MemoryError() if is_out_of_memory(error):
             return 1, (
-                "out of memory: lower config.batch_size or n_critic, which a run that has begun takes, too; "
-                "config.network.width in another --workdir; or --num"
+                "out of memory: lower config.batch_size, n_critic or n_critic_burst.updates, which a run that has "
+                "begun takes, too; config.network.width in another --workdir; or --num"
             )
         case jax.errors.JaxRuntimeError() if parallel.is_one_of_several():
             return 1, f"another process has ended ({one_line(error)[:100]}): give the same command, to all of them"

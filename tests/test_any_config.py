@@ -17,8 +17,8 @@ from gan_jax.training.step import make_train_step
 SETTINGS = settings(
     derandomize=True, deadline=None, database=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-NAMES = ["none", "batch", "layer", "mlp", "dcgan", "adam", "rmsprop", "sgd", "digits", "ring", "folder", "mnist",
-         "minimax", "alternative", "auto", "pixels", "offline", "disabled", *loss_names(), *f_gans(),
+NAMES = ["none", "batch", "layer", "mlp", "dcgan", "adam", "adamw", "lion", "rmsprop", "sgd", "digits", "ring",
+         "folder", "mnist", "minimax", "alternative", "auto", "pixels", "offline", "disabled", *loss_names(), *f_gans(),
          *penalty_names()]  # fmt: skip
 NUMBERS = [0, 1, -1, 2, 2**31 - 1, 2**31, 2**32, 2**63, 10**400, 0.0, -0.0, 0.5, 1.0, 1e-46, 1e-38, 3.4e38, 3.5e38,
            1e308, float("inf"), float("nan"), -1e300, 1 - 1e-9]  # fmt: skip
@@ -76,7 +76,7 @@ def test_a_configuration_is_valid_or_is_refused_in_a_line_that_names_a_field(fie
 # Sizes at which a step compiles in a moment; numbers and names as they may be, and some at the ends of their ranges.
 SIZES = {"batch_size": [1, 2, 4], "n_critic": [1, 2], "n_generator": [1, 2], "packing": [1, 2], "network.width": [1, 3],
          "network.depth": [1, 2], "network.latent_dim": [1, 2], "generator_batch": [1, 2],
-         "conditional.classes": [2, 10],
+         "conditional.classes": [2, 10], "n_critic_burst.updates": [0, 3],
          "conditional.continuous": [0, 2], "network.generator_width": [0, 5], "penalty.every": [1, 2, 3]}  # fmt: skip
 ENDS = {"seed": [0, 2**32 - 1], "steps": [1, 2**31 - 1], "noise.steps": [0, 1, 2**31 - 1],
         "optimizer.decay_steps": [0, 1, 2**31 - 1], "f_gan.alpha": [-3.0, 0.5, 2]}  # fmt: skip
@@ -90,7 +90,8 @@ CHOICES = {
     "network.generator_norm": ["none", "batch", "layer"],
     "network.critic_norm": ["none", "batch", "layer"],
     "network.spectral_norm": [False, True],
-    "optimizer.name": ["adam", "rmsprop", "sgd"],
+    "optimizer.name": ["adam", "adamw", "lion", "rmsprop", "sgd"],
+    "optimizer.critic_name": ["", "adamw", "lion", "sgd"],
     "f_gan.generator": ["minimax", "alternative"],
 }
 LARGE = st.sampled_from([0, 1e-38, 1e-3, 1, 1e10, 3.4e38])

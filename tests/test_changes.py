@@ -38,6 +38,7 @@ def test_a_run_takes_all_but_what_is_fixed(run, name):
         changes.check(run, given)
     assert f"{name} (stored {FLAT[name]!r}, given {given[name]!r})" in str(error.value)
     assert f"--init_from={run}" in str(error.value)
+    changes.check(run / "another", given)
 
 
 @pytest.mark.parametrize("name", FIELDS)
@@ -91,8 +92,9 @@ def test_new_runs_have_the_defaults(tmp_path):
 
 def test_what_a_later_program_stored_is_refused(run):
     (run / "config.json").write_text(json.dumps(FLAT | {"momentum": 1, "seed": 3}))
-    with pytest.raises(UserError, match="does not know momentum: take the version that wrote it"):
+    with pytest.raises(UserError, match="not know momentum: take the version that wrote it, or give another --workdir"):
         changes.stored(run)
+    assert changes.stored(run / "another") is None
 
 
 def slope(steps, decay_steps, final_lr=0.0):
@@ -105,6 +107,8 @@ def test_steps_at_a_rate_of_0_are_refused_before_they_are_made(tmp_path):
         assert changes.no_rate_from(fields) == 0
     with pytest.raises(UserError, match=r"give --config.optimizer.decay_steps=101, or a config.optimizer.final_lr"):
         changes.check(tmp_path, slope(101, 100))
+    changes.check(tmp_path, slope(101, 101))
+    changes.check(tmp_path, slope(101, 100, 0.5))
 
 
 def test_a_run_that_has_such_steps_already_goes_on(tmp_path):

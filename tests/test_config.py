@@ -1,10 +1,15 @@
+import ast
 import functools
 import importlib.util
+import inspect
 import pathlib
 import re
+import traceback
 
 import pytest
 
+from gan_jax import config as config_module
+from gan_jax import measures
 from gan_jax.config import FIELDS, default_config, flat, neutral_fields, penalty_names, validate
 from gan_jax.errors import UserError
 
@@ -52,7 +57,7 @@ RANGES = {
     "f_gan.generator": ("alternative", NO_NAMES),
     "penalty.name": ("none", [*NO_NAMES, "clip_weights", "interpolate", "gradient_norms", "_from_one"]),
     "penalty.weight": NOT_NEGATIVE,
-    "penalty.every": (1, NO_STEPS),
+    "penalty.every": (2**25 - 1, [*NO_STEPS, 2**25]),
     "noise.sigma": NOT_NEGATIVE,
     "noise.steps": NO_OR_STEPS,
     "weight_clip": NOT_NEGATIVE,
@@ -111,6 +116,8 @@ def with_field(name, value):
         config.optimizer.decay_steps = 10
     if groups == ["n_critic_burst"] and leaf != "updates":
         config.n_critic_burst.updates = 9
+    if leaf == "every" and groups == ["penalty"]:
+        config.penalty.name, config.steps = "r1", 2**25
     if leaf == "weight_decay":
         config.optimizer.critic_name = "adamw"
     if leaf == "attention":
@@ -252,6 +259,100 @@ def test_fields_at_odds_with_each_other_are_refused(fields, words):
     config.update_from_flattened_dict(fields)
     text = complaint(config)
     assert [word for word in words if word not in text] == []
+
+
+IMAGES, POINTS = {"data.name": "mnist"}, {"data.name": "ring"}
+PAIRS = [{"batch_size": 8}, {"batch_size": 12}]
+RAW = {"network.generator_norm": "none"}
+# (fields at odds, what is said, what it says to give: each a way out)
+ADVICE = [
+    ({"penalty.name": "r1", "network.critic_norm": "batch"}, "give critic_norm none or layer",
+     [{"network.critic_norm": "none"}, {"network.critic_norm": "layer"}]),
+    ({"batch_size": 1, "network.generator_norm": "batch"}, "give at least 2, or another",
+     [{"batch_size": 2}, {"network.generator_norm": "layer"}, {"network.generator_norm": "none"}]),
+    ({"batch_size": 4, "packing": 4, "network.critic_norm": "batch"}, "give at least 8", PAIRS),
+    ({"loss": "minimax", "smoothing.real": 0.6, "smoothing.fake": 0.5}, "a sum below 1", [{"smoothing.fake": 0.3}]),
+    ({"loss": "least_squares", "least_squares.a": 1.0}, "give two", [{"least_squares.a": -1.0}]),
+    ({"penalty.name": "r1", "penalty.every": 41, "n_critic": 4, "steps": 10}, "at most 40", [{"penalty.every": 40}]),
+    ({"penalty.name": "r1", "penalty.every": 100, "steps": 10, "n_critic_burst.updates": 9,
+      "n_critic_burst.first_steps": 2, "n_critic_burst.every": 5}, "at most 34", [{"penalty.every": 34}]),
+    ({"n_critic_burst.updates": 9, "n_critic_burst.first_steps": 0, "n_critic_burst.every": 0}, "or one of the others",
+     [{"n_critic_burst.first_steps": 1}, {"n_critic_burst.every": 2},
+      {"n_critic_burst.updates": 0, "n_critic_burst.first_steps": 25, "n_critic_burst.every": 500}]),
+    ({"n_critic_burst.first_steps": 9}, "give 25, or n_critic_burst.updates too",
+     [{"n_critic_burst.first_steps": 25}, {"n_critic_burst.updates": 9}]),
+    ({"n_critic_burst.every": 9}, "give 500, or", [{"n_critic_burst.every": 500}, {"n_critic_burst.updates": 9}]),
+    ({"eval_metrics": "prdc"}, "add one of", [{"eval_metrics": f"prdc,{name}"} for name in measures.SCORING]),
+    ({"packing": 3}, "divides the batch size", [{"packing": 4}]),
+    ({"network.attention": 8}, "give 0", [{"network.attention": 0}]),
+    ({"data.name": "folder"}, "give --config.data.dir=PATH", [{"data.dir": "there"}]),
+    (POINTS | {"data.image_size": 16}, "give 0", [{"data.image_size": 0}]),
+    (POINTS | {"augment": "color"}, "give 'none', or a set of images", [{"augment": "none"}, IMAGES]),
+    (POINTS | {"data.flip": True}, "give False, or a set of images", [{"data.flip": False}, IMAGES]),
+    (POINTS | {"data.balanced": True}, "give False, or a set of images", [{"data.balanced": False}, IMAGES]),
+    ({"augment": "color", "packing": 2}, "give packing 1", [{"packing": 1}]),
+    ({"data.dir": "there"}, "leave it empty", [{"data.dir": ""}]),
+    ({"conditional.name": "projection", **RAW}, "give batch or layer, or another conditional.name",
+     [{"network.generator_norm": "batch"}, {"network.generator_norm": "layer"}, {"conditional.name": "concatenation"}]),
+    ({"conditional.name": "infogan", "packing": 2, "conditional.continuous": 1}, "give 1 ", [{"packing": 1}]),
+    ({"conditional.name": "projection", "packing": 2}, "only concatenation goes with more",
+     [{"packing": 1}, {"conditional.name": "concatenation"}]),
+    ({"conditional.name": "projection", "conditional.continuous": 2}, "only infogan has such codes; give 0",
+     [{"conditional.continuous": 0}, {"conditional.name": "infogan"}]),
+    ({"conditional.weight": 2.0}, "only auxiliary_classifier and infogan take it; give 1.0",
+     [{"conditional.weight": 1.0}, {"conditional.name": "auxiliary_classifier"}, {"conditional.name": "infogan"}]),
+    ({"conditional.continuous_weight": 2.0}, "only infogan takes it; give 0.1",
+     [{"conditional.continuous_weight": 0.1}, {"conditional.name": "infogan", "conditional.continuous": 1}]),
+    ({"conditional.name": "infogan", "conditional.continuous_weight": 2.0}, "give 0.1, or conditional.continuous too",
+     [{"conditional.continuous_weight": 0.1}, {"conditional.continuous": 1}]),
+    ({"loss": "hinge", "smoothing.real": 0.6, "smoothing.fake": 0.0}, "give 0.0, or another loss",
+     [{"smoothing.real": 0.0}, {"loss": "minimax"}, {"loss": "non_saturating"}]),
+    ({"loss": "hinge", "least_squares.a": 1.0}, "give 0.0, or another loss", [{"least_squares.a": 0.0}]),
+    ({"loss": "hinge", "least_squares.b": 2.0}, "give 1.0, or another loss",
+     [{"least_squares.b": 1.0}, {"loss": "least_squares"}]),
+    ({"f_gan.alpha": 2.0}, "give 0.5, or another loss", [{"f_gan.alpha": 0.5}, {"loss": "f_gan:alpha"}]),
+    ({"optimizer.weight_decay": 0.1, "optimizer.generator_name": "sgd", "optimizer.critic_name": "rmsprop"},
+     "the generator's sgd nor the critic's rmsprop takes it; give 0.0, or config.optimizer.critic_name adamw or lion",
+     [{"optimizer.weight_decay": 0.0}, {"optimizer.critic_name": "adamw"}, {"optimizer.critic_name": "lion"}]),
+    ({"noise.steps": 9}, "give 0, or noise.sigma too", [{"noise.steps": 0}, {"noise.sigma": 0.1}]),
+    ({"penalty.every": 4}, "give 1, or penalty.name too", [{"penalty.every": 1}, {"penalty.name": "r1"}]),
+    ({"penalty.every": 10**6}, "give 1, or penalty.name too", [{"penalty.every": 1}]),
+    ({"optimizer.final_lr": 0.5}, "give 0.0, or optimizer.decay_steps too",
+     [{"optimizer.final_lr": 0.0}, {"optimizer.decay_steps": 10}]),
+]  # fmt: skip
+
+
+def configured(fields):
+    config = default_config()
+    config.update_from_flattened_dict(fields)
+    return config
+
+
+@pytest.mark.parametrize(("fields", "words", "ways_out"), ADVICE)
+def test_what_a_message_says_to_give_goes_through(fields, words, ways_out):
+    assert words in complaint(configured(fields))
+    for given in ways_out:
+        validate(configured(fields | given))
+
+
+def test_every_message_on_fields_at_odds_has_its_advice_tried():
+    """Each place in the code that says something of this kind; of a field alone, RANGES has what it may be."""
+    of_one_field = "_check_names", "_check_value"
+    functions = [node for node in ast.parse(inspect.getsource(config_module)).body if isinstance(node, ast.FunctionDef)]
+    nodes = [node for function in functions if function.name not in of_one_field for node in ast.walk(function)]
+    places = [range(node.lineno, node.end_lineno + 1) for node in nodes if isinstance(node, ast.Raise)]
+    tried = [raised_at(configured(fields)) for fields, _, _ in ADVICE]
+    assert len(places) > 15
+    assert [place for place in places if not {*place} & {*tried}] == []
+
+
+def raised_at(config):
+    """The line of config.py that refuses it."""
+    try:
+        validate(config)
+    except UserError as error:
+        *_, last = traceback.extract_tb(error.__traceback__)
+        return last.lineno
 
 
 @pytest.mark.parametrize("penalty", penalty_names())

@@ -3,7 +3,8 @@
 WGAN's code makes 100 updates of the critic instead of 5 in the first 25 steps and in every 500th (Arjovsky et al. 2017,
 github.com/martinarjovsky/WassersteinGAN, main.py: `gen_iterations < 25 or gen_iterations % 500 == 0`).
 
-All is a function of the step, in closed form, so that a run that goes on needs to remember nothing.
+All is a function of the step, in closed form, so that a run that goes on needs to remember nothing. The minibatches of
+a step are gathered at once: 100 of 64 images of 32 x 32 pixels take 79 MB in float32, where 5 take 4 MB.
 """
 
 from typing import Any, NamedTuple

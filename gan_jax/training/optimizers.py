@@ -96,6 +96,6 @@ def lazy_penalty_warning(config: ml_collections.ConfigDict) -> str:
     slower = f"config.optimizer.b2={better[0]}, or " if better else ""
     moment = f"b2={config.optimizer.b2:g}" if "b2" in arguments(name) else f"decay {RMSPROP_DECAY}"
     return (
-        f"config.penalty.every={every} with {name}, whose second moment ({moment}) forgets a penalty before the next: it "
-        f"may have no more than {left:.2g} of its weight; give {slower}config.penalty.every=1"
+        f"config.penalty.every={every} with {name}, whose second moment ({moment}) forgets a penalty before the next: "
+        f"it may have no more than {left:.2g} of its weight; give {slower}config.penalty.every=1"
     )

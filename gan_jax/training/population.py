@@ -49,15 +49,15 @@ class Program(NamedTuple):
     block: (carry, batches, steps, n_critic) -> (carry, done); the carry is donated. batches: so many, where they are
     streamed. n_critic: of all these steps, the configuration's where it is not given. done: what `finite` knows of each
     metric, the step at which it was not finite, or 0; it is there when the steps are done.
-    compiled: what it runs, to be asked for its text and its costs; in_bursts: in those, where there are any.
+    compiled: what it runs, to be asked for its text and its costs; in_bursts: in these, the same where there are none.
     mapped: of `vmap` and `shard_map`, (carries, steps, n_critic) -> (carries, done of each), compiled for the number of
     carries on the first call; none where the batches are streamed.
     """
 
     block: Callable[..., Any]
     compiled: jax.stages.Compiled
-    in_bursts: jax.stages.Compiled | None = None
-    mapped: dict[str, Callable[..., Any]] = {}  # noqa: RUF012 - never changed
+    mapped: dict[str, Callable[..., Any]]
+    in_bursts: jax.stages.Compiled
 
 
 def compile_program(config: ml_collections.ConfigDict, source: sources.Source, carry) -> Program:
@@ -73,29 +73,31 @@ def compile_program(config: ml_collections.ConfigDict, source: sources.Source, c
         step = _with_done(lambda carry, batch: on_mesh(carry, batch._replace(image=batches.to_unit(batch.image))))
         of_batch = on_all(step, in_shardings=(whole, cut))
         compiled = {n: of_batch.lower(carry, _streamed_batch(config, source.shape, n)).compile() for n in numbers}
-        return Program(_streamed_block(compiled, mesh), *compiled.values())
+        return Program(_streamed_block(compiled, mesh), compiled[config.n_critic], {}, compiled[numbers[-1]])
     arrays = parallel.put(mesh, source.arrays)
-
-    def lowered(n):
-        block = _with_done(_drawing_block(config, source, on_mesh, n))
-        return on_all(block, in_shardings=(whole, whole, whole)).lower(carry, arrays, 1)
-
-    compiled = {n: lowered(n).compile() for n in numbers}
+    drawing = {n: _with_done(_drawing_block(config, source, on_mesh, n)) for n in numbers}
+    on_arrays = functools.partial(on_all, in_shardings=(whole, whole, whole))
+    compiled = {n: on_arrays(block).lower(carry, arrays, 1).compile() for n, block in drawing.items()}
     alone = {n: _drawing_block(config, source, step_and_sum, n) for n in numbers}
     # The members of `shard_map` take all devices, whatever number a minibatch can be shared among.
     on_all_devices = functools.cache(
         lambda: arrays if mesh.size == jax.device_count() else parallel.put(_mesh(), source.arrays)
     )
     places = {"vmap": lambda: arrays, "shard_map": on_all_devices}
-
-    def mapped(way):
-        programs = {n: jit(functools.partial(_map_block, alone[n], way)) for n in numbers}
-        return lambda carries, steps, n_critic: programs[n_critic or config.n_critic](carries, places[way](), steps)
+    mapped = {
+        way: _with_arrays({n: jit(functools.partial(_map_block, alone[n], way)) for n in numbers}, places[way])
+        for way in MAPPED
+    }
 
     def block(carry, batches, steps, n_critic=None):
         return compiled[n_critic or config.n_critic](carry, arrays, steps)
 
-    return Program(block, *compiled.values(), mapped={way: mapped(way) for way in MAPPED})
+    return Program(block, compiled[config.n_critic], mapped, compiled[numbers[-1]])
+
+
+def _with_arrays(programs, arrays):
+    (first, *_) = programs
+    return lambda carries, steps, n_critic: programs[n_critic or first](carries, arrays(), steps)
 
 
 def _step_and_sum(config, shape, sharding=None):
@@ -277,7 +279,7 @@ def at_once(program: Program, carry) -> int:
     its program needs beside. Of several devices, the first counts: there the carries are made.
     """
     size = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(carry))
-    found = [compiled.memory_analysis() for compiled in (program.compiled, program.in_bursts) if compiled]
+    found = [compiled.memory_analysis() for compiled in (program.compiled, program.in_bursts)]
     temporary = max((analysis.temp_size_in_bytes for analysis in found if analysis), default=0)
     return max(1, int(MEMORY_SHARE * _free_bytes() / (4 * size + temporary)))
 

@@ -1,3 +1,5 @@
+import itertools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,7 +9,7 @@ from gan_jax.config import default_config
 from gan_jax.data import bursts
 from gan_jax.data.bursts import NONE, Bursts
 
-KINDS = [NONE, Bursts(7, 0, 0), Bursts(7, 3, 0), Bursts(1, 0, 3), Bursts(7, 3, 3), Bursts(7, 5, 3), Bursts(100, 25, 500)]
+KINDS = [NONE, *itertools.starmap(Bursts, [(7, 0, 0), (7, 3, 0), (1, 0, 3), (7, 3, 3), (7, 5, 3), (100, 25, 500)])]
 STEPS = 2000
 
 

@@ -35,7 +35,7 @@ def members():
 
 
 def alone(config, source):
-    """(state after each step, its penalties), step by step: minibatch after minibatch of a run with one update a step."""
+    """(state, penalties of each step) of a loop over steps, with the minibatches of a run that has one in each."""
     draw = jax.jit(lambda key, update: source.draw(source.arrays, key, update, 1, config.batch_size))
     train_step = jax.jit(make_train_step(config, source.shape))
     (state, _), minibatches, penalties = loop.fresh_carries([config], source)[0], 0, []
@@ -104,6 +104,16 @@ def test_members_with_bursts_are_lone_runs_and_schedules_are_groups(command, sam
         own = {name.replace(".", "__"): value for name, value in fields.items()}
         command("wgan_gp.py", f"--workdir=alone{index}", steps=20, **BURSTS | own)
         same_run(f"s/00{index}", f"alone{index}")
+
+
+@pytest.mark.slow
+def test_what_a_lazy_penalty_loses_is_said_once_for_members_alike(command, capsys):
+    lines = ["{'seed': 1}", "{'seed': 2}", "{'optimizer.b2': 0.99}"]
+    pathlib.Path("s.py").write_text(f"def get_sweep():\n    return [{', '.join(lines)}]\n")
+    command("wgan_gp.py:ring", "--sweep=s.py", "--workdir=s", steps=10, penalty__every=16)
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if "warning" in line]
+    assert line.startswith("gan_jax: warning: config.penalty.every=16 with adam, whose second moment (b2=0.9)")
+    assert line.endswith("give config.optimizer.b2=0.99, or config.penalty.every=1")
 
 
 @pytest.mark.slow

@@ -153,7 +153,8 @@ def test_a_run_of_an_older_program_is_resumed_sampled_and_evaluated(command, sam
     command("wgan_gp.py:ring", "--workdir=alone", steps=20)
     command("wgan_gp.py:ring", "--workdir=old", steps=20)
     with pytest.MonkeyPatch.context() as patch:
-        patch.delitem(HPARAMS, "continuous_weight")
+        for number in ("continuous_weight", "weight_decay"):
+            patch.delitem(HPARAMS, number)
         without = dict(HPARAMS)
     state, sums = carry_of("old")
     state = state.replace(hparams={name: state.hparams[name] for name in without})
@@ -163,6 +164,8 @@ def test_a_run_of_an_older_program_is_resumed_sampled_and_evaluated(command, sam
     with checkpoint.open_checkpoints(pathlib.Path("old")) as manager:
         checkpoint.save(manager, (state, sums), shape)
     lacking = {"conditional.continuous_weight", "eval_reals", "data.balanced", "conditional.classes"}
+    lacking |= {f"optimizer.{name}" for name in ("weight_decay", "generator_name", "critic_name")}
+    lacking |= {f"n_critic_burst.{name}" for name in ("updates", "first_steps", "every")}
     stored = json.loads(pathlib.Path("old/config.json").read_text())
     pathlib.Path("old/config.json").write_text(json.dumps({k: v for k, v in stored.items() if k not in lacking}))
     for flags in (["--mode=sample", "--num=4"], ["--mode=evaluate", "--num=8"], ["--mode=export"]):

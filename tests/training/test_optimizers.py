@@ -19,7 +19,8 @@ def descend(name):
 
     @jax.jit
     def run(**numbers):
-        transform = getattr(optimizers, name)(**{argument: numbers[argument] for argument in optimizers.arguments(name)})
+        taken = {argument: numbers[argument] for argument in optimizers.arguments(name)}
+        transform = getattr(optimizers, name)(**taken)
 
         def update(carry, gradient):
             params, state = carry

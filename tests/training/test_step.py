@@ -11,7 +11,7 @@ from gan_jax.config import LOSS_NUMBERS, default_config, f_gans, loss_names, pen
 from gan_jax.data.batches import Batch
 from gan_jax.objectives.losses import AdversarialLoss
 from gan_jax.training import step as step_module
-from gan_jax.training.state import build_loss, build_networks, create_state
+from gan_jax.training.state import build_loss, build_networks, create_state, structure
 from gan_jax.training.step import make_train_step
 
 pytestmark = pytest.mark.usefixtures("compiled_quickly")
@@ -427,6 +427,28 @@ def test_a_lazy_penalty_comes_every_kth_update_of_the_critic_and_counts_k_times(
         at = w if t == 1 else w + (without - w) / 2
         assert metrics["penalty"] == pytest.approx(3 * np.sum(at**2) / 2, rel=0.05)
         assert np.linalg.norm(updated - without + lr * weight * 3 * 2 * at) < 0.05 * np.linalg.norm(updated - without)
+
+
+def test_each_player_has_its_own_optimiser_and_weight_decay_is_no_new_program():
+    """Lion's updates are the rate, up or down, and the decay of all parameters; the critic's go down a gradient."""
+    players = {"optimizer__generator_name": "lion", "optimizer__critic_name": "sgd"}
+    config = tiny(n_critic=1, optimizer__generator_lr=0.5, **players)
+    state, step = create_state(config, (2,)), jax.jit(make_train_step(config, (2,)))
+    (batch,), critics = batches(config), []
+    for decay in (0.0, 0.25):
+        after, _ = step(state.replace(hparams=state.hparams | {"weight_decay": jnp.float32(decay)}), batch)
+        for before, found in zip(*map(jax.tree.leaves, (state.generator.params, after.generator.params)), strict=True):
+            moved = np.abs(found - (1 - 0.5 * decay) * before)
+            np.testing.assert_allclose(moved, np.where(moved > 0.1, 0.5, 0.0), atol=1e-6)
+            assert before.ndim == 1 or moved.max() > 0.1
+        critics.append(numpy(after.critic.params))
+    both = zip(*map(jax.tree.leaves, (state.critic.params, critics[0])), strict=True)
+    assert len({*np.concatenate([np.ravel(before - after) for before, after in both]).tolist()}) > 5
+    jax.tree.map(np.testing.assert_array_equal, *critics)
+    assert step._cache_size() == 1
+    decayed = tiny(n_critic=1, optimizer__generator_lr=0.5, optimizer__weight_decay=0.25, **players)
+    validate(decayed)
+    assert structure(decayed) == structure(config)
 
 
 @pytest.mark.slow
