@@ -62,6 +62,7 @@ def snippet():
     return next(code for code in re.findall(r"```python\n(.*?)```", DOCS.read_text(), re.DOTALL) if "of_arrays" in code)
 
 
+@pytest.mark.slow
 def test_the_documented_lines_train_and_evaluate(
     snippet, tmp_path, monkeypatch, compiled_quickly, drawn_quickly, capsys
 ):

@@ -130,6 +130,56 @@ def test_opaque_images_have_no_background(tmp_path):
     assert open_all(tmp_path)[0].background == ""
 
 
+def turned(path, size=(6, 6)):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    write(path, size=size, exif=exif)
+
+
+DONE = {
+    "nothing": (lambda f: write(f / "a.png"), {}, "as they are"),
+    "turned": (lambda f: turned(f / "a.jpg"), {}, "turned upright by EXIF"),
+    "not turned": (lambda f: turned(f / "a.jpg"), {"reading": 1}, "not turned upright"),
+    "turned, square, resized": (
+        lambda f: turned(f / "a.jpg", (6, 4)), {"image_size": 2},
+        "turned upright by EXIF; centre square; Lanczos to 2 x 2",
+    ),
+    "grey among colours": (
+        lambda f: [write(f / "a.png"), write(f / "b.png", mode="L")], {}, "grey as three channels"
+    ),
+    "grey alone": (lambda f: write(f / "b.png", mode="L"), {}, "as they are"),
+    "grey on a colour": (
+        lambda f: write(f / "a.png", (1, 0), mode="LA"), {"background": "red"}, "grey as three channels"
+    ),
+    "hidden colours": (
+        lambda f: write(f / "a.png", (1, 2, 3, 0), mode="RGBA"), {"reading": 1}, "the colours that transparency hides"
+    ),
+    "shown on the background": (lambda f: write(f / "a.png", (1, 2, 3, 0), mode="RGBA"), {}, "as they are"),
+    "16 bits": (lambda f: write(f / "a.png", mode="I;16"), {}, "16 bits a channel as 8"),
+    "mixed sizes": (
+        lambda f: [write(f / "a.png"), write(f / "b.png", size=(5, 5))], {"image_size": 4},
+        "centre square; Lanczos to 4 x 4",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", DONE)
+def test_all_that_is_done_to_images_is_said(kind, tmp_path):
+    make, how, words = DONE[kind]
+    make(tmp_path)
+    assert open_all(tmp_path, **how)[0].fitting == words
+
+
+def test_images_of_different_sizes_may_stay_so(tmp_path):
+    for number, size in enumerate([(6, 4), (5, 7), (6, 4)]):
+        write(tmp_path / f"{number}.png", (10 * number, 0, 0), size)
+    images = open_images("folder", str(tmp_path), 0, "train", any_size=True)
+    assert (images.shape, images.fitting) == ((0, 0, 3), "each of its own size")
+    assert [images.read(i)[0].shape for i in range(3)] == [(4, 6, 3), (7, 5, 3), (4, 6, 3)]
+    (tmp_path / "1.png").unlink()
+    assert open_images("folder", str(tmp_path), 0, "train", any_size=True).shape == (4, 6, 3)
+
+
 # ------------------------------------------------------------------------------------------------ classes and splits
 
 

@@ -46,6 +46,39 @@ def test_batches_have_one_size(monkeypatch):
     assert set(sizes) == {4}
 
 
+SIZES = [(3, 4, 1), (5, 2, 1), (3, 4, 1), (9, 9, 1), (1, 1, 1)]
+OF_ANY_SIZE = [np.random.default_rng(seed).integers(0, 256, size, dtype=np.uint8) for seed, size in enumerate(SIZES)]
+
+
+@pytest.mark.parametrize("is_costly", [False, True])
+@pytest.mark.parametrize("batch", [1, 2, 5, 16])
+def test_images_of_any_size_are_few_at_once_and_each_counts(monkeypatch, tmp_path, batch, is_costly):
+    """The network here takes 2 x 2 pixels, whose corners an image of any size has."""
+    monkeypatch.setenv("GAN_JAX_CACHE", str(tmp_path))
+    monkeypatch.setattr(extraction, "BATCH_OF_ANY_SIZE", batch)
+    asked, given = [], []
+
+    def corners(image):
+        return image[[0, 0, -1, -1], [0, -1, 0, -1]].reshape(2, 2, 1).astype(np.float32)
+
+    def noted(images):
+        given.append(images.shape)
+        return moments(images)
+
+    def read_some(start, stop):
+        asked.append(stop - start)
+        return OF_ANY_SIZE[start:stop]
+
+    network = Network("corners", noted, True, is_costly, corners)
+    expected = [[corners(image).mean(), corners(image).std()] for image in OF_ANY_SIZE]
+    for _ in range(2):
+        found = extract(network, read_some, 5, any_size=True)
+        np.testing.assert_allclose(found.features, expected, rtol=1e-6)
+    assert max(asked) <= batch
+    assert {*given} == {(batch, 2, 2, 1)}
+    assert len(given) == -(-5 // batch) * (1 if is_costly else 2)  # the second time, what is costly is kept
+
+
 def test_a_run_that_was_killed_goes_on_where_it_was(monkeypatch, tmp_path):
     monkeypatch.setenv("GAN_JAX_CACHE", str(tmp_path))
     monkeypatch.setattr(extraction, "PART", 5)
@@ -73,8 +106,10 @@ def test_what_is_kept_belongs_to_the_pixels_and_to_the_network(monkeypatch, tmp_
         extraction.part_path(network, IMAGES[::-1]),
         extraction.part_path(network, IMAGES.reshape(21, 4, 3, 1)),
         extraction.part_path(network, IMAGES.astype(np.float32)),
+        extraction.part_path(network, [*IMAGES.reshape(21, 2, 6, 1)]),
+        extraction.part_path(network, [*IMAGES.reshape(21, 6, 2, 1)]),
     }
-    assert len(paths) == 5
+    assert len(paths) == 7
     assert all(path.is_relative_to(cache.folder()) for path in paths)
     assert extraction.part_path(network, IMAGES[::-1][::-1]) == extraction.part_path(network, IMAGES)
 

@@ -8,6 +8,7 @@ import zipfile
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from gan_jax import cache
 from gan_jax.errors import UserError
@@ -83,6 +84,34 @@ def test_features_of_real_images_are_those_of_the_archive_in_pytorch(network, ru
 def test_of_other_sizes_too(network, run_by_pytorch, shape):
     images = np.random.default_rng(1).integers(0, 256, (2, *shape, 3), dtype=np.uint8)
     np.testing.assert_allclose(features(network, images), run_by_pytorch(images), atol=1e-4)
+
+
+def mixed():
+    rng = np.random.default_rng(2)
+    sizes = [(20, 33, 3), (64, 40, 3), (20, 33, 1), (301, 310, 3), (299, 299, 3)]
+    return [rng.integers(0, 256, size, dtype=np.uint8) for size in sizes]
+
+
+@pytest.mark.parametrize("resizer", NAMES)
+def test_an_image_of_any_size_is_resized_from_its_own(resizer):
+    for image in mixed():
+        found = inception.enlarged_alone(image, resizer)
+        assert (found.shape, found.dtype) == ((299, 299, 3), np.float32)
+        np.testing.assert_allclose(found, inception.resized(image[None], resizer)[0], atol=2e-5)
+        if resizer == "clean":  # clean-fid: PIL's bicubic filter on each channel in floats, clipped
+            channels = [Image.fromarray(image[..., c].astype(np.float32)) for c in range(image.shape[2])]
+            large = [np.asarray(c.resize((299, 299), Image.Resampling.BICUBIC)).clip(0, 255) for c in channels]
+            np.testing.assert_allclose(found[..., : len(large)] * 128 + 128, np.stack(large, axis=2), atol=0.02)
+
+
+@pytest.mark.slow
+def test_images_of_mixed_sizes_have_the_features_of_each_alone(network, monkeypatch, tmp_path):
+    monkeypatch.setenv("GAN_JAX_CACHE", str(tmp_path))
+    images = mixed()[:3]
+    monkeypatch.setattr("gan_jax.features.extraction.BATCH_OF_ANY_SIZE", 2)
+    found = extract(network, lambda start, stop: images[start:stop], 3, any_size=True).features
+    alone = np.concatenate([features(network, image[None]) for image in images])
+    np.testing.assert_allclose(found, alone, atol=2e-5)
 
 
 @pytest.mark.hours

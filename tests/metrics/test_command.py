@@ -1,14 +1,18 @@
 """python -m gan_jax.metrics A B, as a user gives it."""
 
 import json
+import pathlib
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+import scipy.linalg
 from PIL import Image
 from sklearn.datasets import load_digits
 
+from gan_jax import evaluation
+from gan_jax.features import extraction
 from gan_jax.metrics.__main__ import main
 from gan_jax.reports import atomic, scalars
 
@@ -121,7 +125,10 @@ def test_broken_inputs_are_refused_in_a_line(here, capsys):
     cases = [
         (["empty", "digits", *pixels], "holds no image"),
         (["one", "digits", *pixels], "at least 2 samples"),
-        (["mixed", "digits", *pixels], "--image-size"),
+        (
+            ["mixed", "digits", *pixels],
+            "images are of different sizes, and pixels takes those of one: give --image-size",
+        ),
         (["nowhere/at/all", "digits"], "is no folder"),
         (["not.npz", "digits"], "not an .npz file, or a damaged one"),
         (["objects.npz", "digits"], "objects.npz can't be read"),
@@ -143,6 +150,109 @@ def test_broken_inputs_are_refused_in_a_line(here, capsys):
     ]
     for arguments, words in cases:
         assert words in refused(capsys, *arguments), arguments
+
+
+@pytest.fixture
+def a_network(monkeypatch):
+    """In the place of Inception: of each image the mean and the deviation of its own pixels, in fixed directions."""
+
+    def enlarged(image):
+        return np.stack([image.mean((0, 1)).mean() / 255, image.std() / 255]).astype(np.float32)
+
+    def apply(images):
+        values = images if images.ndim == 2 else np.stack([enlarged(image) for image in images])
+        return values @ np.float32([[1, 0, 1], [0, 1, 1]]), None
+
+    network = extraction.Network("a network", apply, enlarged=enlarged)
+    monkeypatch.setattr(evaluation, "_inception", lambda weights, resizer: network)
+    monkeypatch.setattr("gan_jax.features.inception.at_hand", lambda: pathlib.Path("weights.npz"))
+
+
+def pictures(rng, sizes):
+    return [rng.integers(0, 256, (*size, 3), dtype=np.uint8) for size in sizes]
+
+
+def test_images_of_mixed_sizes_are_measured_each_at_its_own(here, capsys, a_network):
+    rng = np.random.default_rng(0)
+    a, b = (pictures(rng, [(12 + i % 3, 15 + i % 4) for i in range(20)]) for _ in "ab")
+    save_images(here / "a", a)
+    save_images(here / "b", b)
+    record = measured(capsys, "a", "b", "--metrics=fid,kid")
+    features = [
+        np.array([[x.mean() / 255, x.std() / 255, x.mean() / 255 + x.std() / 255] for x in side]) for side in (a, b)
+    ]
+    means, covariances = ([f(x.T) for x in features] for f in (lambda x: x.mean(axis=1), np.cov))
+    root = scipy.linalg.sqrtm(covariances[0] @ covariances[1]).real
+    expected = np.sum((means[0] - means[1]) ** 2) + np.trace(covariances[0] + covariances[1] - 2 * root)
+    assert record["fid"] == pytest.approx(expected, abs=1e-7)
+    assert record["protocol"]["size"] == "each its own, 3 channels"
+    assert record["protocol"]["a"].endswith("images each of its own size")
+    assert "kid_sd" not in record
+    some = measured(capsys, "a", "b", "--metrics=fid", "--num=10")["protocol"]
+    assert (some["samples"], some["reals"]) == (10, 10)
+    with_npz = here / "c.npz"
+    np.savez(with_npz, images=np.stack([x[:12, :15] for x in a]))
+    assert measured(capsys, "c.npz", "b", "--metrics=fid")["protocol"]["size"] == (
+        "12x15x3 against each its own, 3 channels"
+    )
+
+
+@pytest.mark.parametrize(("flags", "needing"), [
+    (["--metrics=frechet", "--features=pixels"], "pixels"),
+    (["--metrics=fid,ms_ssim"], "ms_ssim"),
+    (["--metrics=fid,stacked"], "stacked"),
+])  # fmt: skip
+def test_what_needs_one_size_says_so_and_its_advice_holds(here, capsys, a_network, flags, needing, monkeypatch):
+    rng = np.random.default_rng(0)
+    for side in "ab":
+        save_images(here / side, pictures(rng, [(12 + i % 3, 15 + i % 4) for i in range(8)]))
+    line = refused(capsys, "a", "b", *flags)
+    assert (
+        f"images are of different sizes, and {needing} takes those of one: give --image-size, e.g. --image-size=64"
+        in line
+    )
+    assert "or features of inception with fid, kid or prdc" in line
+    if needing != "stacked":  # for which the set's classifier would be trained
+        measured(capsys, "a", "b", *flags, "--image-size=16")
+    measured(capsys, "a", "b", "--features=inception", "--metrics=fid,kid,prdc")
+
+
+PAIRS = {
+    "its size": (["f", "g", "--image-size=8"], ["f", "g", "--image-size=16"]),
+    "cropped and resized, or resized before": (["f", "g", "--image-size=12"], ["f12", "g12"]),
+    "of a file, and of another under its name": (["f.npz", "g"], None),
+}
+
+
+@pytest.mark.parametrize("kind", PAIRS)
+def test_numbers_that_differ_by_what_was_done_have_protocols_that_differ(kind, here, capsys):
+    rng = np.random.default_rng(0)
+    for side in "fg":
+        images = pictures(rng, [(16, 20)] * 12)
+        save_images(here / side, images)
+        small = [np.asarray(Image.fromarray(image).resize((12, 12), Image.Resampling.BILINEAR)) for image in images]
+        save_images(here / f"{side}12", small)
+        np.savez(here / f"{side}.npz", images=np.stack(images))
+    one, other = PAIRS[kind]
+    flags = ["--metrics=frechet", "--features=pixels"]
+    first = measured(capsys, *one, *flags)
+    if other is None:
+        np.savez(here / "f.npz", images=np.stack(images)[:, ::-1])
+        other = one
+    second = measured(capsys, *other, *flags)
+    assert first["frechet_distance"] != pytest.approx(second["frechet_distance"], rel=1e-3)
+    assert first["protocol"] != second["protocol"]
+
+
+def test_a_files_images_are_brought_to_a_size_too(here, capsys):
+    rng = np.random.default_rng(0)
+    images = np.stack(pictures(rng, [(16, 20)] * 12))
+    np.savez("a.npz", images=images)
+    save_images(here / "a", images)
+    record = measured(capsys, "a.npz", "a", "--image-size=8", "--metrics=frechet", "--features=pixels")
+    assert record["frechet_distance"] == pytest.approx(0, abs=1e-8)  # as a folder's are
+    said = [record["protocol"][side] for side in "ab"]
+    assert all("images centre square; Lanczos to 8 x 8" in words for words in said)
 
 
 def test_without_weights_the_line_says_how_to_get_them(here, capsys, monkeypatch):

@@ -1,0 +1,103 @@
+"""JAX_ENABLE_X64: whatever it says, the program computes in float32, and a caller's own setting stays as it is."""
+
+import pathlib
+
+import jax
+import numpy as np
+import pytest
+
+import gan_jax
+from gan_jax import cache, evaluation
+from gan_jax.data import sources
+from gan_jax.features import extraction
+from gan_jax.metrics.__main__ import main as measure
+from gan_jax.training import loop
+
+
+@pytest.fixture
+def in_64_bits():
+    """As JAX_ENABLE_X64=1 has it."""
+    jax.config.update("jax_enable_x64", True)
+    yield
+    assert jax.config.jax_enable_x64
+    jax.config.update("jax_enable_x64", False)
+
+
+@pytest.fixture
+def twice(command, request):
+    """Runs that are trained, evaluated, sampled and exported, one of them in a process of 64 bits."""
+    flags = ["--metrics=frechet,classes", "--features=classifier", "--num=64"]
+    for folder in ("plain", "large"):
+        if folder == "large":
+            request.getfixturevalue("in_64_bits")
+        command("wgan_gp.py", f"--workdir={folder}", steps=20)
+        command("wgan_gp.py", f"--workdir={folder}", "--mode=evaluate", *flags, steps=20)
+        command("wgan_gp.py", f"--workdir={folder}", "--mode=sample", "--num=8", steps=20)
+        evaluation.small_classifier.cache_clear()
+
+
+def files(folder):
+    return {path: path.read_bytes() for path in pathlib.Path(folder).rglob("*") if path.is_file()}
+
+
+def test_the_commands_do_the_same(twice, same_run, records):
+    same_run("plain", "large")
+    assert records("plain/evaluation.jsonl") == records("large/evaluation.jsonl")
+    with np.load("plain/samples/samples.npz") as a, np.load("large/samples/samples.npz") as b:
+        assert [(name, array.dtype) for name, array in a.items()] == [(name, array.dtype) for name, array in b.items()]
+        np.testing.assert_array_equal(a["images"], b["images"])
+
+
+def test_the_cached_classifier_is_used_and_left_as_it_is(command, in_64_bits, capsys):
+    flags = ["digits", "digits", "--num=64", "--metrics=frechet", "--features=classifier"]
+    jax.config.update("jax_enable_x64", False)
+    assert measure(flags) == 0
+    before, first = files(cache.folder() / "classifiers"), capsys.readouterr().out
+    jax.config.update("jax_enable_x64", True)
+    evaluation.small_classifier.cache_clear()
+    assert measure(flags) == 0
+    assert capsys.readouterr().out == first
+    assert files(cache.folder() / "classifiers") == before
+
+
+@pytest.mark.slow
+def test_python_computes_the_same_in_a_notebook_of_64_bits(twice):
+    model = gan_jax.load("plain")
+    assert {leaf.dtype.name for leaf in jax.tree.leaves(model.state.ema)} == {"float32"}
+    inputs = model.inputs(8)
+    assert inputs.dtype == np.float32
+    images, rows, scores = model.sample(8), model.interpolate(2, 3), None
+    scores = model.score(images)
+    record = model.evaluate(images, metrics="frechet", features="pixels")
+    given = jax.numpy.asarray(np.asarray(inputs), "float64")
+    assert given.dtype == np.float64  # as a notebook of 64 bits makes them
+    np.testing.assert_array_equal(model.generate(given), images)
+    with jax.enable_x64(False):
+        plain = gan_jax.load("plain")
+        np.testing.assert_array_equal(plain.sample(8), images)
+        np.testing.assert_array_equal(plain.interpolate(2, 3), rows)
+        np.testing.assert_array_equal(plain.score(images), scores)
+        assert plain.evaluate(images, metrics="frechet", features="pixels") == record
+    assert scores.dtype == np.float32
+    with np.load("plain/samples/samples.npz") as arrays:
+        np.testing.assert_array_equal(arrays["images"], images)
+
+
+@pytest.mark.slow
+def test_the_loop_trains_the_same(twice, same_run, compiled_quickly):
+    config = gan_jax.load("plain").config
+    loop.train(config, sources.of_config(config.data), pathlib.Path("looped"), "looped")
+    same_run("plain", "looped")
+
+
+def test_points_and_features_are_of_32_bits(in_64_bits):
+    points, labels, *_ = sources.reference("grid", "", 0, "train", 50, 0)
+    with jax.enable_x64(False):
+        plain, plain_labels, *_ = sources.reference("grid", "", 0, "train", 50, 0)
+    np.testing.assert_array_equal(points, plain)
+    np.testing.assert_array_equal(labels, plain_labels)
+    assert (points.dtype, labels.dtype) == (np.float32, np.int32)
+    network = extraction.Network(
+        "squares", jax.jit(lambda images: (jax.numpy.asarray(images, float).sum((1, 2)), None))
+    )
+    assert extraction.extract(network, lambda i, j: np.ones((j - i, 2, 2, 1), np.uint8), 3).features.dtype == np.float32
