@@ -33,9 +33,9 @@ def folder() -> str:
 
 
 def _can_be_written(usual):
-    path = pathlib.Path(_resolved(usual))
-    there = next(folder for folder in (path, *path.parents) if folder.exists())
-    return os.access(there, os.W_OK | os.X_OK)
+    path = pathlib.Path(_resolved(usual)).absolute()
+    there = next(folder for folder in (path, *path.parents) if os.path.exists(folder))
+    return there.is_dir() and os.access(there, os.W_OK | os.X_OK)
 
 
 def _resolved(usual):

@@ -1,6 +1,7 @@
 import io
 import pathlib
 import re
+import subprocess
 import sys
 import time
 
@@ -8,6 +9,9 @@ import pytest
 
 from gan_jax.reports import progress
 from gan_jax.reports.progress import Progress
+
+EXPERIMENT = pathlib.Path(__file__).parents[2] / "experiments/wgan_gp.py"
+TINY = {"steps": 60, "batch_size": 8, "network.width": 8, "network.depth": 1, "eval_every": 60, "eval_samples": 100}
 
 
 class Terminal(io.StringIO):
@@ -169,3 +173,18 @@ def test_bars_are_drawn_in_this_file_alone():
     package = pathlib.Path(progress.__file__).parents[1]
     drawing = [path.relative_to(package).as_posix() for path in package.rglob("*.py") if "tqdm" in path.read_text()]
     assert drawing == ["reports/progress.py"]
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("quick_processes")
+def test_no_line_is_drawn_over_in_a_log_file(tmp_path, monkeypatch):
+    """Training, with an evaluation for which a classifier is trained first, and numbers of many images."""
+    monkeypatch.setenv("GAN_JAX_CACHE", str(tmp_path / "cache"))
+    tiny = [f"--config.{name}={value}" for name, value in TINY.items()]
+    train = ["gan_jax.main", f"--config={EXPERIMENT}", *tiny, f"--workdir={tmp_path}/run"]
+    measure = ["gan_jax.metrics", f"{tmp_path}/run", "digits", "--metrics=frechet,kid,prdc", "--num=300"]
+    for words in (train, measure):
+        done = subprocess.run([sys.executable, "-m", *words], capture_output=True)
+        assert done.returncode == 0, done.stderr
+        assert b"\r" not in done.stdout + done.stderr
+        assert words is measure or done.stderr.startswith(b"step 0/60, compiling\n")
