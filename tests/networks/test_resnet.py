@@ -323,6 +323,13 @@ COUNTS = {  # size, generator's width, critic's: the layers in the order of the 
     "64 pixels": (64, 64, 64, generator_rows((1024, 512, 256, 128, 64)),
                   [*first_rows(64), *down_rows(64, 128), *down_rows(128, 256), *down_rows(256, 512),
                    *down_rows(512, 1024), (1, 1024, 1)]),
+    # sngan_projection, gen_models/resnet.py and dis_models/snresnet.py; and BigGAN-PyTorch's channels for 256 pixels
+    "128 pixels": (128, 64, 64, generator_rows((1024, 1024, 512, 256, 128, 64)),
+                   [*first_rows(64), *down_rows(64, 128), *down_rows(128, 256), *down_rows(256, 512),
+                    *down_rows(512, 1024), *[(9, 1024, 1024)] * 2, (1, 1024, 1)]),
+    "256 pixels": (256, 64, 64, generator_rows((1024, 1024, 512, 512, 256, 128, 64)),
+                   [*first_rows(64), *down_rows(64, 128), *down_rows(128, 256), *down_rows(256, 512),
+                    *down_rows(512, 512), *down_rows(512, 1024), *[(9, 1024, 1024)] * 2, (1, 1024, 1)]),
 }  # fmt: skip
 
 
@@ -414,7 +421,10 @@ def drawn_attention(x):
 
 @pytest.mark.slow
 def test_attention_may_be_where_both_players_have_such_images():
-    assert [resnet.attention_sizes(size) for size in resnet.SIZES] == [(), (8,), (8, 16), (8, 16, 32)]
+    sizes = [resnet.attention_sizes((size, size)) for size in (8, 16, 32, 64, 96)]
+    assert sizes == [(), (8,), (8, 16), (8, 16, 32), (12, 24, 48)]
+    assert [resnet.attention_sizes((size, size))[-1] for size in (128, 256)] == [64, 128]
+    assert resnet.attention_sizes((24, 16)) == (8,)
     for size, sizes in ((16, (4, 8, 16)), (64, (4, 8, 16, 32, 64))):
         shape = (size, size, 3)
         for attention in sizes:
@@ -422,7 +432,7 @@ def test_attention_may_be_where_both_players_have_such_images():
             critic = resnet.Critic(2, 0, "none", attention=attention)
             players = shapes_of(generator, jnp.zeros((1, 4))), shapes_of(critic, jnp.zeros((1, *shape)))
             have = [[name for name in player["params"] if "SelfAttention" in name] for player in players]
-            assert (have == [["SelfAttention_0"]] * 2) == (attention in resnet.attention_sizes(size))
+            assert (have == [["SelfAttention_0"]] * 2) == (attention in resnet.attention_sizes((size, size)))
 
 
 @pytest.mark.slow
