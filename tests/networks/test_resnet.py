@@ -10,7 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from gan_jax.config import default_config
+from gan_jax.data import sources
 from gan_jax.networks import conditional, layers, resnet
+from gan_jax.training import loop, population
 
 pytestmark = pytest.mark.usefixtures("compiled_quickly")
 
@@ -288,6 +291,19 @@ def test_the_critic_is_a_pytorch_users_and_so_is_its_gradient_penaltys_derivativ
         found = as_torch(our_name(name, "DownBlock"), np.asarray(gradients[our_name(name, "DownBlock")]))
         theirs = np.zeros(found.shape) if parameter.grad is None else parameter.grad.numpy()
         np.testing.assert_allclose(found, theirs, atol=1e-4 * max(np.abs(theirs).max(), 1e-3 * largest), rtol=0)
+
+
+@pytest.mark.slow
+def test_a_cpus_step_on_digits_exchanges_no_image_for_a_kernel():
+    """Of 2 x 2 pixels under 3 x 3 taps, of which XLA's own way is a naive loop."""
+    config = default_config("digits")
+    fields = {"loss": "wasserstein", "penalty.name": "gradient_penalty", "batch_size": 8, "network.name": "resnet"}
+    config.update_from_flattened_dict(fields | {"network.width": 4, "network.latent_dim": 4})
+    source = sources.load("digits", "", 0, 100.0)
+    program = population.compile_program(config, source, loop.shapes_of_carry(config, source)).compiled.as_text()
+    labels = [re.search(r"dim_labels=([^\s,]*)", line)[1] for line in program.splitlines() if " convolution(" in line]
+    assert len(labels) > 50
+    assert set(labels) == {"b01f_01io->b01f"}
 
 
 # ---------------------------------------- what the papers' tables add up to
