@@ -2,6 +2,7 @@
 
 import pathlib
 
+import jax
 import numpy as np
 import pytest
 from PIL import Image
@@ -224,3 +225,35 @@ def test_reals_of_evaluations_are_read_once(shop, command, records, monkeypatch)
     monkeypatch.setattr(outputs, "evaluate", unmounted)
     train(command, steps=40, eval_every=20)
     assert [record["protocol"]["reals"] for record in records("run/evaluation.jsonl")] == [36, 36]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("network", ["dcgan", "resnet", "sn_cnn"])
+@pytest.mark.parametrize("sides", [(24, 16), (64, 96)])
+def test_images_that_are_not_square_are_trained_on_sampled_evaluated_and_exported(command, records, network, sides):
+    pathlib.Path("wide").mkdir()
+    for number in range(16):
+        noise = np.random.default_rng(number).integers(0, 255, (*sides, 3), dtype=np.uint8)
+        Image.fromarray(noise).save(f"wide/{number}.png")
+    fields = {"network__name": network, "network__width": 2, "data__dir": "wide", "steps": 2, "eval_features": "pixels",
+              "checkpoint_every": 2, "sample_every": 2, "log_every": 2, "eval_samples": 16}  # fmt: skip
+    for flags in ([], ["--mode=sample", "--num=3"], ["--mode=evaluate"], ["--mode=export"]):
+        command("gan.py:folder", "--workdir=run", *flags, **fields)
+    samples = np.load("run/samples/samples.npz")["samples"]
+    assert (samples.shape, samples.dtype) == ((3, *sides, 3), np.uint8)
+    assert records("run/evaluation.jsonl")[-1]["protocol"]["samples"] == 16
+    exported = jax.export.deserialize(bytearray(pathlib.Path("run/generator.jax_export").read_bytes()))
+    assert exported.call(np.zeros((5, 4), np.float32)).shape == (5, *sides, 3)
+
+
+@pytest.mark.slow
+def test_what_is_advised_for_pictures_of_another_size_goes_through(command, capsys):
+    pathlib.Path("wide").mkdir()
+    for number in range(16):
+        Image.new("RGB", (70, 50), (number, 0, 0)).save(f"wide/{number}.png")
+    given = {"network__width": 2, "data__dir": "wide", "steps": 1, "log_every": 1, "checkpoint_every": 1}
+    command("gan.py:folder", "--workdir=run", code=2, network__name="dcgan", **given)
+    advice = "give --config.data.image_size=48, which crops to a square, or --config.network.name=mlp"
+    assert capsys.readouterr().err.splitlines()[-1].endswith(advice)
+    command("gan.py:folder", "--workdir=cropped", network__name="dcgan", data__image_size=48, **given)
+    command("gan.py:folder", "--workdir=perceptron", network__name="mlp", **given)

@@ -149,8 +149,8 @@ def _weight_gradient_native(x, y, window, layout=("CHWN", "IHWO", "HWNC")):
 
 def _weight_gradient_transposed(x, y, window):
     """The same, after transposing in earnest."""
-    kernel = y.transpose(1, 2, 0, 3)
-    by_channel = _weight_gradient_native(*_not_exchanged(x.transpose(3, 1, 2, 0), kernel, window), _LAYOUT)
+    image, kernel = x.transpose(3, 1, 2, 0), y.transpose(1, 2, 0, 3)
+    by_channel = _weight_gradient_native(*_not_exchanged(image, kernel, window), _LAYOUT)
     return by_channel.transpose(1, 2, 0, 3)
 
 
@@ -279,12 +279,12 @@ class ConvTranspose(nn.Module):
     """Transposed convolution, [n, i, j, c] -> [n, h, w, features]; attributes as those of `Conv`.
 
     The kernel parameter is [p, q, c, features]: input pixel (i, j) adds x[i, j, c] kernel[p, q, c, o] to output pixel
-    (s i + p - t, s j + q - l); flax's `ConvTranspose` turns its kernel. Of kernels of k >= s pixels, there are s i output
-    rows for `SAME`, with t = l = floor((k - s) / 2), and s (i - 1) + k for `VALID`, with t = l = 0.
+    (s i + p - t, s j + q - l); flax's `ConvTranspose` turns its kernel. There are s i output rows for `SAME`, and
+    s (i - 1) + max(k, s) for `VALID`, of kernels of k pixels; t and l are floor((k - s) / 2) for `SAME`, else 0.
 
-    So `VALID` is PyTorch's `ConvTranspose2d(padding=0)`, and `SAME` with an even k - s its `padding=(k - s) / 2`. With an
-    odd one, as of 3 x 3 or 5 x 5 taps and stride 2, PyTorch's users give `padding=(k - s + 1) / 2, output_padding=1`:
-    that is ours moved by a pixel up and to the left.
+    So `VALID` is PyTorch's `ConvTranspose2d(padding=0)`, and `SAME` its `padding=(k - s) / 2` where k - s is even. Where
+    it is odd, as of 3 x 3 or 5 x 5 taps and stride 2, PyTorch's users give `padding=(k - s + 1) / 2` and
+    `output_padding=1`: that is ours moved by a pixel, up and to the left. Both are said of k >= s.
     """
 
     features: int

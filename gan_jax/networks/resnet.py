@@ -3,19 +3,19 @@
 For images of 8 to 511 pixels. The generator doubles one whose smaller side has 4 to 7 pixels by as many blocks as that
 takes. Below 64 pixels, all blocks have `width` channels, and the critic halves its image twice and adds two blocks
 without, as both papers have it for CIFAR-10. From 64 on, channels fall from 16 `width` to `width` in the generator, and
-rise from `width` to 16 `width` in the critic: for 64 pixels in four blocks and in five, all of which halve, as in
-WGAN-GP's code and in SNGAN's for its 64 pixels; from 128 on in five, and in six of which the last does not halve, as in
-Miyato & Koyama 2018 (arXiv:1802.05637); from 256 on with one more of each, as in BigGAN (Brock et al. 2019,
-arXiv:1809.11096). Sides must halve without a rest. `depth` is not used.
+rise from `width` to 16 `width` in the critic: from 64 pixels on in four blocks and in five, all of which halve, and
+from 128 on in five and in six, of which the last does not halve (Miyato & Koyama 2018, arXiv:1802.05637); from 256 on
+with one more of each, and BigGAN's channels (Brock et al. 2019, arXiv:1809.11096). Sides must halve without a rest.
+`depth` is not used.
 
 What the two papers do not share is as in SNGAN's code, github.com/pfnet-research/sngan_projection: the initialisation,
 and that the critic sums over positions where WGAN-GP's takes the mean. Both have 128 channels in the critic; in the
 generator, WGAN-GP's code has 128 and SNGAN's 256. SNGAN's critic of 32 pixels has no bias in its last layer; this one
 has.
 
-`attention` is the smaller side of the images, in pixels, that both players apply self-attention to (0: none); those that they
-both have are `attention_sizes`. `dtype` is that of the computation, such as bfloat16, None for the inputs'; what comes
-out has the inputs' in any case.
+`attention` is the smaller side of the images, in pixels, that both players apply self-attention to (0: none); those
+that they both have are `attention_sizes`. `dtype` is that of the computation, such as bfloat16, None for the inputs';
+what comes out has the inputs' in any case.
 """
 
 import math

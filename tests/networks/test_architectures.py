@@ -1,4 +1,5 @@
 import functools
+import re
 
 import jax
 import jax.numpy as jnp
@@ -6,6 +7,8 @@ import numpy as np
 import pytest
 
 from gan_jax import networks
+from gan_jax.config import default_config
+from gan_jax.training.state import build_networks
 
 SHAPES = {
     "mlp": [(2,), (8, 8, 1), (12, 6, 3)],
@@ -16,6 +19,7 @@ SHAPES = {
 IMAGES = ("dcgan", "resnet", "sn_cnn")
 NORMS = ("none", "batch", "layer")
 CASES = [(name, shape) for name in networks.__all__ for shape in SHAPES[name]]
+OTHERS = [(24, 16, 1), (64, 96, 3), (28, 28, 1), (128, 128, 3), (256, 256, 3)]
 
 
 def players(name, shape, norm, width=4, depth=2):
@@ -34,8 +38,13 @@ def variables_of(network, inputs):
     }
 
 
-@pytest.mark.parametrize(("name", "shape"), CASES)
-@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize(
+    ("name", "shape", "norm"),
+    [
+        *((name, shape, norm) for name, shape in CASES for norm in NORMS),
+        *((name, shape, "batch") for name in IMAGES for shape in OTHERS),
+    ],
+)
 def test_shapes_and_statistics(name, shape, norm):
     """Only batch norm adds a collection, and nothing is computed in more than float32."""
     assert getattr(networks, name).check_shape(shape) == ""
@@ -75,13 +84,47 @@ def scaled(leaf):
 
 
 @pytest.mark.parametrize("name", IMAGES)
-@pytest.mark.parametrize("shape", [(28, 28, 1), (16, 8, 1), (4, 4, 1), (128, 128, 3), (32, 32), (2,)])
-def test_networks_of_images_say_which_shapes_they_can_make(name, shape):
+@pytest.mark.parametrize(
+    ("shape", "sides", "nearest"),
+    [
+        ((50, 50, 3), "50 x 50", 48),
+        ((4, 4, 1), "4 x 4", 8),
+        ((1000, 1000, 3), "1000 x 1000", 448),
+        ((50, 70, 3), "50 x 70", 48),
+        ((64, 100, 1), "64 x 100", 64),
+        ((300, 300, 3), "300 x 300", 320),
+    ],
+)
+def test_networks_of_images_name_the_nearest_size_and_what_to_give_which_goes_through(name, shape, sides, nearest):
     problem = getattr(networks, name).check_shape(shape)
-    assert problem.startswith(name)
-    assert "8, 16, 32, 64" in problem
-    assert str(shape) in problem
+    assert problem.startswith(f"{name} takes of images like {sides} pixels ")
+    assert f"nearest: {nearest} x {nearest}; give --config.data.image_size={nearest}" in problem
+    assert (", which crops to a square, or" in problem) == (shape[0] != shape[1])
     assert "\n" not in problem
+    size, other = re.search(r"image_size=(\d+).* or --config.network.name=(\w+)$", problem).groups()
+    config = default_config("digits")
+    config.network.name, config.network.width = name, 2
+    build_networks(config, (int(size), int(size), shape[2]))
+    config.network.name = other
+    build_networks(config, shape)
+
+
+@pytest.mark.parametrize("name", IMAGES)
+@pytest.mark.parametrize("shape", [(32, 32), (2,)])
+def test_networks_of_images_make_no_points(name, shape):
+    problem = getattr(networks, name).check_shape(shape)
+    assert problem == f"{name} makes images, not samples of shape {shape}; give --config.network.name=mlp"
+    assert networks.mlp.check_shape((2,)) == ""
+
+
+@pytest.mark.parametrize("name", IMAGES)
+def test_channels_of_large_images_end_at_sixteen_widths(name):
+    generator, critic = players(name, (256, 256, 3), "none", width=2)
+    inputs = jnp.zeros((1, 7)), jnp.zeros((1, 256, 256, 3))
+    for network, x in zip((generator, critic), inputs, strict=True):
+        shapes = jax.eval_shape(functools.partial(network.init, train=True), jax.random.key(0), x)
+        kernels = [leaf.shape for leaf in jax.tree.leaves(shapes) if len(leaf.shape) == 4]
+        assert max(max(kernel[2:]) for kernel in kernels) == 2 * 16
 
 
 def test_dcgan_doubles_its_width_at_each_halving():

@@ -10,7 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from gan_jax.config import default_config
+from gan_jax.data import sources
 from gan_jax.networks import conditional, layers, resnet
+from gan_jax.training import loop, population
 
 pytestmark = pytest.mark.usefixtures("compiled_quickly")
 
@@ -290,6 +293,19 @@ def test_the_critic_is_a_pytorch_users_and_so_is_its_gradient_penaltys_derivativ
         np.testing.assert_allclose(found, theirs, atol=1e-4 * max(np.abs(theirs).max(), 1e-3 * largest), rtol=0)
 
 
+@pytest.mark.slow
+def test_a_cpus_step_on_digits_exchanges_no_image_for_a_kernel():
+    """Of 2 x 2 pixels under 3 x 3 taps, of which XLA's own way is a naive loop."""
+    config = default_config("digits")
+    fields = {"loss": "wasserstein", "penalty.name": "gradient_penalty", "batch_size": 8, "network.name": "resnet"}
+    config.update_from_flattened_dict(fields | {"network.width": 4, "network.latent_dim": 4})
+    source = sources.load("digits", "", 0, 100.0)
+    program = population.compile_program(config, source, loop.shapes_of_carry(config, source)).compiled.as_text()
+    labels = [re.search(r"dim_labels=([^\s,]*)", line)[1] for line in program.splitlines() if " convolution(" in line]
+    assert len(labels) > 50
+    assert set(labels) == {"b01f_01io->b01f"}
+
+
 # ---------------------------------------- what the papers' tables add up to
 
 
@@ -323,6 +339,13 @@ COUNTS = {  # size, generator's width, critic's: the layers in the order of the 
     "64 pixels": (64, 64, 64, generator_rows((1024, 512, 256, 128, 64)),
                   [*first_rows(64), *down_rows(64, 128), *down_rows(128, 256), *down_rows(256, 512),
                    *down_rows(512, 1024), (1, 1024, 1)]),
+    # sngan_projection, gen_models/resnet.py and dis_models/snresnet.py; and BigGAN-PyTorch's channels for 256 pixels
+    "128 pixels": (128, 64, 64, generator_rows((1024, 1024, 512, 256, 128, 64)),
+                   [*first_rows(64), *down_rows(64, 128), *down_rows(128, 256), *down_rows(256, 512),
+                    *down_rows(512, 1024), *[(9, 1024, 1024)] * 2, (1, 1024, 1)]),
+    "256 pixels": (256, 64, 64, generator_rows((1024, 1024, 512, 512, 256, 128, 64)),
+                   [*first_rows(64), *down_rows(64, 128), *down_rows(128, 256), *down_rows(256, 512),
+                    *down_rows(512, 512), *down_rows(512, 1024), *[(9, 1024, 1024)] * 2, (1, 1024, 1)]),
 }  # fmt: skip
 
 
@@ -414,7 +437,10 @@ def drawn_attention(x):
 
 @pytest.mark.slow
 def test_attention_may_be_where_both_players_have_such_images():
-    assert [resnet.attention_sizes(size) for size in resnet.SIZES] == [(), (8,), (8, 16), (8, 16, 32)]
+    sizes = [resnet.attention_sizes((size, size)) for size in (8, 16, 32, 64, 96)]
+    assert sizes == [(), (8,), (8, 16), (8, 16, 32), (12, 24, 48)]
+    assert [resnet.attention_sizes((size, size))[-1] for size in (128, 256)] == [64, 128]
+    assert resnet.attention_sizes((24, 16)) == (8,)
     for size, sizes in ((16, (4, 8, 16)), (64, (4, 8, 16, 32, 64))):
         shape = (size, size, 3)
         for attention in sizes:
@@ -422,7 +448,7 @@ def test_attention_may_be_where_both_players_have_such_images():
             critic = resnet.Critic(2, 0, "none", attention=attention)
             players = shapes_of(generator, jnp.zeros((1, 4))), shapes_of(critic, jnp.zeros((1, *shape)))
             have = [[name for name in player["params"] if "SelfAttention" in name] for player in players]
-            assert (have == [["SelfAttention_0"]] * 2) == (attention in resnet.attention_sizes(size))
+            assert (have == [["SelfAttention_0"]] * 2) == (attention in resnet.attention_sizes((size, size)))
 
 
 @pytest.mark.slow
