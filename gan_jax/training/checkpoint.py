@@ -268,7 +268,7 @@ def _best(directory, steps):
     step = scores.best(pathlib.Path(directory), steps)
     if step is None:
         raise UserError(
-            "--checkpoint=best: no checkpoint was evaluated to a finite number; train with --config.eval_every, or "
+            f"best: no checkpoint was evaluated to a finite number in {directory}; train with --config.eval_every, or "
             "give last"
         )
     return step
