@@ -283,8 +283,12 @@ FIELDS = {
         _one_of(*optimizer_names()),
         "an optimiser in training/optimizers.py, for both networks",
     ),
-    "optimizer.generator_name": Field("", _nothing_or(*optimizer_names()), "the generator's, if another; empty: name"),
-    "optimizer.critic_name": Field("", _nothing_or(*optimizer_names()), "the critic's, if another; empty: name"),
+    "optimizer.generator_name": Field(
+        "", _nothing_or(*optimizer_names()), "the generator's, if another; empty: optimizer.name"
+    ),
+    "optimizer.critic_name": Field(
+        "", _nothing_or(*optimizer_names()), "the critic's, if another; empty: optimizer.name"
+    ),
     "optimizer.generator_lr": Field(2e-4, _above(0), "learning rate of the generator", CHANGEABLE),
     "optimizer.critic_lr": Field(2e-4, _above(0), "learning rate of the critic", CHANGEABLE),
     "optimizer.b1": Field(
