@@ -20,7 +20,7 @@ def here(tmp_path, monkeypatch):
     """A folder with files of each kind."""
     monkeypatch.chdir(tmp_path)
     grey, colour = (RNG.integers(0, 256, (20, 16, 16, channels), dtype=np.uint8) for channels in (1, 3))
-    arrays = {"grey": {"images": grey}, "colour": {"images": colour}, 
+    arrays = {"grey": {"images": grey}, "colour": {"images": colour},
               "two": {"images": grey, "points": np.ones((9, 2))},
               "floats": {"images": grey / 255}, "none": {"images": grey[:0]}, "three": {"features": RNG.random((9, 3))},
               "five": {"features": RNG.random((9, 5))}, "few": {"features": RNG.random((8, 3))}}  # fmt: skip
