@@ -212,7 +212,12 @@ def _check_sizes(names, features, *shapes):
         )
     if features != "inception" and shapes[0] != shapes[1]:
         both = [_size(shape) for shape in shapes]
-        raise UserError(f"samples are {both[0]} and reals {both[1]}: {features} compare only what has one size")
+        advice = f"give data.image_size={shapes[0][0]}"
+        if len(shapes[0]) == 1 or shapes[0][2] != shapes[1][2]:
+            advice = "give those of one network" if len(shapes[0]) == 1 else "give both grey, or both in colour"
+        raise UserError(
+            f"samples are {both[0]} and reals {both[1]}: {features} compare only what has one size; {advice}"
+        )
 
 
 def _check_counts(names, network, fakes, reals):

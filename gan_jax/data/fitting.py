@@ -193,7 +193,7 @@ def _in_8_bits(image: Image.Image) -> Image.Image:
     return image
 
 
-def is_deep(image: Image.Image) -> bool:
+def is_deep(image: Any) -> bool:
     """Whether the file of an image, of which so far the header was read, has 16 bits a channel."""
     return any(";16" in str(tile[3]) for tile in image.tile) or image.mode.startswith("I")
 

@@ -149,17 +149,18 @@ def of_arrays(
 
     """
     given = {"train": (images, labels), "test": test if isinstance(test, tuple) else (test, None)}
-    splits = {split: _checked(split, *pair, classes) for split, pair in given.items() if pair[0] is not None}
+    splits = {split: _checked(split, x, y, classes) for split, (x, y) in given.items() if x is not None}
     pixels, numbers = splits["train"]
     names = tuple(classes) or tuple(map(str, range(int(numbers.max()) + 1))) if labels is not None else ()
-    found = {split: _about_arrays(name, split, *pair, names) for split, pair in splits.items()}
+    found = {split: _about_arrays(name, split, x, y, names) for split, (x, y) in splits.items()}
 
     def of_split(asked, num, seed):
         split = "train" if asked == "all" and test is None else asked
         if split not in splits:
             raise UserError(f"{name} has no split {asked!r}: give one of {', '.join(splits)}")
-        rows = _rows(len(splits[split][0]), num, seed)
-        return Reference(*(array[rows] for array in splits[split]), found[split], "", AS_THEY_ARE)
+        x, y = splits[split]
+        rows = _rows(len(x), num, seed)
+        return Reference(x[rows], y[rows], found[split], "", AS_THEY_ARE)
 
     arrays = {"image": pixels, "label": numbers}
     count_classes = partial(tuple, found["train"].counts)

@@ -207,7 +207,7 @@ def enlarged_alone(image: NDArray[np.uint8], resizer: str) -> NDArray[np.float32
     rows, columns = (getattr(resize, resizer)(n, SIZE) for n in image.shape[:2])
     large = np.tensordot(rows, image.astype(np.float32), (1, 0))
     large = np.tensordot(columns, large, (1, 1)).transpose(1, 0, 2).clip(0, 255)
-    return (np.broadcast_to(large, (SIZE, SIZE, 3)) - 128) / 128
+    return ((np.broadcast_to(large, (SIZE, SIZE, 3)) - 128) / 128).astype(np.float32)
 
 
 def pool3(convolutions: list, x: jax.Array) -> jax.Array:

@@ -129,7 +129,7 @@ def _of_file(path, args, seed):
         raise UserError(f"{path} holds {', '.join(names) or 'nothing'}: give one of images, points, features")
     array = arrays[names[0]]
     _check(path, array)
-    said = {"digest": hashlib.sha256(np.ascontiguousarray(array)).hexdigest()[:12]}
+    said = {"digest": hashlib.sha256(array.tobytes()).hexdigest()[:12]}
     if 0 < args.num < len(array):
         array = array[np.sort(np.random.default_rng(seed).choice(len(array), args.num, replace=False))]
     if array.ndim == 4 and args.image_size:
@@ -175,7 +175,13 @@ def _parser():
     parser.add_argument(
         "--seed", type=_count, default=0, metavar="N", help="of what is drawn of B, and N + 1 of A; default: 0"
     )
-    parser.add_argument("--image-size", type=_count, default=0, metavar="N", help="crop and resize to N x N first")
+    parser.add_argument(
+        "--image-size",
+        type=_count,
+        default=0,
+        metavar="N",
+        help="crop and resize to N x N first; inception takes any size",
+    )
     parser.add_argument("--checkpoint", default="last", help="of a run: last, best or a step")
     parser.add_argument("--dir", default="", metavar="FOLDER", help="of tensorflow-datasets")
     return parser

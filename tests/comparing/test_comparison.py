@@ -301,6 +301,12 @@ def test_truncated_samples_compare_with_those_of_the_same_truncation_alone():
     assert measures.is_alike(half, half)
     assert not measures.is_alike(plain, half)
     assert not measures.is_alike(half, half | {"truncation": 0.7})
+    cropped = half | {"images": "centre square"}
+    assert measures.is_alike(half, cropped)  # an older record, which does not say what was done to images
+    assert measures.is_alike(cropped, half)
+    assert measures.differences(cropped, half | {"images": "as they are"}) == (
+        "images centre square instead of as they are"
+    )
 
 
 def test_of_two_protocols_as_frequent_the_first_is_used(make_run):
