@@ -49,6 +49,7 @@ class Run(NamedTuple):
     wandb: Any  # the wandb run, or None
     judge: Callable[[dict[str, Any]], str] | None = None  # of an evaluation's record: why to stop here, or ""
     start: Beginning | None = None  # what it begins from where there is no checkpoint, if not by itself
+    counted: Callable[[], tuple[int, ...]] = tuple  # images of each class, found when they are first asked for
 
 
 @dataclasses.dataclass
@@ -147,13 +148,13 @@ def _sample(run, state, step):
 
 
 def _counts(run):
-    return conditional.counts(run.config, functools.partial(_counted, run))
+    return conditional.counts(run.config, run.counted)
 
 
-def _counted(run):
+def classes_counted(run: Run) -> tuple[int, ...]:
     """Images of each class, as the run remembers them: of a set that is streamed, all labels are read only once."""
-    known = about.remembered(run.workdir)
-    if known and known.counts and not about.differences(known, run.source.about):
+    known, found = about.remembered(run.workdir), run.source.about
+    if known and known.counts and found and not about.differences(known, found):
         return known.counts
     return run.source.count_classes()
 
