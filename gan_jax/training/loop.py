@@ -267,8 +267,8 @@ def _begin(runs, shapes, bar):
     members = [_restored(run, carry, said) for run, carry in zip(runs, carries, strict=True)]
     for words in said[:SAID] + [f"... and {len(said) - SAID} more"] * (len(said) > SAID):
         _say(words)
-    for member in members:
-        member.beside = len(members)
+    for index, member in enumerate(members):
+        outputs.share_drawing(member, index, len(members))
         outputs.catch_up(member)
     if lost := sum(expected) - sum(member.step for member in members):  # of checkpoints that are damaged
         bar.at(bar.done - lost)

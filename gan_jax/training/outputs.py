@@ -66,7 +66,7 @@ class Member:
     logged: int
     clock: times.Clock
     beside: int = 1
-    next_curves: float = -math.inf
+    next_curves: float = 0.0
     unwritten: list[tuple[int, Callable[[], None]]] = dataclasses.field(default_factory=list)
     frozen: str = ""
 
@@ -340,6 +340,11 @@ def frozen(workdir: pathlib.Path) -> dict[str, Any] | None:
         return {"step": int(record["step"]), "state": record["state"], "reason": str(record["reason"])}
     except (OSError, ValueError, TypeError, KeyError, OverflowError):
         raise UserError(f"{workdir / FROZEN} is damaged: remove it, and the run goes on from its checkpoint") from None
+
+
+def share_drawing(member: Member, index: int, beside: int) -> None:
+    """Of members that train together, one after another has its turn to have its curves drawn."""
+    member.beside, member.next_curves = beside, time.monotonic() + index * CURVES_SECONDS
 
 
 def _draw_curves_again(member):
