@@ -252,9 +252,7 @@ def train_members(
 
 def is_over(place: pathlib.Path, config: ml_collections.ConfigDict) -> bool:
     """Whether a member is at its last step, and evaluated where that is due, or was frozen."""
-    step = workdir.latest_step(place)
-    is_done = step >= config.steps and not outputs.is_pending(config, place, step)
-    return loop.frozen(config, place) is not None or is_done
+    return loop.frozen(config, place) is not None or loop.is_done(config, place)
 
 
 def _set_aside_damaged(configs, folder):

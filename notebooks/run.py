@@ -59,8 +59,8 @@ def codes(notebook: Any) -> list[Any]:
 
 
 def digest(notebook: Any) -> str:
-    """Of the sources of all cells."""
-    return hashlib.sha256("\0".join(cell.source for cell in notebook.cells).encode()).hexdigest()[:16]
+    """Of the sources of its code."""
+    return hashlib.sha256("\0".join(cell.source for cell in codes(notebook)).encode()).hexdigest()[:16]
 
 
 def shown(outputs: list[Any]) -> list[Any]:

@@ -54,7 +54,7 @@ def test_is_a_story_that_ends_with_things_to_try(committed, run):
 
 def test_its_outputs_are_those_of_its_sources(committed, run):
     name, notebook = committed
-    remedy = f"outputs older than the sources: python notebooks/run.py {name}"
+    remedy = f"outputs of other code than this: python notebooks/run.py {name}"
     assert notebook.metadata.get("sources") == run.digest(notebook), remedy
     assert pictures(notebook) == REDUCED[name][2], remedy
     assert [cell.execution_count for cell in run.codes(notebook)] == [*range(1, len(run.codes(notebook)) + 1)], remedy

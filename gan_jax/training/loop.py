@@ -62,7 +62,7 @@ def check(
     _check_set(config, source, workdirs, start)
     _check_classes(config, source)
     parallel.check(config)
-    if config.eval_every:
+    if config.eval_every and not all(is_done(config, place) for place in workdirs):  # or its reals are not needed
         evaluation.check(config, source)
     tracking.check_login(config.wandb.mode)
     for place in workdirs:
@@ -75,6 +75,12 @@ def check(
         for file in outputs.RECORDS:
             scalars.read(place / file)
         workdir.read_history(place)
+
+
+def is_done(config: ml_collections.ConfigDict, place: pathlib.Path) -> bool:
+    """Whether the run in a folder is at its last step, and evaluated where that is due."""
+    step = workdir.latest_step(place)
+    return step >= config.steps and not outputs.is_pending(config, place, step)
 
 
 def _check_set(config, source, workdirs, start):
@@ -226,7 +232,8 @@ def open_run(config, source, workdir, name, manager, group: str | None = None) -
     mode = config.wandb.mode if parallel.is_lead() else "disabled"
     wandb = tracking.start_wandb(mode, workdir, name, config.to_dict(), group)
     generator, _ = build_networks(config, source.shape)
-    return outputs.Run(config, source, workdir, name, manager, stream, generator, wandb)
+    run = outputs.Run(config, source, workdir, name, manager, stream, generator, wandb)
+    return run._replace(counted=functools.cache(functools.partial(outputs.classes_counted, run)))
 
 
 def close_run(run: outputs.Run) -> None:
@@ -282,8 +289,8 @@ def _begin(runs, shapes, bar):
         _say(words)
     for words in filter(None, dict.fromkeys(optimizers.lazy_penalty_warning(run.config) for run in runs)):
         outputs.warn(words)
-    for member in members:
-        member.beside = len(members)
+    for index, member in enumerate(members):
+        outputs.share_drawing(member, index, len(members))
         outputs.catch_up(member)
     if lost := sum(expected) - sum(member.step for member in members):  # of checkpoints that are damaged
         bar.at(bar.done - lost)

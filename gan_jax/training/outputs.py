@@ -50,6 +50,7 @@ class Run(NamedTuple):
     wandb: Any  # the wandb run, or None
     judge: Callable[[dict[str, Any]], str] | None = None  # of an evaluation's record: why to stop here, or ""
     start: Beginning | None = None  # what it begins from where there is no checkpoint, if not by itself
+    counted: Callable[[], tuple[int, ...]] = tuple  # images of each class, found when they are first asked for
 
 
 @dataclasses.dataclass
@@ -66,7 +67,7 @@ class Member:
     logged: int
     clock: times.Clock
     beside: int = 1
-    next_curves: float = -math.inf
+    next_curves: float = 0.0
     unwritten: list[tuple[int, Callable[[], None]]] = dataclasses.field(default_factory=list)
     frozen: str = ""
 
@@ -149,13 +150,13 @@ def _sample(run, state, step):
 
 
 def _counts(run):
-    return conditional.counts(run.config, functools.partial(_counted, run))
+    return conditional.counts(run.config, run.counted)
 
 
-def _counted(run):
+def classes_counted(run: Run) -> tuple[int, ...]:
     """Images of each class, as the run remembers them: of a set that is streamed, all labels are read only once."""
-    known = about.remembered(run.workdir)
-    if known and known.counts and not about.differences(known, run.source.about):
+    known, found = about.remembered(run.workdir), run.source.about
+    if known and known.counts and found and not about.differences(known, found):
         return known.counts
     return run.source.count_classes()
 
@@ -342,6 +343,11 @@ def frozen(workdir: pathlib.Path) -> dict[str, Any] | None:
         return {"step": int(record["step"]), "state": record["state"], "reason": str(record["reason"])}
     except (OSError, ValueError, TypeError, KeyError, OverflowError):
         raise UserError(f"{workdir / FROZEN} is damaged: remove it, and the run goes on from its checkpoint") from None
+
+
+def share_drawing(member: Member, index: int, beside: int) -> None:
+    """Of members that train together, one after another has its turn to have its curves drawn."""
+    member.beside, member.next_curves = beside, time.monotonic() + index * CURVES_SECONDS
 
 
 def _draw_curves_again(member):

@@ -243,3 +243,16 @@ def test_a_set_that_breaks_while_a_run_trains_costs_it_nothing(command, images, 
     assert [(record["step"], "frechet_distance" in record) for record in found] == [(i, True) for i in (10, 20, 30, 40)]
     assert {10, 20, 30, 40} >= {*checkpoints("run")} >= {20, 30, 40}
     assert json.loads(pathlib.Path("run/config.json").read_text())["steps"] == 40
+
+
+def test_a_finished_run_is_not_checked_against_reals_that_it_no_longer_needs(command, monkeypatch, capsys):
+    """One with more steps to make is."""
+
+    def refuse(*_):
+        raise UserError("reals were read")
+
+    command(RING, "--workdir=run", steps=20, **FIELDS)
+    monkeypatch.setattr(loop.evaluation, "check", refuse)
+    command(RING, "--workdir=run", steps=20, **FIELDS)
+    assert "finished" in capsys.readouterr().out
+    command(RING, "--workdir=run", steps=30, code=2, **FIELDS)

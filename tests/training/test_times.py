@@ -103,3 +103,14 @@ def test_curves_are_not_drawn_too_often(command, monkeypatch, same_run, seconds,
     if drawn == [20, 40, 60]:
         command("wgan_gp.py:ring", "--workdir=other")
         same_run("run", "other")
+
+
+@pytest.mark.slow
+def test_members_have_their_curves_drawn_in_turn(command, monkeypatch):
+    """Of two members, one at its first checkpoint, and both at the end."""
+    places = []
+    monkeypatch.setattr(pictures, "curves", lambda path, *rest: places.append(path.parent.name))
+    pathlib.Path("two.py").write_text("def get_sweep():\n    return [{'seed': 0}, {'seed': 1}]\n")
+    command("wgan_gp.py:ring", "--sweep=two.py", "--workdir=sweep")
+    assert places[:1] == ["000"]
+    assert sorted(places[1:3]) == ["000", "001"]
