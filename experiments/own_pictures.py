@@ -2,7 +2,8 @@
 
 python -m gan_jax.main --config=experiments/own_pictures.py --config.data.dir=PATH
 
-For a folder of some thousand pictures, of any sizes: they are cropped to squares.
+For a folder of some thousand pictures, of any sizes: they are cropped to squares. Not trained to its end yet: on two
+shared CPU cores (AMD EPYC), busy with much else, its first 165 steps took 0.9 s of one core each.
 """
 
 from gan_jax.config import default_config

@@ -229,7 +229,7 @@ def test_reals_of_evaluations_are_read_once(shop, command, records, monkeypatch)
 
 @pytest.mark.slow
 @pytest.mark.parametrize("network", ["dcgan", "resnet", "sn_cnn"])
-@pytest.mark.parametrize("sides", [(24, 16), (64, 96)])
+@pytest.mark.parametrize("sides", [(24, 16), pytest.param((64, 96), marks=pytest.mark.hours)])
 def test_images_that_are_not_square_are_trained_on_sampled_evaluated_and_exported(command, records, network, sides):
     pathlib.Path("wide").mkdir()
     for number in range(16):
@@ -239,7 +239,7 @@ def test_images_that_are_not_square_are_trained_on_sampled_evaluated_and_exporte
               "checkpoint_every": 2, "sample_every": 2, "log_every": 2, "eval_samples": 16}  # fmt: skip
     for flags in ([], ["--mode=sample", "--num=3"], ["--mode=evaluate"], ["--mode=export"]):
         command("gan.py:folder", "--workdir=run", *flags, **fields)
-    samples = np.load("run/samples/samples.npz")["samples"]
+    samples = np.load("run/samples/samples.npz")["images"]
     assert (samples.shape, samples.dtype) == ((3, *sides, 3), np.uint8)
     assert records("run/evaluation.jsonl")[-1]["protocol"]["samples"] == 16
     exported = jax.export.deserialize(bytearray(pathlib.Path("run/generator.jax_export").read_bytes()))

@@ -282,9 +282,9 @@ class ConvTranspose(nn.Module):
     (s i + p - t, s j + q - l); flax's `ConvTranspose` turns its kernel. There are s i output rows for `SAME`, and
     s (i - 1) + max(k, s) for `VALID`, of kernels of k pixels; t and l are floor((k - s) / 2) for `SAME`, else 0.
 
-    So `VALID` is PyTorch's `ConvTranspose2d(padding=0)`, and `SAME` its `padding=(k - s) / 2` where k - s is even. Where
-    it is odd, as of 3 x 3 or 5 x 5 taps and stride 2, PyTorch's users give `padding=(k - s + 1) / 2` and
-    `output_padding=1`: that is ours moved by a pixel, up and to the left. Both are said of k >= s.
+    So for k >= s `VALID` is PyTorch's `ConvTranspose2d(padding=0)`, and `SAME` its `padding=(k - s) / 2` if k - s is
+    even. If it is odd, as of 3 x 3 or 5 x 5 taps and stride 2, PyTorch's users give `padding=(k - s + 1) / 2` and
+    `output_padding=1`: that is ours moved by a pixel, up and to the left.
     """
 
     features: int
