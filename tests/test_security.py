@@ -123,12 +123,11 @@ def test_no_reader_of_arrays_opens_a_pickle(trap, monkeypatch):
     monkeypatch.setenv("GAN_JAX_CACHE", str(pathlib.Path("cache").absolute()))
     with pytest.raises(ValueError, match="holds a pickle, which is not opened"):
         atomic.read_arrays(trap)
-    with pytest.raises(UserError, match="train it anew"):
-        classifier.load(trap)
+    assert classifier.load(trap, "digits", (8, 8, 1)) is None
     kept = cache.folder() / "inception" / "7ff4a85c3a6378f0.npz"
     kept.parent.mkdir(parents=True)
     kept.write_bytes(trap.read_bytes())
-    with pytest.raises(UserError, match="is damaged"):
+    with pytest.raises(UserError, match="holds something else"):
         inception.load()
     with pytest.raises(UserError, match="none of the published weights"):
         inception.load(str(trap))
