@@ -149,8 +149,8 @@ def _weight_gradient_native(x, y, window, layout=("CHWN", "IHWO", "HWNC")):
 
 def _weight_gradient_transposed(x, y, window):
     """The same, after transposing in earnest."""
-    image, kernel = x.transpose(3, 1, 2, 0), y.transpose(1, 2, 0, 3)
-    by_channel = _weight_gradient_native(*_not_exchanged(image, kernel, window), layout=_LAYOUT)
+    image, kernel, window = _not_exchanged(x.transpose(3, 1, 2, 0), y.transpose(1, 2, 0, 3), window)
+    by_channel = _weight_gradient_native(image, kernel, window, _LAYOUT)
     return by_channel.transpose(1, 2, 0, 3)
 
 
