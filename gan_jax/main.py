@@ -137,7 +137,7 @@ def _check_mode(given):
     if given.mode == "evaluate" and given.num == 1:
         raise UserError("--num=1 with --mode=evaluate: give at least 2, or --mode=sample, which takes one")
     if given["init_layers"].present and not given.init_from:
-        raise UserError(f"--init_layers={given.init_layers} without --init_from: there is no run to begin from")
+        raise UserError(f"--init_layers={given.init_layers} without --init_from: give that too, or leave it out")
 
 
 def train(config: ml_collections.ConfigDict, name: str, folder: pathlib.Path, asked: init_from.Asked | None) -> int:

@@ -260,9 +260,11 @@ def load(
             changes.check_saved(folder, step, fields_of(state.hparams))
             return Trained(config, *build_networks(config, shape), state, *_classes(config, folder))
         except DamagedError as error:
-            others = [str(other) for other in sorted(manager.all_steps()) if other != step]
-            hint = f"give checkpoint {others[-1]}" if others else "there is no other"
-            raise UserError(f"{error}; {hint}, and --mode=train sets it aside") from None
+            others = sorted({*manager.all_steps()} - {step})
+            if not others:
+                raise UserError(f"{error}, and there is no other checkpoint: give another run") from None
+            aside = ", and --mode=train sets it aside" if step > others[-1] else ""
+            raise UserError(f"{error}; give checkpoint {others[-1]}{aside}") from None
 
 
 def _classes(config, folder):

@@ -563,7 +563,7 @@ WORKDIRS = {
     "samples of a shape without end": (shape([2**40, 2**40, 3]), [SAMPLE], "another shape"),
     "samples of another shape": (shape([16, 16, 1]), [SAMPLE], "checkpoints/20"),
     "samples of points": (shape([2]), [SAMPLE], "another shape"),
-    "no such checkpoint": (lambda folder: None, [[*SAMPLE, "--checkpoint=7"]], "give last, best or one of 20"),
+    "no such checkpoint": (lambda folder: None, [[*SAMPLE, "--checkpoint=7"]], "give last or one of 20"),
     "another loss": (field("loss", "hinge"), [TRAIN, SAMPLE], "('hinge' there, 'wasserstein' in the checkpoint); put"),
     "another rate": (field("optimizer.critic_lr", 0.5), [TRAIN, EVALUATE], "optimizer.critic_lr (0.5 there, 5e-05 in"),
     "another batch": (field("batch_size", 16), [TRAIN, SAMPLE], "batch_size (16 there, 8 in the checkpoint)"),

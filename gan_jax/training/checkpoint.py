@@ -248,8 +248,9 @@ def find_step(manager: ocp.CheckpointManager, wanted: str) -> int:
     if wanted == "best":
         return _best(manager.directory, steps)
     if wanted not in map(str, steps):
+        best = "" if scores.best(pathlib.Path(manager.directory), steps) is None else ", best"
         there = ", ".join(map(str, steps))
-        raise UserError(f"{manager.directory} has no checkpoint {wanted}: give last, best or one of {there}")
+        raise UserError(f"{manager.directory} has no checkpoint {wanted}: give last{best} or one of {there}")
     return int(wanted)
 
 

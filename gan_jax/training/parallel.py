@@ -58,7 +58,7 @@ def _check_given(coordinator, num_processes, process_id):
     if None in numbers:
         raise UserError(f"--coordinator={coordinator}: give --num_processes and --process_id too")
     if process_id >= num_processes:
-        raise UserError(f"--process_id={process_id} of --num_processes={num_processes}: they count from 0")
+        raise UserError(f"--process_id={process_id} of --num_processes={num_processes}: they count from 0, so give at most {num_processes - 1}")
 
 
 def is_one_of_several() -> bool:
@@ -100,7 +100,8 @@ def check(config: ml_collections.ConfigDict) -> None:
         return
     words = f"config.batch_size={config.batch_size} gives equal shares to {used} of {there} devices"
     if is_one_of_several():
-        raise UserError(f"{words}, and all of several processes must have one: give a multiple of {there}")
+        multiple = there * config.packing
+        raise UserError(f"{words}, and all of several processes must have one: give a multiple of {multiple}")
     print(f"{words}: the others have nothing to do")
 
 

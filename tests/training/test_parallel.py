@@ -312,7 +312,7 @@ def test_as_many_devices_are_used_as_get_equal_shares(monkeypatch, capsys):
         (["--coordinator=host:1"], "give --num_processes and --process_id too"),
         (["--coordinator=host", "--num_processes=2", "--process_id=0"], "give HOST:PORT"),
         (["--coordinator=host:port", "--num_processes=2", "--process_id=0"], "give HOST:PORT"),
-        (["--coordinator=host:1", "--num_processes=2", "--process_id=2"], "they count from 0"),
+        (["--coordinator=host:1", "--num_processes=2", "--process_id=2"], "they count from 0, so give at most 1"),
         (["--coordinator=host:1", "--num_processes=0", "--process_id=0"], "num_processes"),
         (["--coordinator=host:65536", "--num_processes=2", "--process_id=0"], "give HOST:PORT"),
         (["--coordinator=auto", "--num_processes=2"], "leave them out"),
