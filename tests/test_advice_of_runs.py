@@ -9,7 +9,6 @@ import json
 import os
 import pathlib
 import shutil
-import zlib
 
 import jax
 import jax.numpy as jnp
@@ -17,9 +16,9 @@ import numpy as np
 import pytest
 
 import gan_jax
-from gan_jax import axes, cache, changes, comparison, main, names, search, sweep, trained, workdir
-from gan_jax.comparing import runs
-from gan_jax.config import default_config, flat
+from gan_jax import axes, cache, changes, comparison, main, names, search, sweep, workdir
+from gan_jax.config import FIELDS as config_fields
+from gan_jax.config import default_config, flat, validate
 from gan_jax.data import sources
 from gan_jax.errors import UserError
 from gan_jax.networks import conv
@@ -98,6 +97,7 @@ def untrained(monkeypatch):
         return np.zeros((len(inputs), *generator.shape), np.uint8 if len(generator.shape) == 3 else np.float32)
 
     monkeypatch.setattr(sampling, "samples", samples)
+    monkeypatch.setattr(sampling, "draw", lambda *given, **named: None)
     monkeypatch.setattr(loop, "train", lambda *given: 0)
     monkeypatch.setattr(sweep, "train_members", lambda *given, **named: 0)
 
@@ -300,3 +300,243 @@ def test_what_is_advised_of_a_folder(happened, refused, words, done, taken, caps
     assert words in capsys.readouterr().err
     done()
     assert run(*taken) == 0
+
+
+# ------------------------------------------------------------------------------------------------ what is called
+
+
+@pytest.fixture(scope="module")
+def model(made):
+    """The run `digits`, which judges two samples at once; nothing that is asked of it is computed."""
+    found = gan_jax.load(made / "digits")
+    found.config.packing = 2
+    return found
+
+
+IMAGES, CLASSES = np.zeros((4, 8, 8, 1), np.uint8), [0, 9, 3, 3]
+OF_MODELS = [
+    (lambda model: model.label("10"), "give a whole number from 0 to 9",
+     lambda model: [model.label(wanted) for wanted in ("0", 9)]),
+    (lambda model: model.inputs(0), "give a whole number from 1 to 1000000", lambda model: model.inputs(1)),
+    (lambda model: model.generate(IMAGES), "give [n, 14], such as model.inputs(n)",
+     lambda model: model.generate(model.inputs(4))),
+    (lambda model: model.score(IMAGES[:3], CLASSES[:3]), "give [n, 8, 8, 1], n a multiple of the packing",
+     lambda model: model.score(IMAGES, CLASSES)),
+    (lambda model: model.score(IMAGES / 255, CLASSES), "give uint8, from 0 to 255",
+     lambda model: model.score(IMAGES, CLASSES)),
+    (lambda model: model.score(IMAGES), "needs labels: give classes", lambda model: model.score(IMAGES, CLASSES)),
+    (lambda model: model.score(IMAGES, [0, 9, 3, 10]), "give 4 classes from 0 to 9",
+     lambda model: model.score(IMAGES, CLASSES)),
+    (lambda model: model.inputs(4, truncation=1e-7), "give 0 for none, or a number from 1e-6 on",
+     lambda model: [model.inputs(4, truncation=number) for number in (0, 1e-6)]),
+    (lambda model: model.evaluate(IMAGES, metric="frechet"), "give some of metrics, features, resizer",
+     lambda model: model.evaluate(IMAGES, metrics="frechet", features="pixels", resizer="tf1")),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("refused", "words", "taken"), OF_MODELS, ids=[row[1][:50] for row in OF_MODELS])
+def test_what_a_run_advises(refused, words, taken, model, untrained, monkeypatch):
+    monkeypatch.setitem(vars(model), "_logits", lambda x, told: np.zeros(len(x) // 2))
+    with pytest.raises(UserError) as error:
+        refused(model)
+    assert words in str(error.value)
+    assert taken(model) is not None
+
+
+def test_a_run_that_is_told_nothing_takes_no_labels(here):
+    model = gan_jax.load("ring")
+    points = np.zeros((2, 2), np.float32)
+    with pytest.raises(UserError, match="give none, for the run is unconditional"):
+        model.score(points, [0, 1])
+    assert model.score(points).shape == (2,)
+
+
+def configured(**fields):
+    config = default_config()
+    config.update_from_flattened_dict({name.replace("__", "."): value for name, value in fields.items()})
+    return config
+
+
+def locked(folder):
+    with workdir.claimed(pathlib.Path(folder)):
+        pass
+
+
+def judged(**fields):
+    """What six devices of several processes say of a configuration."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(jax, "device_count", lambda: 6)
+        patch.setattr(parallel, "is_one_of_several", lambda: True)
+        parallel.check(configured(**fields))
+
+
+def held(content):
+    """A cached file of that content: what is kept there, read as {"a": ...}."""
+    np.savez("kept.npz", **content)
+    return cache.kept(pathlib.Path("kept.npz"), lambda arrays: arrays["a"])
+
+
+def image(layer, size, *shape, **options):
+    return jax.eval_shape(layer(3, size, **options).init, jax.random.key(0), jnp.zeros((1, *shape, 2)))
+
+
+UNIFORM = axes.uniform(0, 1)
+CALLS = [
+    (lambda: gan_jax.load("nowhere"), "give the folder of one, such as runs/wgan, or train first",
+     [lambda: gan_jax.load("ring")]),
+    (lambda: gan_jax.load("ring", fields={"seed": 3}), "leave them out", [lambda: gan_jax.load("ring", fields={})]),
+    (lambda: comparison.compare([]), "give the folders of runs, or folders with runs in them",
+     [lambda: comparison.compare([pathlib.Path("ring")]), lambda: comparison.compare([pathlib.Path("sweep")])]),
+    (lambda: names.check_workdir("a[1]/run"), "rename that folder, or give another --workdir",
+     [lambda: names.check_workdir("a1/run")]),
+    (lambda: locked("/proc/run"), "give another folder", [lambda: locked("new/run")]),
+    # sweeps, and what they are made of
+    (lambda: axes.zipped({"a": [1, 2], "b": [1]}), "give equally many", [lambda: axes.zipped({"a": [1], "b": [2]})]),
+    (lambda: axes.draws(0, {"a": UNIFORM}), "give at least 1", [lambda: axes.draws(1, {"a": UNIFORM})]),
+    (lambda: axes.draws(3, {"a": [0, 1]}), "give uniform, log_uniform or choice",
+     [lambda: axes.draws(3, {"a": UNIFORM, "b": axes.log_uniform(1, 2), "c": axes.choice([0, 1])})]),
+    (lambda: axes.product([]), "give lists of dicts, such as grid and draws make",
+     [lambda: axes.product(axes.grid({"a": [1]}), axes.draws(2, {"b": UNIFORM}), [{"c": 1}])]),
+    (lambda: axes.product([{"a": 1}], [{"a": 2}]), "give it in one", [lambda: axes.product([{"a": 1}], [{"b": 2}])]),
+    (lambda: axes.log_uniform(0, 1), "give numbers above 0", [lambda: axes.log_uniform(1e-9, 1)]),
+    (lambda: axes.uniform(1, 0), "a lower and an upper limit, in this order", [lambda: axes.uniform(0, 1)]),
+    (lambda: axes.grid({"a": UNIFORM}), "give values, or draw from it with draws",
+     [lambda: axes.grid({"a": [0, 0.5]}), lambda: axes.draws(2, {"a": UNIFORM})]),
+    (lambda: axes.grid({"a": 3}), "give a list of values", [lambda: axes.grid({"a": [3]})]),
+    (lambda: axes.grid({"a": []}), "give at least one", [lambda: axes.grid({"a": [3]})]),
+    (lambda: sweep._check_members({"seed": [1]}), "make it with grid, zipped, draws or product",
+     [lambda: [sweep._check_members(made) for made in (axes.grid({"a": [1]}), axes.zipped({"a": [1]}),
+                                                       axes.draws(1, {"a": UNIFORM}), axes.product([{"a": 1}]))]]),
+    (lambda: sweep._check_members([]), "give 1 to 10,000",
+     [lambda: [sweep._check_members([{}] * count) for count in (1, 10_000)]]),
+    (lambda: sweep._check_alike({"000": configured(), "001": configured()}), "give each once",
+     [lambda: sweep._check_alike({"000": configured()})]),
+    (lambda: sweep.member_config(configured(), {"n_critic": 1.5}), "give a value of type int",
+     [lambda: sweep.member_config(configured(), {"n_critic": 2})]),
+    (lambda: sweep.member_config(configured(), {"optimizer.critic_rl": 0.1}), "did you mean optimizer.critic_lr?",
+     [lambda: sweep.member_config(configured(), {"optimizer.critic_lr": 0.1})]),
+    # several processes
+    (lambda: parallel._check_given("auto", 2, 0), "leave them out",
+     [lambda: parallel._check_given("auto", None, None)]),
+    (lambda: parallel._check_given("host", 2, 0), "give HOST:PORT of process 0, or auto",
+     [lambda: parallel._check_given("host:1", 2, 0), lambda: parallel._check_given("auto", None, None)]),
+    (lambda: parallel._check_given("host:1", 2, None), "give --num_processes and --process_id too",
+     [lambda: parallel._check_given("host:1", 2, 0)]),
+    (lambda: parallel._check_given("host:1", 2, 2), "so give at most 1",
+     [lambda: parallel._check_given("host:1", 2, 1)]),
+    (lambda: judged(batch_size=8), "give a multiple of 6", [lambda: judged(batch_size=12)]),
+    (lambda: judged(batch_size=12, packing=3), "give a multiple of 18", [lambda: judged(batch_size=18, packing=3)]),
+    # one thing or another
+    (lambda: study._count("0"), "give a whole number above 0", [lambda: study._count("1")]),
+    (lambda: study._seed("-1"), "from 0 to 2**32 - 1", [lambda: study._seed("0"), lambda: study._seed(f"{2**32 - 1}")]),
+    (lambda: study._some_of(("a", "b"))("a,c"), "give some of a, b", [lambda: study._some_of(("a", "b"))("b,a")]),
+    (lambda: study._writable(argparse.ArgumentParser(exit_on_error=False), "/proc/here"),
+     "give a folder that can be written",
+     [lambda: study._writable(None, "here")]),
+    (lambda: tracking.check_login("on"), "choose one of disabled, offline", [lambda: tracking.check_login("disabled")]),
+    (lambda: image(conv.ConvMeanPool, 4, 8, 8), "give an odd size and even images",
+     [lambda: image(conv.ConvMeanPool, 3, 8, 8)]),
+    (lambda: image(conv.ConvMeanPool, 3, 8, 7), "give an odd size and even images",
+     [lambda: image(conv.ConvMeanPool, 3, 8, 8)]),
+    (lambda: image(conv.Conv, 1.5, 8, 8), "give whole numbers", [lambda: image(conv.Conv, 3, 8, 8)]),
+    (lambda: image(conv.Conv, 3, 8, 8, padding="FULL"), "give SAME or VALID",
+     [lambda: image(conv.Conv, 3, 8, 8, padding="SAME"), lambda: image(conv.Conv, 3, 8, 8, padding="VALID")]),
+]  # fmt: skip
+ERRORS = UserError, ValueError, argparse.ArgumentTypeError, SystemExit
+
+
+@pytest.mark.usefixtures("here")
+@pytest.mark.parametrize(("refused", "words", "ways_out"), CALLS, ids=[row[1][:50] for row in CALLS])
+def test_what_is_advised_of_a_call(refused, words, ways_out, capsys):
+    with pytest.raises(ERRORS) as error:
+        refused()
+    assert words in f"{error.value} {capsys.readouterr().err}"
+    for taken in ways_out:
+        taken()
+
+
+def test_a_folder_in_use_is_waited_for(here):
+    """Or another is taken. A claim is the file's, so that a second one of this process is refused too."""
+    with workdir.claimed(here / "ring"):
+        with pytest.raises(UserError, match="wait for it, or give another --workdir"):
+            locked(here / "ring")
+        locked(here / "new")
+    locked(here / "ring")
+
+
+def test_what_something_else_is_in_the_way_of_is_kept_once_that_is_moved_away(here, capsys):
+    assert held({"b": np.ones(2)}) is None
+    assert "move it away, or give another $GAN_JAX_CACHE" in capsys.readouterr().err
+    pathlib.Path("kept.npz").rename("away.npz")
+    cache.keep(pathlib.Path("kept.npz"), {"a": np.ones(2)})
+    np.testing.assert_array_equal(cache.kept(pathlib.Path("kept.npz"), lambda arrays: arrays["a"]), np.ones(2))
+
+
+def test_checkpoints_in_the_place_of_a_file_and_without_any_that_is_whole(here):
+    """The former is moved away, the latter are removed: then the run begins at step 0."""
+    config = main.parse(["gan_jax", *RING])[0].config
+    shapes = loop.shapes_of_carry(config, sources.of_config(config.data))
+
+    def newest():
+        with checkpoint.open_checkpoints(here / "ring") as manager:
+            return checkpoint.restore_newest(manager, shapes)
+
+    for step in (10, 20):
+        shutil.rmtree(f"ring/checkpoints/{step}/state/d")
+    with pytest.raises(UserError, match=r"remove .*ring/checkpoints to begin at step 0"):
+        newest()
+    shutil.rmtree("ring/checkpoints")
+    assert newest() is None
+    filed("ring/checkpoints")()
+    with pytest.raises(UserError, match="is a file, and no folder: move it away"):
+        newest()
+    moved("ring/checkpoints")()
+    assert newest() is None
+
+
+def test_another_network_goes_to_another_folder(here):
+    """Than that of checkpoints that do not fit it."""
+    config = main.parse(["gan_jax", *RING, "--config.network.width=16"])[0].config
+    shapes = loop.shapes_of_carry(config, sources.of_config(config.data))
+    with checkpoint.open_checkpoints(here / "ring") as manager, pytest.raises(UserError, match="another --workdir"):
+        checkpoint.restore_newest(manager, shapes)
+    with checkpoint.open_checkpoints(here / "new") as manager:
+        assert checkpoint.restore_newest(manager, shapes) is None
+
+
+def test_what_keeps_a_run_finite_is_taken_in_its_own_folder():
+    """But for what is said to be of another."""
+    config = configured(loss="wasserstein", penalty__weight=10.0)
+    assert "weight_clip=0.01, or in another --workdir penalty.name=gradient_penalty or" in finite.remedies(config)
+    for name in ("weight_clip", "optimizer.critic_lr", "optimizer.generator_lr", "penalty.weight"):
+        assert config_fields[name].kind == "changeable"
+    for fields in ({"weight_clip": 0.01}, {"penalty__name": "gradient_penalty"}, {"network__spectral_norm": True}):
+        validate(configured(loss="wasserstein", **fields))
+    config = configured(loss="f_gan:pearson")
+    assert "as non_saturating, in another --workdir" in finite.remedies(config)
+    validate(configured(loss="non_saturating"))
+
+
+OF_STUDIES = [
+    (lambda made: None, "make one of an optuna.Study"),
+    (lambda made: made._replace(study=None), "give an optuna.Study with one, minimize"),
+    (lambda made: made._replace(num=0), "give a whole number, at least 1"),
+    (lambda made: made._replace(at_once=1.5), "give a whole number, at least 1"),
+    (lambda made: made._replace(ranges={"loss": ["hinge"]}), "give uniform, log_uniform or choice"),
+]
+
+
+@pytest.mark.parametrize(("spoilt", "words"), OF_STUDIES)
+def test_what_is_advised_of_a_search(spoilt, words):
+    optuna = pytest.importorskip("optuna")
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    ranges = {"optimizer.critic_lr": axes.log_uniform(1e-5, 1e-2), "penalty.weight": axes.uniform(1, 2),
+              "loss": axes.choice(["hinge"])}  # fmt: skip
+    made = search.Study(optuna.create_study(direction="minimize"), ranges, 1, 1)
+    config = configured(eval_every=10)
+    with pytest.raises(UserError) as error:
+        search._check(config, spoilt(made))
+    assert words in str(error.value)
+    with pytest.raises(UserError, match="give the steps between"):
+        search._check(configured(eval_every=0), made)
+    search._check(config, made)

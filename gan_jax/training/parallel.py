@@ -58,7 +58,7 @@ def _check_given(coordinator, num_processes, process_id):
     if None in numbers:
         raise UserError(f"--coordinator={coordinator}: give --num_processes and --process_id too")
     if process_id >= num_processes:
-        raise UserError(f"--process_id={process_id} of --num_processes={num_processes}: they count from 0, so give at most {num_processes - 1}")
+        raise UserError(f"--process_id={process_id}: they count from 0, so give at most {num_processes - 1}")
 
 
 def is_one_of_several() -> bool:
