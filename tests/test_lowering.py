@@ -75,7 +75,7 @@ def configured(fields):
 def traced(config, source, carry):
     """The block of steps that training compiles, not yet lowered for a platform."""
     step_and_sum = population._step_and_sum(config, source.shape)
-    block = population._with_done(population._drawing_block(config, source, step_and_sum))
+    block = population._with_done(population._drawing_block(config, source, step_and_sum, config.n_critic))
     return jax.jit(block).trace(carry, source.arrays, 1)
 
 
@@ -157,7 +157,7 @@ def compiled_for_eight_gpus(*cases):
     for case in cases:
         config, source = configured(CASES[case])
         step_and_sum = population._step_and_sum(config, source.shape, parallel.sharded(mesh))
-        block = population._with_done(population._drawing_block(config, source, step_and_sum))
+        block = population._with_done(population._drawing_block(config, source, step_and_sum, config.n_critic))
         steps = jax.jit(block, in_shardings=(whole, whole, whole), out_shardings=whole)
         text = steps.lower(loop.shapes_of_carry(config, source), source.arrays, 1).compile().as_text()
         assert "__cudnn$conv" in text, case

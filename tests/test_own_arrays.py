@@ -95,7 +95,7 @@ def test_the_documented_lines_train_and_evaluate(
     fakes = gan_jax.load("runs/shapes").evaluate(IMAGES, metrics="frechet", features="pixels", num=30)
     assert (fakes["protocol"]["samples"], fakes["protocol"]["reals"]) == (30, 30)
     assert fakes["protocol"]["digest"] == sources.of_arrays(IMAGES).about.digest[:12]
-    main_flags = ["gan_jax", f"--config={DOCS.parents[1] / 'experiments/gan.py'}", "--workdir=runs/shapes"]
+    main_flags = ["gan_jax", "--workdir=runs/shapes"]
     capsys.readouterr()
     assert main.main([*main_flags, "--mode=sample", "--num=4"]) == 0
     assert main.main([*main_flags, "--mode=evaluate"]) == 2

@@ -118,7 +118,7 @@ def test_a_member_whose_newest_checkpoint_is_damaged_goes_on_from_the_one_before
         damage_arrays(pathlib.Path(f"s/001/checkpoints/{step}"))
         capsys.readouterr()
         sweep_of(seeds, **fields)
-        (line, *shown) = capsys.readouterr().err.splitlines()
+        (_, line, *shown) = capsys.readouterr().err.splitlines()  # after that of the progress
         assert f"s/001/checkpoints/{step} is damaged" in line
         assert shown[-1].startswith("step 120/120")
         assert pathlib.Path(f"s/001/damaged/{step}").is_dir()
@@ -131,11 +131,11 @@ def test_a_member_whose_newest_checkpoint_is_damaged_goes_on_from_the_one_before
 def test_a_sweep_that_is_stopped_resumes_bit_for_bit(command, sweep_of, same_run, monkeypatch, capsys):
     log = outputs._log
 
-    def stop_at_20(run, step, means):
-        if step == 20 and run.workdir.name == "001":
+    def stop_at_20(member, step, means):
+        if step == 20 and member.run.workdir.name == "001":
             monkeypatch.setattr(outputs, "_log", log)
             signal.raise_signal(signal.SIGTERM)
-        log(run, step, means)
+        log(member, step, means)
 
     monkeypatch.setattr(outputs, "_log", stop_at_20)
     sweep_of(FOUR, code=143)
