@@ -82,7 +82,7 @@ def _check_place(place, files, given):
     """
     paths = [place / file for file in files] or pictures.single_paths(place)
     there = [path for path in paths if os.path.lexists(path)]
-    folder = next(path for path in (place, *place.absolute().parents) if os.path.lexists(path))
+    folder = next(path for path in (place, *place.parents) if os.path.lexists(path))
     closed = [path for path in there if path.exists() and not os.access(path, os.W_OK)]
     if closed or not (folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)):
         advice = "give another --out" if given.out else "give --out=FOLDER, and the results go there"
