@@ -118,7 +118,8 @@ def test_a_member_whose_newest_checkpoint_is_damaged_goes_on_from_the_one_before
         damage_arrays(pathlib.Path(f"s/001/checkpoints/{step}"))
         capsys.readouterr()
         sweep_of(seeds, **fields)
-        (_, line, *shown) = capsys.readouterr().err.splitlines()  # after that of the progress
+        shown = capsys.readouterr().err.splitlines()
+        (line,) = [line for line in shown if "damaged" in line]
         assert f"s/001/checkpoints/{step} is damaged" in line
         assert shown[-1].startswith("step 120/120")
         assert pathlib.Path(f"s/001/damaged/{step}").is_dir()
