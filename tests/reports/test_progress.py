@@ -182,7 +182,7 @@ def test_no_line_is_drawn_over_in_a_log_file(tmp_path, monkeypatch):
     monkeypatch.setenv("GAN_JAX_CACHE", str(tmp_path / "cache"))
     tiny = [f"--config.{name}={value}" for name, value in TINY.items()]
     train = ["gan_jax.main", f"--config={EXPERIMENT}", *tiny, f"--workdir={tmp_path}/run"]
-    measure = ["gan_jax.metrics", f"{tmp_path}/run", "digits", "--metrics=frechet,kid,prdc", "--num=300"]
+    measure = ["gan_jax.metrics", f"{tmp_path}/run", "digits", "--metrics=frechet,kernel,prdc", "--num=300"]
     for words in (train, measure):
         done = subprocess.run([sys.executable, "-m", *words], capture_output=True)
         assert done.returncode == 0, done.stderr
