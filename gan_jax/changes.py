@@ -14,7 +14,6 @@ import numpy as np
 from gan_jax import workdir
 from gan_jax.config import CHANGEABLE, FIELDS, FREE, flat, neutral_fields
 from gan_jax.errors import UserError
-from gan_jax.reports import atomic
 from gan_jax.training import integrity
 from gan_jax.workdir import Fields
 
@@ -58,7 +57,7 @@ def _check_last_saved(folder):
     """Of a checkpoint that is damaged nothing is known here: it is set aside later."""
     step = workdir.latest_step(folder)
     try:
-        about = atomic.read_json(folder / "checkpoints" / str(step) / "about" / "metadata")
+        about = integrity.read_about(folder / "checkpoints" / str(step))
         integrity.check_seal(about)
     except (OSError, ValueError, integrity.DamagedError):
         return

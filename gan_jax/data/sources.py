@@ -119,8 +119,7 @@ def load(
     def in_memory(asked, num, seed):
         if asked != split:
             return elsewhere(asked, num, seed)
-        rows = _rows(len(pixels), num, seed)
-        return Reference(pixels[rows], labels[rows], found, images.background, images.fitting)
+        return _drawn(pixels, labels, num, seed, found, images.background, images.fitting)
 
     rows = balanced_rows(labels) if is_balanced else slice(None)
     arrays = {"image": pixels[rows], "label": labels[rows]}
@@ -158,9 +157,7 @@ def of_arrays(
         split = "train" if asked == "all" and test is None else asked
         if split not in splits:
             raise UserError(f"{name} has no split {asked!r}: give one of {', '.join(splits)}")
-        x, y = splits[split]
-        rows = _rows(len(x), num, seed)
-        return Reference(x[rows], y[rows], found[split], "", AS_THEY_ARE)
+        return _drawn(*splits[split], num, seed, found[split], "", AS_THEY_ARE)
 
     arrays = {"image": pixels, "label": numbers}
     count_classes = partial(tuple, found["train"].counts)
@@ -233,6 +230,12 @@ def reference(
 def reference_of(data: Any, split: str, num: int, seed: int) -> Reference:
     """`reference` of the set that a configuration's `data` names."""
     return reference(split=split, num=num, seed=seed, **asked(data))
+
+
+def _drawn(pixels, labels, num, seed, *known):
+    """`num` of the samples that are in memory; known: what else a `Reference` says of them."""
+    rows = _rows(len(pixels), num, seed)
+    return Reference(pixels[rows], labels[rows], *known)
 
 
 def _rows(count, num, seed):

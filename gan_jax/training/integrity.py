@@ -5,6 +5,7 @@ are. The record has a checksum of its own.
 """
 
 import json
+import pathlib
 import zlib
 from typing import Any
 
@@ -12,6 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from gan_jax.errors import UserError
+from gan_jax.reports import atomic
 
 
 class DamagedError(UserError):
@@ -26,6 +28,11 @@ def described(about: dict[str, Any], items: dict[str, Any]) -> dict[str, Any]:
 def sealed(content: dict[str, Any]) -> dict[str, Any]:
     """The content, which is JSON, with a checksum over all of it."""
     return content | {"checksum": _checksum(content)}
+
+
+def read_about(checkpoint: pathlib.Path) -> Any:
+    """The record in the folder of a checkpoint, read without orbax, and not checked."""
+    return atomic.read_json(checkpoint / "about" / "metadata")
 
 
 def check_seal(content: Any) -> None:

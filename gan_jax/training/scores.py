@@ -51,7 +51,7 @@ def _read(folder):
 
 def _read_of_orbax(folder):
     record = json.loads(atomic.read(folder / "metrics" / "metrics", atomic.MOST_JSON))  # with NaN, as it once was
-    integrity.check_evaluation(atomic.read_json(folder / "about" / "metadata"), record)
+    integrity.check_evaluation(integrity.read_about(folder), record)
     return record
 
 
