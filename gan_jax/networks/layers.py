@@ -23,7 +23,7 @@ class Norm(nn.Module):
         is one mean and deviation for each sample, over all its positions and channels, as in WGAN-GP's critic.
       train: whether `batch` uses the minibatch's statistics, or the running ones.
       momentum: share of the old running statistics that an update keeps; 0 keeps the last minibatch's alone.
-      dtype: of what comes out, None for the input's. Means and variances are computed and kept in float32.
+      dtype: of what comes out, None for float32, in which means and variances are computed and kept.
 
     Means and variances are those of samples about their mean: flax's own variance, E x^2 - (E x)^2 in float32, is noise
     where the mean is hundreds of deviations away from 0.
@@ -153,12 +153,15 @@ class SpectralNorm(nn.Module):
 
 
 def _power_iteration(matrix, vectors):
-    u = _unit(matrix @ vectors[1])
-    return u, _unit(u @ matrix)
+    u, v = vectors
+    u = _unit(matrix @ v, u)
+    return u, _unit(u @ matrix, v)
 
 
-def _unit(vector):
-    return vector / jnp.maximum(jnp.linalg.norm(vector), 1e-12)
+def _unit(vector, former):
+    """The vector at length 1. A matrix of zeros tells no direction, and from 0 no iteration would get away again."""
+    norm = jnp.linalg.norm(vector)
+    return jnp.where(norm > 0, vector / jnp.maximum(norm, 1e-12), former)
 
 
 def halvings(sides: tuple[int, ...]) -> int:

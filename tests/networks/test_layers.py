@@ -169,7 +169,7 @@ def test_spectral_vectors_improve_only_in_training_and_where_they_may(train):
     module.apply(variables, x, train=True, mutable=False)  # and no error where they may not
 
 
-def test_spectral_norm_leaves_a_kernel_of_zeros_as_it_is_and_lets_it_grow():
+def test_spectral_norm_leaves_a_kernel_of_zeros_as_it_is():
     """Residual branches may begin with one: 0 / 0 would be NaN, in the value and in every gradient."""
     x = images(5, 6).astype(np.float32)
     module = SpectralNorm(Linear())
@@ -184,6 +184,25 @@ def test_spectral_norm_leaves_a_kernel_of_zeros_as_it_is_and_lets_it_grow():
     np.testing.assert_array_equal(outputs, 0)  # its bias is 0, too
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradients))
     assert np.abs(gradients["network"]["Conv_0"]["kernel"]).max() > 0
+
+
+@pytest.mark.parametrize("begins_with_zeros", [True, False])
+def test_spectral_norm_finds_the_norm_of_a_kernel_that_grows_from_zeros(begins_with_zeros):
+    zeros = nn.initializers.zeros_init()
+
+    class Dense(nn.Module):
+        @nn.compact
+        def __call__(self, x, train: bool):
+            return nn.Dense(4, kernel_init=zeros if begins_with_zeros else nn.initializers.lecun_normal())(x)
+
+    module, x = SpectralNorm(Dense()), np.eye(6, dtype=np.float32)
+    variables = module.init(jax.random.key(0), x, train=True)
+    kernel = np.random.default_rng(0).normal(size=(6, 4)).astype(np.float32)
+    for size in (0, 0, *[3] * 50):  # passes over zeros, and over what comes of them
+        variables["params"]["network"]["Dense_0"]["kernel"] = size * kernel
+        outputs, changed = module.apply(variables, x, train=True, mutable=["spectral"])
+        variables |= changed
+    np.testing.assert_allclose(np.linalg.norm(outputs, 2), 1, rtol=1e-4)
 
 
 def test_spectral_norm_is_pytorchs_in_value_vectors_and_gradient():
