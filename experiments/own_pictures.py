@@ -12,9 +12,9 @@ from gan_jax.config import default_config
 def get_config(data="folder"):
     """The configuration for a folder, or for another set of images."""
     config = default_config(data)
-    config.steps, config.batch_size, config.data.image_size = 6000, 32, 64
+    config.steps, config.batch_size, config.data.image_size = 5000, 32, 64
     config.loss = "non_saturating"
-    config.penalty.name, config.penalty.weight, config.penalty.every = "r1", 1.0, 4
+    config.penalty.name, config.penalty.weight, config.penalty.every = "r1", 0.1, 4
     config.augment = "color,translation,cutout"
     config.network.name, config.network.width = "dcgan", 32
     config.optimizer.b1, config.optimizer.b2 = 0.0, 0.99
