@@ -15,7 +15,6 @@ good checkpoint is kept; 1 the machine failed, as with a full disk or too little
 command goes on.
 """
 
-import contextlib
 import errno
 import os
 import pathlib
@@ -29,7 +28,7 @@ import ml_collections
 from absl import flags
 from ml_collections import config_flags
 
-from gan_jax import changes, comparison, init_from, measures, names, reading, search, sweep, trained, workdir
+from gan_jax import changes, comparison, init_from, measures, names, reading, search, sweep, trained
 from gan_jax.comparing import tables
 from gan_jax.config import CONDITIONS, FIELDS, KINDS, default_config, flat, validate
 from gan_jax.data import about, sources
@@ -147,9 +146,7 @@ def train(config: ml_collections.ConfigDict, name: str, folder: pathlib.Path, as
     parallel.check_alike(f"{folder.absolute()} {flat(config)} {start and start.record} {digest}")
     if source.about:
         parallel.lead_only(names.say)(about.line(source.about))
-    with contextlib.ExitStack() as claim:
-        parallel.by_lead(lambda: claim.enter_context(workdir.claimed(folder)))
-        return loop.train(config, source, folder, name, start)
+    return loop.train(config, source, folder, name, start)
 
 
 def _checked(config, folder, asked):
@@ -158,7 +155,7 @@ def _checked(config, folder, asked):
     changes.check(folder, flat(config))
     start = init_from.beginning(asked, [folder])
     source = sources.of_config(config.data)
-    loop.check(config, source, [folder], start)
+    loop.check_group(config, source, [folder], start)
     return source, start
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import gan_jax
-from gan_jax import main
-from gan_jax.config import default_config
+from gan_jax import main, workdir
+from gan_jax.config import default_config, flat
 from gan_jax.data import sources
 from gan_jax.errors import UserError
 from gan_jax.training import loop
@@ -139,3 +139,20 @@ def test_the_loop_says_what_is_wrong_before_it_begins(tmp_path):
     config.update_from_flattened_dict({"conditional.name": "concatenation", "network.name": "mlp"})
     with pytest.raises(UserError, match=r"it has 3 classes; give --config\.conditional\.classes=3"):
         loop.check(config, sources.of_arrays(IMAGES, LABELS, "shapes"), [tmp_path])
+
+
+def test_a_run_is_made_no_other_one_and_one_process_at_a_time_trains_it(tmp_path):
+    begun, other = (default_config("shapes") for _ in range(2))
+    other.update_from_flattened_dict({"seed": 7, "loss": "hinge"})
+    workdir.store(tmp_path, flat(begun), [])
+    source, before = sources.of_arrays(IMAGES), (tmp_path / "config.json").read_bytes()
+    words = r"another configuration: seed \(stored 0, given 7\), loss \(stored '\w+', given 'hinge'\); give another"
+    for refused in (lambda: loop.check(other, source, [tmp_path]), lambda: loop.train(other, source, tmp_path, "")):
+        with pytest.raises(UserError, match=words):
+            refused()
+    with workdir.claimed(tmp_path), pytest.raises(UserError, match="in use by another run"):
+        loop.train(begun, source, tmp_path, "")
+    assert (tmp_path / "config.json").read_bytes() == before
+    other.batch_size = 0
+    with pytest.raises(UserError, match=r"config\.batch_size=0"):
+        loop.check(other, source, [tmp_path / "new"])
