@@ -142,6 +142,10 @@ FLAGS = [
     (["--workdir=ring", *SAMPLE, "--images"], "leave it out", [["--workdir=ring", *SAMPLE]]),
     ([*OF_DIGITS, "--out=digits/config.json"], "give another --out", [[*OF_DIGITS, "--out=other"]]),
     ([*OF_DIGITS, "--config.network.depth=3"], "leave them out, or give another --workdir", [OF_DIGITS]),
+    ([*OF_DIGITS, "--config.ema_decay=0.5"], "that is for --mode=train; leave it out",
+     [OF_DIGITS, [*OF_DIGITS, "--config.ema_decay=0.999"],
+      [*DIGITS, "--workdir=digits", "--config.ema_decay=0.5", "--mode=train"]]),
+    ([*OF_DIGITS, "--out=ring"], "of another run, or of a sweep: give another --out", [[*OF_DIGITS, "--out=other"]]),
     ([*OF_DIGITS, *RING], "leave --config out and give --workdir=digits, or give another",
      [OF_DIGITS, ["--workdir=ring", *SAMPLE, *RING]]),
     ([*OF_DIGITS, "--checkpoint=7"], "give last, best or one of 10, 20",
@@ -286,6 +290,10 @@ FOLDERS = [
      "another run", nothing, ["--workdir=ring", *SAMPLE]),
     (written("sweep/sweep.json", "{"), COMPARE, "move it away", moved("sweep/sweep.json"), COMPARE),
     (written("sweep/sweep.json", "{"), COMPARE, "or give other folders", nothing, ["--mode=compare", "digits"]),
+    (written("digits/comparison.csv", "mine"), COMPARE, "is there already: give another --out=PAGE.html", nothing,
+     [*COMPARE, "--out=page.html"]),
+    (written("digits/comparison.html", "mine"), COMPARE, "or --overwrite to replace it", nothing,
+     [*COMPARE, "--overwrite"]),
     (written("sweep/000/config.json", "{"), COMPARE, "move its folder away", moved("sweep/000"), COMPARE),
     (written("sweep/000/config.json", "{"), COMPARE, "or give others", nothing, ["--mode=compare", "digits"]),
     (written("sweep/000/frozen.json", "{"), COMPARE, "move that folder away", moved("sweep/000"), COMPARE),
@@ -389,7 +397,7 @@ CALLS = [
      [lambda: comparison.compare([pathlib.Path("ring")]), lambda: comparison.compare([pathlib.Path("sweep")])]),
     (lambda: names.check_workdir("a[1]/run"), "rename that folder, or give another --workdir",
      [lambda: names.check_workdir("a1/run")]),
-    (lambda: locked("/proc/run"), "give another folder", [lambda: locked("new/run")]),
+    (lambda: locked("/proc/run"), "give another --workdir", [lambda: locked("new/run")]),
     # sweeps, and what they are made of
     (lambda: axes.zipped({"a": [1, 2], "b": [1]}), "give equally many", [lambda: axes.zipped({"a": [1], "b": [2]})]),
     (lambda: axes.draws(0, {"a": UNIFORM}), "give at least 1", [lambda: axes.draws(1, {"a": UNIFORM})]),
@@ -453,6 +461,28 @@ def test_what_is_advised_of_a_call(refused, words, ways_out, capsys):
     assert words in f"{error.value} {capsys.readouterr().err}"
     for taken in ways_out:
         taken()
+
+
+@pytest.mark.usefixtures("here", "untrained")
+def test_a_page_that_a_comparison_made_is_made_anew_where_it_has_its_own_place(capsys):
+    for _ in range(2):
+        assert run(*COMPARE) == 0
+    kept = pathlib.Path("digits/comparison.html").read_bytes()
+    assert run(*COMPARE, "--out=page.html") == 0
+    assert run(*COMPARE, "--out=page.html") == 2
+    assert "page.html is there already: give another --out=PAGE.html, or --overwrite" in capsys.readouterr().err
+    assert run(*COMPARE, "--out=digits/comparison.html") == 2
+    assert pathlib.Path("digits/comparison.html").read_bytes() == kept
+    assert run(*COMPARE, "--out=page.html", "--overwrite") == 0
+
+
+@pytest.mark.usefixtures("here", "untrained")
+def test_a_run_at_work_is_evaluated_once_it_is_done_or_elsewhere(capsys):
+    with workdir.claimed(pathlib.Path("digits")):
+        assert run(*PIXELS, "--num=2") == 2
+        assert "digits is in use by another run; wait for it, or give --out=FOLDER" in capsys.readouterr().err
+        assert run(*PIXELS, "--num=2", "--out=out") == 0
+    assert run(*PIXELS, "--num=2") == 0
 
 
 def test_a_folder_in_use_is_waited_for(here):
