@@ -14,13 +14,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from PIL import Image
 
 import gan_jax
-from gan_jax import axes, cache, changes, comparison, main, names, search, sweep, workdir
+from gan_jax import axes, cache, changes, comparison, evaluation, main, names, search, sweep, workdir
 from gan_jax.config import FIELDS as config_fields
 from gan_jax.config import default_config, flat, validate
 from gan_jax.data import sources
 from gan_jax.errors import UserError
+from gan_jax.metrics.__main__ import main as measure
 from gan_jax.networks import conv
 from gan_jax.reports import scalars, tracking
 from gan_jax.studies import command as study
@@ -310,6 +312,43 @@ def test_what_is_advised_of_a_folder(happened, refused, words, done, taken, caps
     assert run(*taken) == 0
 
 
+# A run's samples keep their size, whichever side they are: in this table `digits/` is the run, of 8 x 8.
+OF_SIZES = [
+    (["large.npz", "digits/"], "; give --image-size=8"),
+    (["digits/", "large.npz"], "; give --image-size=8"),
+    (["digits/", "wide.npz"], "; give --image-size=8"),
+    (["mixed", "digits/"], "and pixels takes those of one: give --image-size=8, or features of inception"),
+]
+
+
+@pytest.mark.usefixtures("here", "untrained")
+@pytest.mark.parametrize(("sides", "words"), OF_SIZES)
+def test_what_the_metrics_advise_beside_a_run(sides, words, capsys):
+    for name, shape in (("large", (9, 32, 32, 1)), ("wide", (9, 16, 24, 1))):
+        np.savez(f"{name}.npz", images=np.zeros(shape, np.uint8))
+    pathlib.Path("mixed").mkdir()
+    for side in range(9, 18):
+        Image.new("L", (side, 12)).save(f"mixed/{side}.png")
+    flags = [*sides, "--metrics=frechet", "--features=pixels", "--num=9"]
+    assert measure(flags) == 2
+    assert words in capsys.readouterr().err
+    assert measure([*flags, "--image-size=8"]) == 0
+
+
+def test_what_is_advised_where_a_run_is_no_square():
+    """Then it is the other side that is brought to its size, by whoever made it."""
+    run, file = (evaluation.of_array(np.zeros((4, *sides, 1), np.uint8), {}) for sides in ((24, 16), (32, 32)))
+    run, file = run._replace(generate=lambda *_: None), file._replace(is_resizable=True)
+    how = evaluation.How("frechet", "pixels")
+    for sides, words in (
+        ((run, file), "resize the reals first to 24 x 16"),
+        ((file, run), "resize the samples first to 24 x 16"),
+        ((run, run._replace(shape=(16, 24, 1))), "give runs of one size"),
+    ):
+        with pytest.raises(UserError, match=f"; {words}$"):
+            evaluation.measure(how, *sides)
+
+
 # ------------------------------------------------------------------------------------------------ what is called
 
 
@@ -339,6 +378,8 @@ OF_MODELS = [
      lambda model: [model.inputs(4, truncation=number) for number in (0, 1e-6)]),
     (lambda model: model.evaluate(IMAGES, metric="frechet"), "give some of metrics, features, resizer",
      lambda model: model.evaluate(IMAGES, metrics="frechet", features="pixels", resizer="tf1")),
+    (lambda model: model.evaluate(np.zeros((4, 16, 12, 1), np.uint8), metrics="frechet", features="pixels"),
+     "; resize the reals first to 8 x 8", lambda model: model.evaluate(IMAGES, metrics="frechet", features="pixels")),
 ]  # fmt: skip
 
 

@@ -14,6 +14,7 @@ import contextlib
 import functools
 import itertools
 import pathlib
+import re
 import signal
 import time
 from collections.abc import Callable, Sequence
@@ -45,6 +46,8 @@ from gan_jax.training.step import make_train_step
 
 BLOCK_SECONDS = 0.5
 SAID = 5  # lines on what members change
+# What a network says of a size that it does not take.
+_ADVICE = re.compile(r"give --config\.data\.image_size=(\d+)(?:, which crops to a square,)? or --config")
 
 
 def check(
@@ -71,7 +74,7 @@ def check_group(
     config: of one of the runs in these folders, which are alike in all that is asked here. start: what new ones begin
     from, whose arrays must fit.
     """
-    build_networks(config, source.shape)
+    _check_shape(config, source)
     if start:
         beginning.check(start, jax.eval_shape(lambda: create_states([config], source.shape)[0]))
     _check_set(config, source, workdirs, start)
@@ -90,6 +93,22 @@ def check_group(
         for file in outputs.RECORDS:
             scalars.read(place / file)
         workdir.read_history(place)
+
+
+def _check_shape(config, source):
+    """No field changes arrays from Python: what networks say of fields is then said of these."""
+    if source.is_given and (config.data.image_size or config.data.balanced):
+        raise UserError(
+            "arrays are taken as they are: give config.data.image_size 0 and config.data.balanced False, and resize or "
+            "repeat them first"
+        )
+    try:
+        build_networks(config, source.shape)
+    except UserError as error:
+        if not source.is_given:
+            raise
+        words = _ADVICE.sub(r"resize the arrays first to \1 x \1, or give config", str(error))
+        raise UserError(words.replace("a larger config.data.image_size", "larger arrays")) from None
 
 
 def is_done(config: ml_collections.ConfigDict, place: pathlib.Path) -> bool:
