@@ -171,13 +171,13 @@ def of_arrays(
 
 
 def _checked_test(test, shape, classes):
-    is_pair = isinstance(test, tuple | list) and len(test) == 2
-    images, labels = _checked("test", *(test if is_pair else (test, None)), classes)
-    if images.shape[1:] != shape:
-        raise UserError(f"test: images {list(images.shape[1:])}, and the others are {list(shape)}: give these alike")
-    if classes and not (is_pair and test[1] is not None):
+    images, labels = test if isinstance(test, tuple | list) and len(test) == 2 else (test, None)
+    pixels, numbers = _checked("test", images, labels, classes)
+    if pixels.shape[1:] != shape:
+        raise UserError(f"test: images {list(pixels.shape[1:])}, and the others are {list(shape)}: give these alike")
+    if classes and labels is None:
         raise UserError("test: images without labels, and the others have some: give test=(images, labels)")
-    return images, labels
+    return pixels, numbers
 
 
 def _checked(split, images, labels, classes):
