@@ -92,6 +92,13 @@ def check_same(folder: pathlib.Path, before: Fields, given: Fields, advice: str)
         )
 
 
+def check_unchanged(folder: pathlib.Path, before: Fields, given: Fields) -> None:
+    """A UserError where a changeable one of the given fields is another than that of the run which is to be read."""
+    if differing := _changed(before, before | given):
+        words = _words(differing, before, given)
+        raise UserError(f"{folder} holds a run with {words}: that is for --mode=train; leave it out")
+
+
 def free(fields: Fields) -> Fields:
     """Those of the fields that are free."""
     return {name: fields[name] for name in _of_kind(FREE) if name in fields}

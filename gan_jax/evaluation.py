@@ -59,7 +59,8 @@ class Samples(NamedTuple):
     ends of that many latent paths; None without a generator. is_kept: whether their features may be worth keeping in
     the cache. labels: int32 [count], the class of each, or that which the generator was asked for; None where there are
     none. codes: likewise of InfoGAN's categorical code.
-    classes: the names of the labels. about: the set that they are of, where they are of a stored one.
+    classes: the names of the labels. about: the set that they are of, where they are of a stored one. is_resizable:
+    whether data.image_size gives them another size.
     """
 
     read: Callable[[int, int], np.ndarray]
@@ -73,6 +74,7 @@ class Samples(NamedTuple):
     codes: np.ndarray | None = None
     classes: tuple[str, ...] = ()
     about: About | None = None
+    is_resizable: bool = False
 
 
 class Proportions(NamedTuple):
@@ -151,7 +153,7 @@ def measure(how: How, fakes: Samples, reals: Samples) -> tuple[dict[str, Any], d
     data = reals.data if reals.data[0] else fakes.data
     names, features = chosen(how, fakes.shape, data[0])
     sizes = [_size(samples.shape) for samples in (fakes, reals)]
-    _check_sizes(names, features, fakes.shape, reals.shape)
+    _check_sizes(names, features, fakes, reals)
     network = feature_network(features, how, reals.shape, data)
     _check_counts(names, network, fakes.count, reals.count)
     if "intra_class" in names and fakes.classes and reals.classes and fakes.classes != reals.classes:
@@ -199,25 +201,40 @@ def _size(shape):
     return "x".join(map(str, shape)) if shape[0] else f"each its own, {shape[2]} channels"
 
 
-def _check_sizes(names, features, *shapes):
+def _check_sizes(names, features, fakes, reals):
     """A UserError where samples have not one size, and something needs it: Inception's features do not."""
     compared = [name for name in names if {"fakes", "reals"} & {*measures.needs(measures.function(name))}]
     if features == "inception" and not compared:
         return
     needing = features if features != "inception" else compared[0]
-    if any(not shape[0] for shape in shapes):
+    if not (fakes.shape[0] and reals.shape[0]):
         raise UserError(
-            f"images are of different sizes, and {needing} takes those of one: give data.image_size, e.g. "
-            "data.image_size=64, or features of inception with fid, kid or prdc, which takes each as it is"
+            f"images are of different sizes, and {needing} takes those of one: {_one_size(fakes, reals)}, or features "
+            "of inception with fid, kid or prdc, which takes each as it is"
         )
-    if features != "inception" and shapes[0] != shapes[1]:
-        both = [_size(shape) for shape in shapes]
-        advice = f"give data.image_size={shapes[0][0]}"
-        if len(shapes[0]) == 1 or shapes[0][2] != shapes[1][2]:
-            advice = "give those of one network" if len(shapes[0]) == 1 else "give both grey, or both in colour"
+    if features != "inception" and fakes.shape != reals.shape:
+        if len(fakes.shape) == 1:
+            advice = "give those of one network"
+        else:
+            is_grey_with_colour = fakes.shape[2] != reals.shape[2]
+            advice = "give both grey, or both in colour" if is_grey_with_colour else _one_size(fakes, reals)
+        both = [_size(samples.shape) for samples in (fakes, reals)]
         raise UserError(
             f"samples are {both[0]} and reals {both[1]}: {features} compare only what has one size; {advice}"
         )
+
+
+def _one_size(fakes, reals):
+    """What gives both the size of one that is square, as all are that data.image_size resizes: a run's stays."""
+    for one, other in ((fakes, reals), (reals, fakes)):
+        if 0 < one.shape[0] == one.shape[1] and other.is_resizable:
+            return f"give data.image_size={one.shape[0]}"
+    if fakes.is_resizable and reals.is_resizable:
+        return "give data.image_size, e.g. data.image_size=64"
+    if fakes.generate and reals.generate:
+        return "give runs of one size"
+    resized, kept = ("samples", reals) if reals.generate else ("reals", fakes)
+    return f"resize the {resized} first to {kept.shape[0]} x {kept.shape[1]}"
 
 
 def _check_counts(names, network, fakes, reals):
@@ -448,7 +465,8 @@ def real_samples(name: str, data_dir: str, image_size: int, split: str, num: int
     others: background, reading and any_size, as for `images.open_images`.
     """
     found = sources.reference(name, data_dir, image_size, split, num, seed, **others)
-    return _of_reference(name, data_dir, image_size, split, seed, found)
+    samples = _of_reference(name, data_dir, image_size, split, seed, found)
+    return samples._replace(is_resizable=not sources.is_points(name))
 
 
 def _of_reference(name, data_dir, image_size, split, seed, found):

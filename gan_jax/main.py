@@ -9,13 +9,12 @@
 The same command again resumes, or says that the run is finished. It goes on with other fields, where these are free or
 changeable: see below; so --config.steps may be raised. A sweep trains many runs, each in a folder of its own; compare
 shows runs and sweeps beside one another. The modes that read a run take the configuration that its folder holds, with
-the free fields that are given; a --config that is given with them must be the run's. Exit codes: 0 done; 2 something
-given is wrong; 130 or 143 stopped by SIGINT or SIGTERM, and saved; 3 the run diverged (of a sweep: every one), its last
-good checkpoint is kept; 1 the machine failed, as with a full disk or too little memory: once that is mended, the same
-command goes on.
+the free fields that are given; others that are given, and a --config, must be the run's. Exit codes: 0 done; 2
+something given is wrong; 130 or 143 stopped by SIGINT or SIGTERM, and saved; 3 the run diverged (of a sweep: every
+one), its last good checkpoint is kept; 1 the machine failed, as with a full disk or too little memory: once that is
+mended, the same command goes on.
 """
 
-import contextlib
 import errno
 import os
 import pathlib
@@ -29,7 +28,7 @@ import ml_collections
 from absl import flags
 from ml_collections import config_flags
 
-from gan_jax import changes, comparison, init_from, measures, names, reading, search, sweep, trained, workdir
+from gan_jax import changes, comparison, init_from, measures, names, reading, search, sweep, trained
 from gan_jax.comparing import tables
 from gan_jax.config import CONDITIONS, FIELDS, KINDS, default_config, flat, validate
 from gan_jax.data import about, sources
@@ -147,9 +146,7 @@ def train(config: ml_collections.ConfigDict, name: str, folder: pathlib.Path, as
     parallel.check_alike(f"{folder.absolute()} {flat(config)} {start and start.record} {digest}")
     if source.about:
         parallel.lead_only(names.say)(about.line(source.about))
-    with contextlib.ExitStack() as claim:
-        parallel.by_lead(lambda: claim.enter_context(workdir.claimed(folder)))
-        return loop.train(config, source, folder, name, start)
+    return loop.train(config, source, folder, name, start)
 
 
 def _checked(config, folder, asked):
@@ -158,7 +155,7 @@ def _checked(config, folder, asked):
     changes.check(folder, flat(config))
     start = init_from.beginning(asked, [folder])
     source = sources.of_config(config.data)
-    loop.check(config, source, [folder], start)
+    loop.check_group(config, source, [folder], start)
     return source, start
 
 
@@ -168,9 +165,10 @@ def compare(given: flags.FlagValues, folders: Sequence[str]) -> int:
     page_path = pathlib.Path(os.path.expanduser(given.out or f"{folders[0]}/comparison.html"))
     if page_path.suffix != ".html" or os.path.isdir(page_path):
         raise UserError(f"--out={given.out}: give a file that ends in .html; a .csv file is written beside it")
+    csv_path = page_path.with_suffix(".csv")
+    _check_page(given, page_path, csv_path)
     found = comparison.compare([pathlib.Path(os.path.expanduser(folder)) for folder in folders], given.measure, True)
     names.say(*tables.table(found).splitlines())
-    csv_path = page_path.with_suffix(".csv")
     try:
         atomic.write(csv_path, tables.csv(found).encode(errors="backslashreplace"))
         page.write(page_path, found)
@@ -178,6 +176,13 @@ def compare(given: flags.FlagValues, folders: Sequence[str]) -> int:
         raise UserError(f"{page_path} can't be written: {error.strerror}; give another --out") from None
     names.say("", f"wrote {page_path} and {csv_path}")
     return 0
+
+
+def _check_page(given, *paths):
+    """A UserError where a file would be lost, other than the page and the table that this command has in the folder."""
+    there = [path for path in paths if os.path.lexists(path)]
+    if there and not given.overwrite and (given.out or not page.is_one(paths[0])):
+        raise UserError(f"{there[0]} is there already: give another --out=PAGE.html, or --overwrite to replace it")
 
 
 def _join(given):
@@ -267,7 +272,7 @@ def define_flags(values: flags.FlagValues, argv: Sequence[str]) -> None:
     flags.DEFINE_string("measure", None, "compare: a number of evaluation.jsonl; else the one checkpoints have", values)
     what = "evaluate, sample, export, compare: folder for the results, else the run's; of compare, the page to write"
     flags.DEFINE_string("out", None, f"{what}, else comparison.html in the first folder", values)
-    flags.DEFINE_boolean("overwrite", False, "sample, export: replace what an earlier command wrote", values)
+    flags.DEFINE_boolean("overwrite", False, "evaluate, sample, export, compare: replace what is there", values)
     flags.DEFINE_boolean("images", False, "sample: write each as a picture of its own, 000000.png and so on", values)
     flags.DEFINE_integer("num", None, "evaluate, sample: how many samples", 1, trained.MOST, flag_values=values)
     flags.DEFINE_integer("reals", 0, "evaluate: at most so many reals; 0: as many as samples", 0, flag_values=values)

@@ -197,7 +197,7 @@ def check(configs: Configs, folder: pathlib.Path, way: str, asked: init_from.Ask
     for group in groups(configs):
         config = next(iter(group.values()))
         source = _source(config)
-        loop.check(config, source, [folder / name for name in group], start)
+        loop.check_group(config, source, [folder / name for name in group], start)
         if source.about:
             lines[about.line(source.about)] = None
         if source.stream and way not in ("auto", *population.ways(source)):

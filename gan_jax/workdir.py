@@ -80,21 +80,22 @@ def store(workdir: pathlib.Path, fields: Fields, history: Sequence[Fields]) -> N
 
 
 @contextlib.contextmanager
-def claimed(workdir: pathlib.Path) -> Iterator[None]:
+def claimed(workdir: pathlib.Path, otherwise: str = "give another --workdir") -> Iterator[None]:
     """Makes the folder and keeps other processes from writing to it until the end of the block.
 
     The claim is the process's: it ends with it, however that ends. What a killed one left of a write is removed.
+    otherwise: what else is to be done where there is no claim to be had.
     """
     try:
         workdir.mkdir(parents=True, exist_ok=True)
         lock = open(workdir / ".lock", "a")  # noqa: SIM115 - closed below
     except OSError as error:
-        raise UserError(f"--workdir={workdir} can't be written to: {error.strerror}; give another folder") from None
+        raise UserError(f"--workdir={workdir} can't be written to: {error.strerror}; {otherwise}") from None
     with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise UserError(f"{workdir} is in use by another run; wait for it, or give another --workdir") from None
+            raise UserError(f"{workdir} is in use by another run; wait for it, or {otherwise}") from None
         for part in (workdir, workdir / "samples"):
             atomic.remove_leftovers(part)
         yield

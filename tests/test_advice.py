@@ -20,7 +20,9 @@ def here(tmp_path, monkeypatch):
     """A folder with files of each kind."""
     monkeypatch.chdir(tmp_path)
     grey, colour = (RNG.integers(0, 256, (20, 16, 16, channels), dtype=np.uint8) for channels in (1, 3))
-    arrays = {"grey": {"images": grey}, "colour": {"images": colour},
+    wide, large = (RNG.integers(0, 256, (20, *sides, 1), dtype=np.uint8) for sides in ((16, 24), (32, 32)))
+    arrays = {"grey": {"images": grey}, "colour": {"images": colour}, "wide": {"images": wide},
+              "tall": {"images": wide.swapaxes(1, 2)}, "large": {"images": large},
               "two": {"images": grey, "points": np.ones((9, 2))},
               "floats": {"images": grey / 255}, "none": {"images": grey[:0]}, "three": {"features": RNG.random((9, 3))},
               "five": {"features": RNG.random((9, 5))}, "few": {"features": RNG.random((8, 3))}}  # fmt: skip
@@ -47,6 +49,17 @@ ADVICE = [
     (["grey.npz", "digits", *PIXELS], "give --image-size=16", ["grey.npz", "digits", *PIXELS, "--image-size=16"]),
     (["digits", "grey.npz", *PIXELS], "give --image-size=8", ["digits", "grey.npz", *PIXELS, "--image-size=8"]),
     (["digits", "folder", *PIXELS], "give --image-size=8", ["digits", "folder", *PIXELS, "--image-size=8"]),
+    (
+        ["wide.npz", "large.npz", *PIXELS],
+        "; give --image-size=32",
+        ["wide.npz", "large.npz", *PIXELS, "--image-size=32"],
+    ),
+    (
+        ["large.npz", "wide.npz", *PIXELS],
+        "; give --image-size=32",
+        ["large.npz", "wide.npz", *PIXELS, "--image-size=32"],
+    ),
+    (["wide.npz", "tall.npz", *PIXELS], "e.g. --image-size=64", ["wide.npz", "tall.npz", *PIXELS, "--image-size=64"]),
     (["colour.npz", "grey.npz", *PIXELS], "give both grey, or both in colour", ["colour.npz", "colour.npz", *PIXELS]),
     (["nowhere/at/all", "digits", *PIXELS], "give a folder of images, an .npz file", ["folder", "grey.npz", *PIXELS]),
     (["two.npz", "grey.npz", *PIXELS], "give one of images, points, features", ["grey.npz", "grey.npz", *PIXELS]),

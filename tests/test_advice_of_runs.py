@@ -14,13 +14,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from PIL import Image
 
 import gan_jax
-from gan_jax import axes, cache, changes, comparison, main, names, search, sweep, workdir
+from gan_jax import axes, cache, changes, comparison, evaluation, main, names, search, sweep, workdir
 from gan_jax.config import FIELDS as config_fields
 from gan_jax.config import default_config, flat, validate
 from gan_jax.data import sources
 from gan_jax.errors import UserError
+from gan_jax.metrics.__main__ import main as measure
 from gan_jax.networks import conv
 from gan_jax.reports import scalars, tracking
 from gan_jax.studies import command as study
@@ -142,6 +144,10 @@ FLAGS = [
     (["--workdir=ring", *SAMPLE, "--images"], "leave it out", [["--workdir=ring", *SAMPLE]]),
     ([*OF_DIGITS, "--out=digits/config.json"], "give another --out", [[*OF_DIGITS, "--out=other"]]),
     ([*OF_DIGITS, "--config.network.depth=3"], "leave them out, or give another --workdir", [OF_DIGITS]),
+    ([*OF_DIGITS, "--config.ema_decay=0.5"], "that is for --mode=train; leave it out",
+     [OF_DIGITS, [*OF_DIGITS, "--config.ema_decay=0.999"],
+      [*DIGITS, "--workdir=digits", "--config.ema_decay=0.5", "--mode=train"]]),
+    ([*OF_DIGITS, "--out=ring"], "of another run, or of a sweep: give another --out", [[*OF_DIGITS, "--out=other"]]),
     ([*OF_DIGITS, *RING], "leave --config out and give --workdir=digits, or give another",
      [OF_DIGITS, ["--workdir=ring", *SAMPLE, *RING]]),
     ([*OF_DIGITS, "--checkpoint=7"], "give last, best or one of 10, 20",
@@ -286,6 +292,10 @@ FOLDERS = [
      "another run", nothing, ["--workdir=ring", *SAMPLE]),
     (written("sweep/sweep.json", "{"), COMPARE, "move it away", moved("sweep/sweep.json"), COMPARE),
     (written("sweep/sweep.json", "{"), COMPARE, "or give other folders", nothing, ["--mode=compare", "digits"]),
+    (written("digits/comparison.csv", "mine"), COMPARE, "is there already: give another --out=PAGE.html", nothing,
+     [*COMPARE, "--out=page.html"]),
+    (written("digits/comparison.html", "mine"), COMPARE, "or --overwrite to replace it", nothing,
+     [*COMPARE, "--overwrite"]),
     (written("sweep/000/config.json", "{"), COMPARE, "move its folder away", moved("sweep/000"), COMPARE),
     (written("sweep/000/config.json", "{"), COMPARE, "or give others", nothing, ["--mode=compare", "digits"]),
     (written("sweep/000/frozen.json", "{"), COMPARE, "move that folder away", moved("sweep/000"), COMPARE),
@@ -300,6 +310,43 @@ def test_what_is_advised_of_a_folder(happened, refused, words, done, taken, caps
     assert words in capsys.readouterr().err
     done()
     assert run(*taken) == 0
+
+
+# A run's samples keep their size, whichever side they are: in this table `digits/` is the run, of 8 x 8.
+OF_SIZES = [
+    (["large.npz", "digits/"], "; give --image-size=8"),
+    (["digits/", "large.npz"], "; give --image-size=8"),
+    (["digits/", "wide.npz"], "; give --image-size=8"),
+    (["mixed", "digits/"], "and pixels takes those of one: give --image-size=8, or features of inception"),
+]
+
+
+@pytest.mark.usefixtures("here", "untrained")
+@pytest.mark.parametrize(("sides", "words"), OF_SIZES)
+def test_what_the_metrics_advise_beside_a_run(sides, words, capsys):
+    for name, shape in (("large", (9, 32, 32, 1)), ("wide", (9, 16, 24, 1))):
+        np.savez(f"{name}.npz", images=np.zeros(shape, np.uint8))
+    pathlib.Path("mixed").mkdir()
+    for side in range(9, 18):
+        Image.new("L", (side, 12)).save(f"mixed/{side}.png")
+    flags = [*sides, "--metrics=frechet", "--features=pixels", "--num=9"]
+    assert measure(flags) == 2
+    assert words in capsys.readouterr().err
+    assert measure([*flags, "--image-size=8"]) == 0
+
+
+def test_what_is_advised_where_a_run_is_no_square():
+    """Then it is the other side that is brought to its size, by whoever made it."""
+    run, file = (evaluation.of_array(np.zeros((4, *sides, 1), np.uint8), {}) for sides in ((24, 16), (32, 32)))
+    run, file = run._replace(generate=lambda *_: None), file._replace(is_resizable=True)
+    how = evaluation.How("frechet", "pixels")
+    for sides, words in (
+        ((run, file), "resize the reals first to 24 x 16"),
+        ((file, run), "resize the samples first to 24 x 16"),
+        ((run, run._replace(shape=(16, 24, 1))), "give runs of one size"),
+    ):
+        with pytest.raises(UserError, match=f"; {words}$"):
+            evaluation.measure(how, *sides)
 
 
 # ------------------------------------------------------------------------------------------------ what is called
@@ -331,6 +378,8 @@ OF_MODELS = [
      lambda model: [model.inputs(4, truncation=number) for number in (0, 1e-6)]),
     (lambda model: model.evaluate(IMAGES, metric="frechet"), "give some of metrics, features, resizer",
      lambda model: model.evaluate(IMAGES, metrics="frechet", features="pixels", resizer="tf1")),
+    (lambda model: model.evaluate(np.zeros((4, 16, 12, 1), np.uint8), metrics="frechet", features="pixels"),
+     "; resize the reals first to 8 x 8", lambda model: model.evaluate(IMAGES, metrics="frechet", features="pixels")),
 ]  # fmt: skip
 
 
@@ -389,7 +438,7 @@ CALLS = [
      [lambda: comparison.compare([pathlib.Path("ring")]), lambda: comparison.compare([pathlib.Path("sweep")])]),
     (lambda: names.check_workdir("a[1]/run"), "rename that folder, or give another --workdir",
      [lambda: names.check_workdir("a1/run")]),
-    (lambda: locked("/proc/run"), "give another folder", [lambda: locked("new/run")]),
+    (lambda: locked("/proc/run"), "give another --workdir", [lambda: locked("new/run")]),
     # sweeps, and what they are made of
     (lambda: axes.zipped({"a": [1, 2], "b": [1]}), "give equally many", [lambda: axes.zipped({"a": [1], "b": [2]})]),
     (lambda: axes.draws(0, {"a": UNIFORM}), "give at least 1", [lambda: axes.draws(1, {"a": UNIFORM})]),
@@ -453,6 +502,28 @@ def test_what_is_advised_of_a_call(refused, words, ways_out, capsys):
     assert words in f"{error.value} {capsys.readouterr().err}"
     for taken in ways_out:
         taken()
+
+
+@pytest.mark.usefixtures("here", "untrained")
+def test_a_page_that_a_comparison_made_is_made_anew_where_it_has_its_own_place(capsys):
+    for _ in range(2):
+        assert run(*COMPARE) == 0
+    kept = pathlib.Path("digits/comparison.html").read_bytes()
+    assert run(*COMPARE, "--out=page.html") == 0
+    assert run(*COMPARE, "--out=page.html") == 2
+    assert "page.html is there already: give another --out=PAGE.html, or --overwrite" in capsys.readouterr().err
+    assert run(*COMPARE, "--out=digits/comparison.html") == 2
+    assert pathlib.Path("digits/comparison.html").read_bytes() == kept
+    assert run(*COMPARE, "--out=page.html", "--overwrite") == 0
+
+
+@pytest.mark.usefixtures("here", "untrained")
+def test_a_run_at_work_is_evaluated_once_it_is_done_or_elsewhere(capsys):
+    with workdir.claimed(pathlib.Path("digits")):
+        assert run(*PIXELS, "--num=2") == 2
+        assert "digits is in use by another run; wait for it, or give --out=FOLDER" in capsys.readouterr().err
+        assert run(*PIXELS, "--num=2", "--out=out") == 0
+    assert run(*PIXELS, "--num=2") == 0
 
 
 def test_a_folder_in_use_is_waited_for(here):

@@ -108,10 +108,12 @@ WRONG = [
     ([*PIXELS, "--num=1"], "run", "--num=1 with --mode=evaluate: give at least 2"),
     ([SAMPLE, "--num=0"], "run", "num"),
     ([SAMPLE, "--images", "--interpolate"], "run", "--images with --interpolate or --traverse"),
-    ([*PIXELS, "--overwrite"], "run", "--overwrite with --mode=evaluate: it is for sample and export; leave it out"),
     ([*PIXELS, "--images"], "run", "it is for sample; leave it out"),
     ([SAMPLE, "--out=run/config.json"], "run", "run/config.json can't be written to: give another --out"),
     ([SAMPLE], "run", "no checkpoint in "),
+    ([SAMPLE, "--config.ema_decay=0.0"], "run", "ema_decay (stored 0.999, given 0.0): that is for --mode=train; leave"),
+    ([*PIXELS, "--config.steps=7", "--config.n_critic=2"], "run", "run holds a run with steps (stored 40, given 7): "),
+    ([SAMPLE, f"--config={EXPERIMENT}", *GIVEN, "--config.steps=60"], "run", "with steps (stored 40, given 60): that"),
 ]
 
 
@@ -141,7 +143,7 @@ KINDS = {
     "samples/samples.png": [SAMPLE, "--num=2"],
     "samples/interpolation.png": [SAMPLE, "--interpolate"],
     "samples/traversal.png": [SAMPLE, "--traverse"],
-    "samples/images/000123.png": [SAMPLE, "--num=2", "--images"],
+    "samples/images/000001.png": [SAMPLE, "--num=2", "--images"],
     "generator.jax_export": ["--mode=export"],
 }
 
@@ -168,28 +170,69 @@ def test_what_is_there_is_replaced_where_that_is_asked_for_and_left_by_out(run, 
     assert not path.exists() or path.read_bytes() != b"mine"
 
 
-def test_single_images_are_those_of_sample_and_of_no_earlier_command(run):
-    read(SAMPLE, "--num=3", "--seed=7", "--images", "--out=pictures")
-    read(SAMPLE, "--num=2", "--seed=5", "--images", "--out=pictures", "--overwrite")
-    assert sorted(os.listdir("pictures")) == ["000000.png", "000001.png"]
+def test_single_images_are_those_of_sample_and_are_replaced(run):
+    read(SAMPLE, "--num=2", "--seed=7", "--images", "--out=pictures")
+    read(SAMPLE, "--num=3", "--seed=5", "--images", "--out=pictures", "--overwrite")
+    assert sorted(os.listdir("pictures")) == ["000000.png", "000001.png", "000002.png"]
     for image, path in zip(
-        gan_jax.load("run").sample(2, seed=5), sorted(pathlib.Path("pictures").iterdir()), strict=True
+        gan_jax.load("run").sample(3, seed=5), sorted(pathlib.Path("pictures").iterdir()), strict=True
     ):
         with Image.open(path) as picture:
             assert picture.mode == "L"
             np.testing.assert_array_equal(np.asarray(picture), image[..., 0])
 
 
+@pytest.mark.parametrize("flags", [[], ["--overwrite"]])
+def test_more_images_than_are_written_are_of_something_else_and_are_left(run, capsys, flags):
+    """Whatever is asked for: they would be measured as of one set. Elsewhere, or without them, it goes through."""
+    flags = [SAMPLE, "--num=2", "--images", *flags]
+    pathlib.Path("photographs").mkdir()
+    for name in ("000002.png", "000050.png", "000700.png"):
+        pathlib.Path("photographs", name).write_bytes(b"mine")
+    words = "photographs holds more images, from 000002.png on (3); give another --out=FOLDER, or remove them"
+    assert words in refused(capsys, *flags, "--out=photographs")
+    read(*flags, "--out=out")
+    for path in pathlib.Path("photographs").iterdir():
+        path.rename(path.name)
+    read(*flags, "--out=photographs")
+
+
 def test_colours_are_written_as_they_are_and_other_files_are_left(tmp_path):
     images = np.random.default_rng(0).integers(0, 256, (2, 3, 5, 3), dtype=np.uint8)
-    others = {"samples.png", "1.png", "0000000.png"}
-    for name in others | {"000007.png"}:
+    others = {"samples.png", "1.png", "0000000.png", "000007.png"}
+    for name in others:
         (tmp_path / name).write_bytes(b"")
     pictures.single_images(tmp_path, images)
     assert {path.name for path in tmp_path.iterdir()} == others | {"000000.png", "000001.png"}
     for index in range(2):
         with Image.open(tmp_path / f"00000{index}.png") as picture:
             np.testing.assert_array_equal(np.asarray(picture), images[index])
+
+
+@pytest.mark.parametrize("flags", [[SAMPLE], [SAMPLE, "--images"], PIXELS, ["--mode=export"]])
+def test_what_is_of_one_run_is_not_put_into_another(described, capsys, flags):
+    shutil.copytree("run", "other")
+    pathlib.Path("link").symlink_to("other/samples")
+    pathlib.Path("sweep").mkdir()
+    pathlib.Path("sweep/sweep.json").write_text("{}")
+    for out in ("other", "other/samples", "other/samples/images", "link", "sweep"):
+        words = f"--out={out} is of another run, or of a sweep: give another --out"
+        assert words in refused(capsys, *flags, "--overwrite", f"--out={out}")
+    for out in ("run", "sweep/of_it", "elsewhere"):  # now what is missing is a checkpoint
+        read(*flags, "--overwrite", f"--out={out}", code=2)
+        assert "no checkpoint in " in capsys.readouterr().err
+
+
+def test_a_picture_that_is_of_no_evaluation_is_not_replaced_without_a_word(run, capsys):
+    pathlib.Path("out").mkdir()
+    pathlib.Path("out/evaluation.png").write_bytes(b"mine")
+    words = "out/evaluation.png is there already: give --out=FOLDER, or --overwrite to replace it"
+    assert words in refused(capsys, *PIXELS, "--num=32", "--out=out")
+    read(*PIXELS, "--num=32", "--out=other")
+    read(*PIXELS, "--num=32", "--out=out", "--overwrite")
+    assert pathlib.Path("out/evaluation.png").read_bytes() != b"mine"
+    read(*PIXELS, "--num=32", "--out=out")  # and it is of the lines beside it
+    assert len(pathlib.Path("out/evaluation.jsonl").read_text().splitlines()) == 2
 
 
 @pytest.mark.slow

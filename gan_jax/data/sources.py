@@ -33,6 +33,7 @@ class Source(NamedTuple):
     about: what the set is; None for mixtures. count_classes: () -> images of each class; of a set that is streamed, all
       labels are read for it. Both are of the set before its classes are balanced.
     reference: as the function of this name, of this set: (split, num, seed) -> what is read once. None: of no such set.
+    is_given: whether the images are arrays of the caller's, which are taken as they are, whatever fields say.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Source(NamedTuple):
     about: About | None = None
     count_classes: Callable[[], tuple[int, ...]] = tuple
     reference: Callable[[str, int, int], "Reference"] | None = None
+    is_given: bool = False
 
 
 class Reference(NamedTuple):
@@ -141,16 +143,18 @@ def of_arrays(
       labels: their classes [n], integers from 0; None where there are none.
       name: what protocols call it, and the `data.name` of a run that is trained on it.
       classes: the names of the classes, in the order of the labels; by default their numbers.
-      test: images of the split `test`, or (images, labels).
+      test: images of the split `test`, of the same shape, or the pair (images, labels), as it must be where the others
+        have labels.
 
     Raises:
       UserError: arrays of another type or shape, none, too many, or labels that are no classes.
 
     """
-    given = {"train": (images, labels), "test": test if isinstance(test, tuple) else (test, None)}
-    splits = {split: _checked(split, x, y, classes) for split, (x, y) in given.items() if x is not None}
-    pixels, numbers = splits["train"]
+    pixels, numbers = _checked("train", images, labels, classes)
     names = tuple(classes) or tuple(map(str, range(int(numbers.max()) + 1))) if labels is not None else ()
+    splits = {"train": (pixels, numbers)}
+    if test is not None:
+        splits["test"] = _checked_test(test, pixels.shape[1:], names)
     found = {split: _about_arrays(name, split, x, y, names) for split, (x, y) in splits.items()}
 
     def of_split(asked, num, seed):
@@ -162,23 +166,40 @@ def of_arrays(
     arrays = {"image": pixels, "label": numbers}
     count_classes = partial(tuple, found["train"].counts)
     return Source(
-        name, pixels.shape[1:], len(names), arrays, batches.draw, None, found["train"], count_classes, of_split
+        name, pixels.shape[1:], len(names), arrays, batches.draw, None, found["train"], count_classes, of_split, True
     )
+
+
+def _checked_test(test, shape, classes):
+    images, labels = test if isinstance(test, tuple | list) and len(test) == 2 else (test, None)
+    pixels, numbers = _checked("test", images, labels, classes)
+    if pixels.shape[1:] != shape:
+        raise UserError(f"test: images {list(pixels.shape[1:])}, and the others are {list(shape)}: give these alike")
+    if classes and labels is None:
+        raise UserError("test: images without labels, and the others have some: give test=(images, labels)")
+    return pixels, numbers
 
 
 def _checked(split, images, labels, classes):
     """(uint8 [n, h, w, c], int32 [n], zeros where there are no labels); a UserError where they are no such arrays."""
-    images, most = np.asarray(images), len(classes) or 2**16
+    images, most = _array(split, images), len(classes) or 2**16
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] not in (1, 3) or not images.size:
         raise UserError(f"{split}: {images.dtype} {list(images.shape)}: give uint8 images [n, h, w, 1 or 3], n >= 1")
     if len(images) >= batches.MAX_ROWS:
         raise UserError(f"{split}: {len(images):,} images: give fewer than {batches.MAX_ROWS:,}, or a folder")
-    labels = np.zeros(len(images), np.int32) if labels is None else np.asarray(labels)
+    labels = np.zeros(len(images), np.int32) if labels is None else _array(split, labels)
     if labels.shape != (len(images),) or labels.dtype.kind not in "iu" or not 0 <= labels.min() <= labels.max() < most:
         raise UserError(
             f"{split}: labels {labels.dtype} {list(labels.shape)}: give {len(images)} integers from 0 to {most - 1}"
         )
     return images, labels.astype(np.int32)
+
+
+def _array(split, values):
+    try:
+        return np.asarray(values)
+    except ValueError:  # lists of several lengths, or images of several shapes
+        raise UserError(f"{split}: no array: give uint8 images [n, h, w, 1 or 3] of one shape, labels [n]") from None
 
 
 def _about_arrays(name, split, pixels, labels, classes):

@@ -134,7 +134,7 @@ def _of_file(path, args, seed):
         array = array[np.sort(np.random.default_rng(seed).choice(len(array), args.num, replace=False))]
     if array.ndim == 4 and args.image_size:
         array, said["images"] = images.resized(array, args.image_size)
-    return evaluation.of_array(array, _drawn(str(path), args.num, seed) | said)
+    return evaluation.of_array(array, _drawn(str(path), args.num, seed) | said)._replace(is_resizable=array.ndim == 4)
 
 
 def _check(path, array):

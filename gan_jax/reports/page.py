@@ -18,7 +18,7 @@ WIDTH, HEIGHT = 256, 1024  # pixels, at most; a grid of 8 x 8 images of 28 or 32
 QUALITY = 40  # of 100; a grid of digits then takes 10 kB as a data: URL, and one of pure noise, the dearest, 35 kB
 FEW_COLOURS, MAX_BYTES = 32, 16_000  # of a palette, where that is taken
 
-_PLACE = "{{comparison}}"  # in the template
+_PLACE, _TITLE = "{{comparison}}", b"<title>Comparison of runs</title>"  # in the template
 
 
 def write(path: str | os.PathLike[str], comparison: dict[str, Any]) -> None:
@@ -32,6 +32,14 @@ def write(path: str | os.PathLike[str], comparison: dict[str, Any]) -> None:
     """
     template = (resources.files("gan_jax.reports") / "page.html").read_text(encoding="utf-8")
     atomic.write(path, template.replace(_PLACE, _embedded(comparison)).encode())
+
+
+def is_one(path: str | os.PathLike[str]) -> bool:
+    """Whether the file is such a page."""
+    if not os.path.isfile(path):
+        return False
+    with open(path, "rb") as file:
+        return _TITLE in file.read(1000)
 
 
 def thumbnail(path: str | os.PathLike[str]) -> str:

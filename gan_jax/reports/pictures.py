@@ -80,15 +80,13 @@ def _png(picture: Image.Image) -> bytes:
 
 
 def single_images(folder: str | os.PathLike[str], images: NDArray[np.uint8]) -> None:
-    """Write each image as it is: FOLDER/000000.png, 000001.png, ...; those that are there already are removed first.
+    """Write each image as it is: FOLDER/000000.png, 000001.png, ...; those of these names are replaced.
 
     Args:
       folder: is made where it is missing.
       images: uint8 [n, h, w, c], n from 1 to 10^6, c = 1 (grey) or 3 (RGB).
 
     """
-    for path in single_paths(folder):
-        path.unlink()
     for index, image in enumerate(images):
         picture = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
         atomic.write(single_path(folder, index), _png(picture), is_lasting=False)

@@ -10,9 +10,11 @@ What trains is a population: runs whose configurations have one structure, each 
 is a population of one.
 """
 
+import contextlib
 import functools
 import itertools
 import pathlib
+import re
 import signal
 import time
 from collections.abc import Callable, Sequence
@@ -23,7 +25,7 @@ import jax.numpy as jnp
 import ml_collections
 
 from gan_jax import changes, evaluation, names, workdir
-from gan_jax.config import flat
+from gan_jax.config import flat, validate
 from gan_jax.data import about, batches, bursts, sources
 from gan_jax.errors import DivergedError, UserError, shown
 from gan_jax.reports import scalars, tracking
@@ -44,6 +46,8 @@ from gan_jax.training.step import make_train_step
 
 BLOCK_SECONDS = 0.5
 SAID = 5  # lines on what members change
+# What a network says of a size that it does not take.
+_ADVICE = re.compile(r"give --config\.data\.image_size=(\d+)(?:, which crops to a square,)? or --config")
 
 
 def check(
@@ -52,11 +56,25 @@ def check(
     workdirs: Sequence[pathlib.Path],
     start: beginning.Beginning | None = None,
 ) -> None:
+    """As `check_group`, and a UserError where a field is wrong, or a run in a folder can't go on with all of them."""
+    validate(config)
+    for place in workdirs:
+        changes.check(place, flat(config))
+    check_group(config, source, workdirs, start)
+
+
+def check_group(
+    config: ml_collections.ConfigDict,
+    source: sources.Source,
+    workdirs: Sequence[pathlib.Path],
+    start: beginning.Beginning | None = None,
+) -> None:
     """A UserError where the network, the evaluations or wandb would fail, or a record in a folder is damaged.
 
-    start: what new runs begin from, whose arrays must fit.
+    config: of one of the runs in these folders, which are alike in all that is asked here. start: what new ones begin
+    from, whose arrays must fit.
     """
-    build_networks(config, source.shape)
+    _check_shape(config, source)
     if start:
         beginning.check(start, jax.eval_shape(lambda: create_states([config], source.shape)[0]))
     _check_set(config, source, workdirs, start)
@@ -75,6 +93,22 @@ def check(
         for file in outputs.RECORDS:
             scalars.read(place / file)
         workdir.read_history(place)
+
+
+def _check_shape(config, source):
+    """No field changes arrays from Python: what networks say of fields is then said of these."""
+    if source.is_given and (config.data.image_size or config.data.balanced):
+        raise UserError(
+            "arrays are taken as they are: give config.data.image_size 0 and config.data.balanced False, and resize or "
+            "repeat them first"
+        )
+    try:
+        build_networks(config, source.shape)
+    except UserError as error:
+        if not source.is_given:
+            raise
+        words = _ADVICE.sub(r"resize the arrays first to \1 x \1, or give config", str(error))
+        raise UserError(words.replace("a larger config.data.image_size", "larger arrays")) from None
 
 
 def is_done(config: ml_collections.ConfigDict, place: pathlib.Path) -> bool:
@@ -130,24 +164,33 @@ def _check_classes(config, source):
 def train(
     config: ml_collections.ConfigDict,
     source: sources.Source,
-    workdir: pathlib.Path,
+    folder: pathlib.Path,
     name: str,
     start: beginning.Beginning | None = None,
 ) -> int:
     """Trains up to `config.steps`, from the last checkpoint in the folder where there is one; returns the exit code.
 
     start: what a run without a checkpoint begins from, if not by itself. The exit code is 0, or 128 + the number of the
-    signal that ended it (SIGINT 130, SIGTERM 143), in which case the state was saved first. Raises DivergedError where
-    a loss or a parameter isn't finite, or an earlier command with the same numbers found that.
+    signal that ended it (SIGINT 130, SIGTERM 143), in which case the state was saved first. Raises UserError where the
+    run in the folder can't go on with this configuration, or another process writes there; DivergedError where a loss
+    or a parameter isn't finite, or an earlier command with the same numbers found that.
     """
-    with checkpoint.open_checkpoints(workdir) as manager:
-        _check_not_diverged(config, workdir, manager)
+    with contextlib.ExitStack() as claim:
+        parallel.by_lead(lambda: claim.enter_context(workdir.claimed(folder)))
+        # Whatever was checked before: until it was claimed, another process may have trained there.
+        parallel.together(lambda: changes.check(folder, flat(config)))
+        return _train_claimed(config, source, folder, name, start)
+
+
+def _train_claimed(config, source, folder, name, start):
+    with checkpoint.open_checkpoints(folder) as manager:
+        _check_not_diverged(config, folder, manager)
         step = manager.latest_step() or 0
         if step >= config.steps:
-            step = _last_good_step(config, source, workdir, manager)
-        if step >= config.steps and not parallel.lead_says(lambda: outputs.is_pending(config, workdir, step)):
-            return _finished(config, workdir, name, step)
-        run = open_run(config, source, workdir, name, manager)._replace(start=start)
+            step = _last_good_step(config, source, folder, manager)
+        if step >= config.steps and not parallel.lead_says(lambda: outputs.is_pending(config, folder, step)):
+            return _finished(config, folder, name, step)
+        run = open_run(config, source, folder, name, manager)._replace(start=start)
         with Progress(config.steps, step, parallel.is_lead()) as bar:
             (member,), received = train_together([run], lambda program, source, carries: "one_after_another", bar)
         if member.frozen:
@@ -155,7 +198,7 @@ def train(
     close_run(run)
     if received:
         return stopped(received)
-    _say(f"finished: {workdir} is at step {config.steps}; look at {outputs.sample_path(workdir, config.steps)}")
+    _say(f"finished: {folder} is at step {config.steps}; look at {outputs.sample_path(folder, config.steps)}")
     return 0
 
 

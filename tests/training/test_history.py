@@ -233,10 +233,12 @@ def test_steps_beyond_the_slope_of_the_rates_are_refused_until_it_is_longer(comm
 
 
 @pytest.mark.slow
-def test_free_fields_count_where_a_run_is_evaluated(command, records):
+def test_free_fields_count_where_a_run_is_evaluated_and_others_are_its_own(command, records, capsys):
     command("wgan_gp.py:ring", "--workdir=run", steps=20)
-    given = ["gan_jax", "--workdir=run", "--mode=evaluate"]
-    assert main.main([*given, "--config.eval_samples=48", "--config.batch_size=4"]) == 0
+    given = ["gan_jax", "--workdir=run", "--mode=evaluate", "--config.eval_samples=48"]
+    assert main.main([*given, "--config.batch_size=4"]) == 2
+    assert "batch_size (stored 8, given 4): that is for --mode=train; leave it out" in capsys.readouterr().err
+    assert main.main([*given, "--config.batch_size=8"]) == 0
     assert records("run/evaluation.jsonl")[-1]["protocol"]["samples"] == 48
 
 
@@ -255,4 +257,6 @@ def test_a_set_that_has_moved_is_trained_on_and_evaluated_with(command, same_run
     same_run("alone", "run")
     assert not any("data.dir" in line["changed"] for line in workdir.read_history(pathlib.Path("run")))
     pathlib.Path("there").rename("elsewhere")
-    command("wgan_gp.py:folder", "--workdir=run", "--mode=evaluate", "--num=8", data__dir="elsewhere", **fields)
+    command(
+        "wgan_gp.py:folder", "--workdir=run", "--mode=evaluate", "--num=8", data__dir="elsewhere", steps=40, **fields
+    )
