@@ -400,6 +400,7 @@ def _call_all(functions):
         function()
 
 
+@jax.enable_x64(False)
 def fresh_carries(configs: Sequence[ml_collections.ConfigDict], source: sources.Source, shapes: Any = None) -> list:
     """For each configuration: (state before the first step, sums of the metrics of no step, as `finite` keeps them).
 
