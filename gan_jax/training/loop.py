@@ -150,9 +150,9 @@ def train(
         run = open_run(config, source, workdir, name, manager)._replace(start=start)
         with Progress(config.steps, step, parallel.is_lead()) as bar:
             (member,), received = train_together([run], lambda program, source, carries: "one_after_another", bar)
+        close_run(run)
         if member.frozen:
             raise _diverged(config, member.frozen, manager)
-    close_run(run)
     if received:
         return stopped(received)
     _say(f"finished: {workdir} is at step {config.steps}; look at {outputs.sample_path(workdir, config.steps)}")
