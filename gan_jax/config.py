@@ -205,7 +205,7 @@ FIELDS = {
         1,
         _from_to(1, batches.MAX_ROWS - 1),
         "critic updates between penalties, which then count this many times; under adam with b2 = 0.9, 16 leaves them "
-        "about 0.7 of their weight, with 0.99 all but 0.04",
+        "about 0.7 of their weight, with 0.99 all but 0.04; under lion, about b1 of it",
         CHANGEABLE,
     ),
     "weight_clip": Field(
