@@ -465,7 +465,8 @@ def _check_combinations(config):
         )
     if config.batch_size < 2 and mixes_samples(config.network.generator_norm):
         raise UserError(
-            "config.batch_size=1 with config.network.generator_norm='batch': give at least 2, or in a new run another norm"
+            "config.batch_size=1 with config.network.generator_norm='batch': give at least 2, or in a new run another "
+            "norm"
         )
     if config.batch_size < 2 * config.packing and mixes_samples(config.network.critic_norm):
         raise UserError(
@@ -522,8 +523,8 @@ def _check_combinations(config):
             )
     if config.augment != "none" and config.packing > 1:
         raise UserError(
-            f"config.packing={config.packing} with config.augment={config.augment!r}: give augment none, or in a new run "
-            "packing 1"
+            f"config.packing={config.packing} with config.augment={config.augment!r}: give augment none, or in a "
+            "new run packing 1"
         )
     if config.data.name in SMALL and config.data.dir:
         raise UserError(f"config.data.dir with config.data.name={config.data.name!r}: leave it empty")
@@ -579,7 +580,8 @@ def _check_weight_decay(config):
         takers = [name for name in optimizer_names() if "weight_decay" in optimizers.arguments(name)]
         raise UserError(
             f"config.optimizer.weight_decay={config.optimizer.weight_decay}: neither the generator's {of_generator} "
-            f"nor the critic's {of_critic} takes it; give 0.0, or in a new run optimizer.critic_name {' or '.join(takers)}"
+            f"nor the critic's {of_critic} takes it; give 0.0, or in a new run optimizer.critic_name "
+            f"{' or '.join(takers)}"
         )
 
 

@@ -197,7 +197,7 @@ def is_deep(image: Any) -> bool:
 
     A BMP of 16 bits has them for all three.
     """
-    return image.format != "BMP" and any(";16" in str(tile[3]) for tile in image.tile) or image.mode.startswith("I")
+    return (image.format != "BMP" and any(";16" in str(tile[3]) for tile in image.tile)) or image.mode.startswith("I")
 
 
 @contextlib.contextmanager

@@ -35,7 +35,7 @@ def kernel_distance(a: ArrayLike, b: ArrayLike, subset_size: int = 1000, seed: i
     most one. Where a sample is smaller than `subset_size`, all is one subset, for the mean of two would vary more.
 
     Where the other sample is larger, and a subset has 2 `subset_size` of it or more, i and j are of one part of these
-    alone, of about `subset_size`: a mean over disjoint parts, without bias too. So the cost grows with the larger sample
+    alone, of about `subset_size`: a mean over disjoint parts, without bias too. So the cost grows with the larger one
     as with the smaller: at most about 4 subset_size (n + m) values of the kernel, of 500 samples against 10,000 some 15
     million, where all pairs are 105 million.
 

@@ -145,7 +145,7 @@ def _done(carry):
 
 def _streamed_batch(config, shape, n_critic):
     rows = n_critic, config.batch_size
-    batch: Any = batches.Batch
+    batch: Any = batches.Batch  # of shapes, for its arrays
     return batch(jax.ShapeDtypeStruct((*rows, *shape), jnp.uint8), jax.ShapeDtypeStruct(rows, jnp.int32))
 
 

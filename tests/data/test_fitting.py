@@ -168,7 +168,7 @@ def test_a_transparent_level_of_16_bits(channels):
 
 def test_colours_of_16_bits_that_pillow_rounds_are_refused_and_read_as_png():
     pixels = np.repeat(LEVELS[..., None], 3, axis=2)
-    with pytest.raises(BrokenImageError, match="netpbm's colours of 16 bits a channel.*; convert it to PNG"):
+    with pytest.raises(BrokenImageError, match=r"netpbm's colours of 16 bits a channel.*; convert it to PNG"):
         opened(io.BytesIO(netpbm(pixels)), "a")
     np.testing.assert_array_equal(one(opened(io.BytesIO(png(pixels)), "a"), 3, 0)[..., 1], HIGH)
     for most in (255, 100):
