@@ -99,12 +99,14 @@ OF_SETS = [
     (None, lambda: sources.load("digits", "", 0, 0, is_balanced=True), "give data.memory_mb or false", None,
      lambda: (sources.load("digits", "", 0, 100, is_balanced=True), sources.load("digits", "", 0, 0))),
     (None, lambda: opened("nowhere"), "needs data.dir to be a folder of images", None, opened),
-    (None, lambda: opened(split="test"), "or sort the images into train/ and test/", split_up, lambda: opened(split="test")),
+    (None, lambda: opened(split="test"), "or sort the images into train/ and test/", split_up,
+     lambda: opened(split="test")),
     (None, lambda: opened(split="test"), "only one that serves as 'train' and 'all': use either", None,
      lambda: (opened(split="train"), opened(split="all"))),
     (mixed, opened, "set data.image_size, e.g. data.image_size=64", None, lambda: opened(image_size=64).read(20)),
     (larger, lambda: opened("other"), "set data.image_size, at most 4096", None, lambda: opened("other", 4096)),
-    (labelled_elsewhere, opened, "mend it, or move it away", lambda: pathlib.Path("folder/dataset.json").unlink(), opened),
+    (labelled_elsewhere, opened, "mend it, or move it away",
+     lambda: pathlib.Path("folder/dataset.json").unlink(), opened),
 ]  # fmt: skip
 
 
