@@ -205,7 +205,7 @@ FIELDS = {
         1,
         _from_to(1, batches.MAX_ROWS - 1),
         "critic updates between penalties, which then count this many times; under adam with b2 = 0.9, 16 leaves them "
-        "about 0.7 of their weight, with 0.99 all but 0.04",
+        "about 0.7 of their weight, with 0.99 all but 0.04; under lion, about b1 of it",
         CHANGEABLE,
     ),
     "weight_clip": Field(
@@ -464,7 +464,10 @@ def _check_combinations(config):
             "the samples whose gradients the penalty takes one by one; give critic_norm none or layer"
         )
     if config.batch_size < 2 and mixes_samples(config.network.generator_norm):
-        raise UserError("config.batch_size=1 with config.network.generator_norm='batch': give at least 2, or another")
+        raise UserError(
+            "config.batch_size=1 with config.network.generator_norm='batch': give at least 2, or in a new run another "
+            "norm"
+        )
     if config.batch_size < 2 * config.packing and mixes_samples(config.network.critic_norm):
         raise UserError(
             f"config.batch_size={config.batch_size} with config.network.critic_norm='batch' and "
@@ -500,7 +503,7 @@ def _check_combinations(config):
     if config.batch_size % config.packing:
         raise UserError(
             f"config.packing={config.packing} with config.batch_size={config.batch_size}: "
-            "give a packing that divides the batch size"
+            f"give a batch size that {config.packing} divides, or in a new run a packing that divides it"
         )
     if config.network.attention and not hasattr(getattr(networks, config.network.name), "attention_sizes"):
         raise UserError(
@@ -516,10 +519,13 @@ def _check_combinations(config):
         if sources.is_points(config.data.name) and value != FIELDS[name].default:
             raise UserError(
                 f"config.{name}={value!r} with config.data.name={config.data.name!r}: it is for images; "
-                f"give {FIELDS[name].default!r}, or a set of images"
+                f"give {FIELDS[name].default!r}, or in a new run a set of images"
             )
     if config.augment != "none" and config.packing > 1:
-        raise UserError(f"config.packing={config.packing} with config.augment={config.augment!r}: give packing 1")
+        raise UserError(
+            f"config.packing={config.packing} with config.augment={config.augment!r}: give augment none, or in a "
+            "new run packing 1"
+        )
     if config.data.name in SMALL and config.data.dir:
         raise UserError(f"config.data.dir with config.data.name={config.data.name!r}: leave it empty")
 
@@ -551,7 +557,7 @@ def _check_conditional(config):
         if settings[field] != default and not is_taken:
             raise UserError(
                 f"config.conditional.{field}={settings[field]} with config.conditional.name={name!r} changes nothing: "
-                f"only {words} it; give {default}"
+                f"only {words} it; give {default}, or in a new run another conditional.name"
             )
 
 
@@ -562,7 +568,7 @@ def _check_numbers_of_losses(values):
             takers = [loss for loss in (*loss_names(), *f_gans()) if _takes_argument(loss, argument)]
             raise UserError(
                 f"config.{name}={values[name]!r} with config.loss={values['loss']!r}: only {', '.join(takers)} takes "
-                f"it; give {FIELDS[name].default!r}, or another loss"
+                f"it; give {FIELDS[name].default!r}, or in a new run another loss"
             )
 
 
@@ -574,7 +580,8 @@ def _check_weight_decay(config):
         takers = [name for name in optimizer_names() if "weight_decay" in optimizers.arguments(name)]
         raise UserError(
             f"config.optimizer.weight_decay={config.optimizer.weight_decay}: neither the generator's {of_generator} "
-            f"nor the critic's {of_critic} takes it; give 0.0, or config.optimizer.critic_name {' or '.join(takers)}"
+            f"nor the critic's {of_critic} takes it; give 0.0, or in a new run optimizer.critic_name "
+            f"{' or '.join(takers)}"
         )
 
 
@@ -596,7 +603,8 @@ _NEEDED = {
 def _check_needed(values):
     for name, needed in _NEEDED.items():
         if values[name] != FIELDS[name].default and values[needed] == FIELDS[needed].default:
+            new = "in a new run " * (FIELDS[needed].kind == "fixed")
             raise UserError(
                 f"config.{name}={values[name]!r} with config.{needed}={values[needed]!r} changes nothing: "
-                f"give {FIELDS[name].default!r}, or {needed} too"
+                f"give {FIELDS[name].default!r}, or {new}{needed} too"
             )

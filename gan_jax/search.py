@@ -66,6 +66,7 @@ def train(
     with workdir.claimed(folder):
         found = found._replace(search=found.search or uuid.uuid4().hex[:8])
         sweep.store(folder, found)  # before anything is asked: what a trial is marked with must outlive a kill
+        _say_open(asked.study, found.search, asked.num)
         for first in range(0, asked.num, asked.at_once):
             trials = _trials(asked, found, range(first, min(first + asked.at_once, asked.num)), folder)
             found = found._replace(members=found.members + [t.params for t in trials[len(found.members) - first :]])
@@ -157,16 +158,42 @@ def _trial(asked, found, index, known, folder):
 
     if known and known.state.is_finished():
         return known
+    if known and known.state.name == "WAITING":  # a kill came before it was taken up, and nothing was proposed
+        known = None
     if known:
         trial = optuna.trial.Trial(asked.study, known._trial_id)
     else:
-        trial = asked.study.ask()
-        trial.set_user_attr(MARK, f"{found.search}/{index:03}")
+        trial = _new_trial(asked.study, f"{found.search}/{index:03}")
     for name, distribution in _distributions(asked).items():
         trial._suggest(name, distribution)  # what was chosen for it before a kill stays
     if not known and found.members[index : index + 1] not in ([], [trial.params]):
         raise _other_proposed(asked, found.members[index], folder)
     return trial
+
+
+def _new_trial(study, mark):
+    """The first trial that waits in the study, or one more; marked before it runs, so that a kill leaves none open."""
+    from optuna.trial import TrialState, create_trial
+
+    if waiting := study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
+        study._storage.set_trial_user_attr(waiting[0]._trial_id, MARK, mark)
+    else:
+        study.add_trial(create_trial(state=TrialState.WAITING, user_attrs={MARK: mark}))
+    trial = study.ask()
+    trial.set_user_attr(MARK, mark)  # where another process has taken the one that was marked
+    return trial
+
+
+def _say_open(study, search, num):
+    """How many trials of the study are running and none of these members', which nobody may work on."""
+    own = [trial.number for member, trial in _marked(study, search).items() if member < num]
+    running = [trial.number for trial in study.get_trials(deepcopy=False) if trial.state.name == "RUNNING"]
+    if others := [number for number in running if number not in own]:
+        outputs.warn(
+            f"the study {shown(study.study_name)} has {len(others)} running trials that are not of these members, as "
+            f"number {others[0]}: another search's, or left by one that was stopped; "
+            f"study.tell({others[0]}, state=optuna.trial.TrialState.FAIL) ends one that nothing works on"
+        )
 
 
 def _other_proposed(asked, held, folder):

@@ -76,8 +76,9 @@ def shown(outputs: list[Any]) -> list[Any]:
 
 
 def without_paths(text: str) -> str:
-    """The text, of whose absolute paths the last part is left."""
-    return re.sub(r"(?<![\w.])/(?:[\w.-]+/)+([\w.-]+)", r".../\1", text)
+    """The text, of whose absolute paths the last part is left; what the web is asked for stays."""
+    found = r"(https?://\S+)|(?<![\w.])/(?:[\w.-]+/)+([\w.-]+)"
+    return re.sub(found, lambda match: match[1] or f".../{match[2]}", text)
 
 
 def smaller(picture: str) -> str:

@@ -239,6 +239,20 @@ def same_run():
 
 
 @pytest.fixture
+def assert_convolutions_are_fast():
+    """A CPU has no fast code for swapped dimensions, holes in images, groups: 200 times slower, and nobody is told."""
+
+    def check(program):
+        convolutions = [line for line in program.splitlines() if " convolution(" in line]
+        assert convolutions
+        for line in convolutions:
+            assert re.search(r"dim_labels=([^\s,]*)", line)[1] == "b01f_01io->b01f"
+            assert not re.search("lhs_dilate|group_count", line)
+
+    return check
+
+
+@pytest.fixture
 def ot(monkeypatch):
     """Python Optimal Transport, without the array libraries that it would import at its own import."""
     for library in ("JAX", "PYTORCH", "TENSORFLOW", "CUPY"):

@@ -82,54 +82,58 @@ def opened(folder="folder", image_size=0, split="train"):
     return images.open_images("folder", folder, image_size, split)
 
 
-def larger(_):
+def larger():
     Image.new("L", (5000, 8)).save("folder/wide.png")
     pathlib.Path("other").mkdir()
     pathlib.Path("folder/wide.png").rename("other/wide.png")
 
 
-def mixed(_):
+def mixed():
     Image.new("L", (9, 7)).save("folder/small.png")
 
 
-def split_up(_):
+def split_up():
     for name in ("train", "test"):
         pathlib.Path("folder", name).mkdir()
     for i, path in enumerate(sorted(pathlib.Path("folder").glob("*.png"))):
         path.rename(path.parent / ("test" if i % 2 else "train") / path.name)
 
 
-def labelled_elsewhere(_):
+def labelled_elsewhere():
     pathlib.Path("folder/dataset.json").write_text(json.dumps({"labels": [["no.png", 1]]}))
 
 
+# (what is there, what is refused, what is said, what is done of that, what is then taken)
 OF_SETS = [
-    (lambda: sources.reference("ring", "", 0, "train", 0, 0), "ask for a positive number", None,
+    (None, lambda: sources.reference("ring", "", 0, "train", 0, 0), "ask for a positive number", None,
      lambda: sources.reference("ring", "", 0, "train", 5, 0)),
-    (lambda: sources.reference("digits", "", 0, "train", -1, 0), "or 0 for all", None,
+    (None, lambda: sources.reference("digits", "", 0, "train", -1, 0), "or 0 for all", None,
      lambda: sources.reference("digits", "", 0, "train", 0, 0)),
-    (lambda: sources.load("digits", "", 0, 0, is_balanced=True), "give data.memory_mb or false", None,
+    (None, lambda: sources.load("digits", "", 0, 0, is_balanced=True), "give data.memory_mb or false", None,
      lambda: (sources.load("digits", "", 0, 100, is_balanced=True), sources.load("digits", "", 0, 0))),
-    (lambda: opened("nowhere"), "needs data.dir to be a folder of images", None, opened),
-    (lambda: opened(split="test"), "or sort the images into train/ and test/", split_up, lambda: opened(split="test")),
-    (lambda: opened(split="test"), "only one that serves as 'train' and 'all': use either", None,
+    (None, lambda: opened("nowhere"), "needs data.dir to be a folder of images", None, opened),
+    (None, lambda: opened(split="test"), "or sort the images into train/ and test/", split_up,
+     lambda: opened(split="test")),
+    (None, lambda: opened(split="test"), "only one that serves as 'train' and 'all': use either", None,
      lambda: (opened(split="train"), opened(split="all"))),
-    (opened, "set data.image_size, e.g. data.image_size=64", None, lambda: opened(image_size=64).read(20)),
-    (lambda: opened("other"), "set data.image_size, at most 4096", None, lambda: opened("other", 4096)),
-    (opened, "mend it, or move it away", lambda: pathlib.Path("folder/dataset.json").unlink(), opened),
+    (mixed, opened, "set data.image_size, e.g. data.image_size=64", None, lambda: opened(image_size=64).read(20)),
+    (larger, lambda: opened("other"), "set data.image_size, at most 4096", None, lambda: opened("other", 4096)),
+    (labelled_elsewhere, opened, "mend it, or move it away",
+     lambda: pathlib.Path("folder/dataset.json").unlink(), opened),
 ]  # fmt: skip
-BEFORE = {6: mixed, 7: larger, 8: labelled_elsewhere}
 
 
-@pytest.mark.parametrize("row", range(len(OF_SETS)), ids=[row[1][:40] for row in OF_SETS])
-def test_what_sets_advise(row):
-    refused, words, mended, taken = OF_SETS[row]
-    BEFORE.get(row, lambda _: None)(None)
+@pytest.mark.parametrize(
+    ("before", "refused", "words", "mended", "taken"), OF_SETS, ids=[row[2][:40] for row in OF_SETS]
+)
+def test_what_sets_advise(before, refused, words, mended, taken):
+    if before:
+        before()
     with pytest.raises(UserError) as error:
         refused()
     assert words in str(error.value)
     if mended:
-        mended(*[None] * (mended is split_up))
+        mended()
     assert taken() is not None
 
 

@@ -244,7 +244,7 @@ def test_a_missing_field_is_named(name):
         ),
         ({"data.name": "ring", "augment": "color"}, ["augment='color'", "data.name='ring'", "images"]),
         ({"data.name": "ring", "data.flip": True}, ["data.flip=True", "images"]),
-        ({"augment": "color", "packing": 2}, ["packing=2", "augment='color'", "give packing 1"]),
+        ({"augment": "color", "packing": 2}, ["packing=2", "augment='color'", "packing 1"]),
         ({"network.attention": 8}, ["attention=8", "network.name='mlp'", "only resnet"]),
         ({"penalty.every": 4}, ["penalty.every=4", "penalty.name='none'", "give 1"]),
         ({"optimizer.final_lr": 0.5}, ["optimizer.final_lr=0.5", "optimizer.decay_steps=0", "give 0.0"]),
@@ -269,7 +269,7 @@ RAW = {"network.generator_norm": "none"}
 ADVICE = [
     ({"penalty.name": "r1", "network.critic_norm": "batch"}, "give critic_norm none or layer",
      [{"network.critic_norm": "none"}, {"network.critic_norm": "layer"}]),
-    ({"batch_size": 1, "network.generator_norm": "batch"}, "give at least 2, or another",
+    ({"batch_size": 1, "network.generator_norm": "batch"}, "give at least 2, or in a new run another norm",
      [{"batch_size": 2}, {"network.generator_norm": "layer"}, {"network.generator_norm": "none"}]),
     ({"batch_size": 4, "packing": 4, "network.critic_norm": "batch"}, "give at least 8", PAIRS),
     ({"loss": "minimax", "smoothing.real": 0.6, "smoothing.fake": 0.5}, "a sum below 1", [{"smoothing.fake": 0.3}]),
@@ -284,14 +284,17 @@ ADVICE = [
      [{"n_critic_burst.first_steps": 25}, {"n_critic_burst.updates": 9}]),
     ({"n_critic_burst.every": 9}, "give 500, or", [{"n_critic_burst.every": 500}, {"n_critic_burst.updates": 9}]),
     ({"eval_metrics": "prdc"}, "add one of", [{"eval_metrics": f"prdc,{name}"} for name in measures.SCORING]),
-    ({"packing": 3}, "divides the batch size", [{"packing": 4}]),
+    ({"packing": 3}, "a batch size that 3 divides, or in a new run a packing that divides it",
+     [{"batch_size": 66}, {"packing": 4}]),
     ({"network.attention": 8}, "give 0", [{"network.attention": 0}]),
     ({"data.name": "folder"}, "give --config.data.dir=PATH", [{"data.dir": "there"}]),
     (POINTS | {"data.image_size": 16}, "give 0", [{"data.image_size": 0}]),
-    (POINTS | {"augment": "color"}, "give 'none', or a set of images", [{"augment": "none"}, IMAGES]),
-    (POINTS | {"data.flip": True}, "give False, or a set of images", [{"data.flip": False}, IMAGES]),
-    (POINTS | {"data.balanced": True}, "give False, or a set of images", [{"data.balanced": False}, IMAGES]),
-    ({"augment": "color", "packing": 2}, "give packing 1", [{"packing": 1}]),
+    (POINTS | {"augment": "color"}, "give 'none', or in a new run a set of images", [{"augment": "none"}, IMAGES]),
+    (POINTS | {"data.flip": True}, "give False, or in a new run a set of images", [{"data.flip": False}, IMAGES]),
+    (POINTS | {"data.balanced": True}, "give False, or in a new run a set of images",
+     [{"data.balanced": False}, IMAGES]),
+    ({"augment": "color", "packing": 2}, "give augment none, or in a new run packing 1",
+     [{"augment": "none"}, {"packing": 1}]),
     ({"data.dir": "there"}, "leave it empty", [{"data.dir": ""}]),
     ({"conditional.name": "projection", **RAW}, "give batch or layer, or another conditional.name",
      [{"network.generator_norm": "batch"}, {"network.generator_norm": "layer"}, {"conditional.name": "concatenation"}]),
@@ -304,20 +307,21 @@ ADVICE = [
      [{"conditional.weight": 1.0}, {"conditional.name": "auxiliary_classifier"}, {"conditional.name": "infogan"}]),
     ({"conditional.continuous_weight": 2.0}, "only infogan takes it; give 0.1",
      [{"conditional.continuous_weight": 0.1}, {"conditional.name": "infogan", "conditional.continuous": 1}]),
-    ({"conditional.name": "infogan", "conditional.continuous_weight": 2.0}, "give 0.1, or conditional.continuous too",
+    ({"conditional.name": "infogan", "conditional.continuous_weight": 2.0},
+     "give 0.1, or in a new run conditional.continuous too",
      [{"conditional.continuous_weight": 0.1}, {"conditional.continuous": 1}]),
-    ({"loss": "hinge", "smoothing.real": 0.6, "smoothing.fake": 0.0}, "give 0.0, or another loss",
+    ({"loss": "hinge", "smoothing.real": 0.6, "smoothing.fake": 0.0}, "give 0.0, or in a new run another loss",
      [{"smoothing.real": 0.0}, {"loss": "minimax"}, {"loss": "non_saturating"}]),
-    ({"loss": "hinge", "least_squares.a": 1.0}, "give 0.0, or another loss", [{"least_squares.a": 0.0}]),
-    ({"loss": "hinge", "least_squares.b": 2.0}, "give 1.0, or another loss",
+    ({"loss": "hinge", "least_squares.a": 1.0}, "give 0.0, or in a new run another loss", [{"least_squares.a": 0.0}]),
+    ({"loss": "hinge", "least_squares.b": 2.0}, "give 1.0, or in a new run another loss",
      [{"least_squares.b": 1.0}, {"loss": "least_squares"}]),
-    ({"f_gan.alpha": 2.0}, "give 0.5, or another loss", [{"f_gan.alpha": 0.5}, {"loss": "f_gan:alpha"}]),
+    ({"f_gan.alpha": 2.0}, "give 0.5, or in a new run another loss", [{"f_gan.alpha": 0.5}, {"loss": "f_gan:alpha"}]),
     ({"optimizer.weight_decay": 0.1, "optimizer.generator_name": "sgd", "optimizer.critic_name": "rmsprop"},
-     "the generator's sgd nor the critic's rmsprop takes it; give 0.0, or config.optimizer.critic_name adamw or lion",
+     "the critic's rmsprop takes it; give 0.0, or in a new run optimizer.critic_name adamw or lion",
      [{"optimizer.weight_decay": 0.0}, {"optimizer.critic_name": "adamw"}, {"optimizer.critic_name": "lion"}]),
     ({"noise.steps": 9}, "give 0, or noise.sigma too", [{"noise.steps": 0}, {"noise.sigma": 0.1}]),
-    ({"penalty.every": 4}, "give 1, or penalty.name too", [{"penalty.every": 1}, {"penalty.name": "r1"}]),
-    ({"penalty.every": 10**6}, "give 1, or penalty.name too", [{"penalty.every": 1}]),
+    ({"penalty.every": 4}, "give 1, or in a new run penalty.name too", [{"penalty.every": 1}, {"penalty.name": "r1"}]),
+    ({"penalty.every": 10**6}, "give 1, or in a new run penalty.name too", [{"penalty.every": 1}]),
     ({"optimizer.final_lr": 0.5}, "give 0.0, or optimizer.decay_steps too",
      [{"optimizer.final_lr": 0.0}, {"optimizer.decay_steps": 10}]),
 ]  # fmt: skip
@@ -334,6 +338,30 @@ def test_what_a_message_says_to_give_goes_through(fields, words, ways_out):
     assert words in complaint(configured(fields))
     for given in ways_out:
         validate(configured(fields | given))
+
+
+def is_fixed(name):
+    return FIELDS[name].kind == "fixed"
+
+
+@pytest.mark.parametrize(("fields", "ways_out"), [(fields, ways) for fields, _, ways in ADVICE])
+def test_a_begun_run_is_told_what_it_can_be_given(fields, ways_out):
+    """Fixed fields are for a new run, wherever a changeable one may have made the trouble."""
+    begun = {name: value for name, value in fields.items() if is_fixed(name)}
+    words = complaint(configured(fields))
+    if begun == fields or not is_valid(configured(begun)):  # no run can have begun so
+        return
+    refused = [given for given in ways_out if any(is_fixed(name) for name in given)]
+    assert len(refused) < len(ways_out)
+    assert "in a new run" in words or not refused
+
+
+def is_valid(config):
+    try:
+        validate(config)
+    except UserError:
+        return False
+    return True
 
 
 def test_every_message_on_fields_at_odds_has_its_advice_tried():

@@ -84,6 +84,11 @@ def test_what_is_said_of_folders_and_on_standard_error_is_left_out(run):
     assert [output.text for output in run.shown(said)] == [
         "finished: .../run is at step 3; look at .../step_3.png\n",
     ]
+    said = "see https://github.com/google/flax, http://localhost:80/a-/b/c/d and file:///home/me/x/y.py"
+    assert (
+        run.without_paths(said)
+        == "see https://github.com/google/flax, http://localhost:80/a-/b/c/d and file://.../y.py"
+    )
     assert run.without_paths("4/5 of ../runs/NAME, a/b/c/d and 1 / 2") == "4/5 of ../runs/NAME, a/b/c/d and 1 / 2"
 
 

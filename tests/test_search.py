@@ -5,7 +5,7 @@ import pathlib
 
 import pytest
 
-from gan_jax import search
+from gan_jax import search, sweep
 from gan_jax.axes import choice, log_uniform, uniform
 from gan_jax.reports import scalars
 from gan_jax.training import outputs
@@ -130,9 +130,6 @@ def test_a_stored_study_is_finished_or_goes_on_and_no_trial_is_left_open(stored,
 
 @pytest.mark.slow
 def test_a_kill_between_rounds_or_before_a_member_is_listed_leaves_no_trial_open(stored, monkeypatch):
-    class Killed(BaseException):
-        pass
-
     def die(*_):
         raise Killed
 
@@ -151,6 +148,73 @@ def test_a_kill_between_rounds_or_before_a_member_is_listed_leaves_no_trial_open
         open_before = states(trials_of(place)).count("RUNNING")
         assert open_before == (1 if name == "_train_round" else 0)
         assert states(stored(f"--workdir={place}", num=3, name=place)) == ["COMPLETE"] * 3
+
+
+class Killed(BaseException):
+    pass
+
+
+@pytest.fixture
+def kept(tmp_path):
+    """A study that lies in a file, made by a sampler that takes no fixed parameters."""
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+
+    def create(**given):
+        grid = optuna.samplers.GridSampler({"optimizer.critic_lr": [1e-4, 1e-3]}, seed=0)
+        given = {"study_name": "n", "load_if_exists": True, "sampler": grid} | given
+        study = optuna.create_study(storage=f"sqlite:///{tmp_path}/study.db", **given)
+        return search.Study(study, {"optimizer.critic_lr": log_uniform(1e-5, 1e-2)}, 2)
+
+    return create
+
+
+@pytest.mark.parametrize("is_asked", [False, True])
+def test_a_kill_as_a_trial_is_asked_for_leaves_none_without_its_member(kept, monkeypatch, is_asked):
+    def killed(study):
+        if is_asked:
+            ask(study)
+        raise Killed
+
+    asked, found, ask = kept(), sweep.Sweep([], {}, "abc"), optuna.Study.ask
+    with monkeypatch.context() as patch:
+        patch.setattr(optuna.Study, "ask", killed)
+        with pytest.raises(Killed):
+            search._trials(asked, found, [0], None)
+    assert [(t.state.name, t.user_attrs) for t in asked.study.trials] == [
+        ("RUNNING" if is_asked else "WAITING", {"gan_jax": "abc/000"})
+    ]
+    search._trials(kept(), found, [0, 1], None)
+    assert [(t.state.name, t.user_attrs["gan_jax"]) for t in asked.study.trials] == [
+        ("RUNNING", "abc/000"),
+        ("RUNNING", "abc/001"),
+    ]
+    assert {t.params["optimizer.critic_lr"] for t in asked.study.trials} == {1e-4, 1e-3}
+
+
+def test_what_was_enqueued_is_taken_first(kept):
+    asked = kept(sampler=optuna.samplers.RandomSampler(seed=0))
+    asked.study.enqueue_trial({"optimizer.critic_lr": 2e-3})
+    first, second = search._trials(asked, sweep.Sweep([], {}, "abc"), [0, 1], None)
+    assert (first.number, first.params) == (0, {"optimizer.critic_lr": 2e-3})
+    alone = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0)).ask()
+    assert second.params["optimizer.critic_lr"] == alone.suggest_float("optimizer.critic_lr", 1e-5, 1e-2, log=True)
+
+
+def test_running_trials_of_nobody_here_are_said_and_can_be_ended(kept, capsys):
+    asked = kept(sampler=optuna.samplers.RandomSampler(seed=0))
+    search._trials(asked, sweep.Sweep([], {}, "abc"), [0, 1], None)
+    search._say_open(asked.study, "abc", 2)
+    assert capsys.readouterr().err == ""
+    # Fewer members than were asked for, and a folder that was removed.
+    for name, num, count, first in (("abc", 1, 1, 1), ("other", 2, 2, 0)):
+        search._say_open(asked.study, name, num)
+        said = capsys.readouterr().err
+        assert f"has {count} running trials that are not of these members, as number {first}:" in said
+        assert f"study.tell({first}, state=optuna.trial.TrialState.FAIL)" in said
+    for number in (0, 1):
+        asked.study.tell(number, state=optuna.trial.TrialState.FAIL)
+    search._say_open(asked.study, "other", 2)
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.slow
@@ -187,9 +251,6 @@ def test_pruned_members_stop_and_the_others_go_on(study_of, capsys):
 @pytest.mark.slow
 @pytest.mark.parametrize("forestalled", ["the evaluation", "the verdict"])
 def test_a_member_killed_as_it_is_judged_is_judged_as_it_goes_on(study_of, at_evaluation, monkeypatch, forestalled):
-    class Killed(BaseException):
-        pass
-
     def die(*_):
         raise Killed
 

@@ -1,5 +1,6 @@
 """What a set is, in words and as a run remembers it; and what differs where it is no longer the same."""
 
+import hashlib
 import pathlib
 import textwrap
 from typing import TYPE_CHECKING, NamedTuple
@@ -31,6 +32,14 @@ class About(NamedTuple):
     counts: tuple[int, ...] = ()
     left_out: tuple[str, ...] = ()
     digest: str = ""
+
+
+def digest_of(words: str, *arrays: np.ndarray) -> str:
+    """Of what arrays hold, after words that say what the bytes alone do not, such as their shapes; in hex."""
+    digest = hashlib.sha256(words.encode())
+    for array in arrays:
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
 
 
 def about(images: "ImageSet", split: str, labels: np.ndarray | None = None) -> About:

@@ -12,6 +12,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from gan_jax.data import bursts
+
 Made = tuple[tuple[int, Any], ...]
 MAX_ROWS = 2**25  # of a set that `draw` can take: beyond it the uint32 arithmetic of `position` would overflow
 _ROUNDS = 16  # of the permutation: 8 pass every statistic of the tests at n = 100 and above, 16 at n = 5 and 6 too
@@ -37,7 +39,8 @@ def draw(
     `bursts.made` gives of the steps before, where these did not all have n_critic minibatches.
     """
     n = arrays["image"].shape[0]
-    rows = epoch_rows(key, position_after(made or ((n_critic, step),), batch_size, n), n_critic * batch_size, n)
+    made = made or bursts.made(bursts.NONE, n_critic, step)
+    rows = epoch_rows(key, position_after(made, batch_size, n), n_critic * batch_size, n)
     image, label = jnp.asarray(arrays["image"])[rows], jnp.asarray(arrays["label"])[rows]
     return Batch(
         to_unit(image.reshape(n_critic, batch_size, *image.shape[1:])),

@@ -182,11 +182,10 @@ def opened(file: Any, label: Any) -> Image.Image:
 
 
 def _in_8_bits(image: Image.Image) -> Image.Image:
-    """The high byte of 16 bits, which is what PIL has read of colours; of netpbm's grey the nearest of 256 levels."""
+    """The high byte of 16 bits, which is all that PIL has read of colours, and so the rule for grey too."""
     info = dict(image.info)  # how it is to be turned, and which colour is transparent
     if image.mode.startswith("I"):
-        values = np.asarray(image)
-        image = Image.fromarray(((values + 128) // 257 if image.mode == "I" else values >> 8).astype(np.uint8))
+        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     if isinstance(colour := info.get("transparency"), int | tuple):
         info["transparency"] = colour >> 8 if isinstance(colour, int) else tuple(part >> 8 for part in colour)
     image.info = info
@@ -194,8 +193,11 @@ def _in_8_bits(image: Image.Image) -> Image.Image:
 
 
 def is_deep(image: Any) -> bool:
-    """Whether the file of an image, of which so far the header was read, has 16 bits a channel."""
-    return any(";16" in str(tile[3]) for tile in image.tile) or image.mode.startswith("I")
+    """Whether the file of an image, of which so far the header was read, has 16 bits a channel.
+
+    A BMP of 16 bits has them for all three.
+    """
+    return (image.format != "BMP" and any(";16" in str(tile[3]) for tile in image.tile)) or image.mode.startswith("I")
 
 
 @contextlib.contextmanager
@@ -204,8 +206,13 @@ def decodable(file: Any, label: Any) -> Iterator[Image.Image]:
     with named_errors(label), Image.open(file, formats=FORMATS) as image:
         if not image.width * image.height:
             raise ValueError("it has no pixels")
-        if image.mode.startswith(("I", "F")) and not (image.mode.startswith("I;16") or image.format == "PPM"):
+        is_netpbm = image.format == "PPM"
+        if image.mode.startswith(("I", "F")) and not (
+            image.mode.startswith("I;16") or (is_netpbm and image.mode == "I")
+        ):
             raise ValueError(f"it has {image.mode!r} pixels; only those of 8 or 16 bits are read")
+        if is_netpbm and image.mode == "RGB" and isinstance(args := image.tile[0][3], tuple) and args[1] > 255:
+            raise ValueError("netpbm's colours of 16 bits a channel, which PIL rounds to 8; convert it to PNG")
         if getattr(image, "is_animated", False) and image.format != "MPO":  # of a camera, which shows one of its two
             raise ValueError("it has more than one frame")
         yield image

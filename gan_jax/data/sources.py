@@ -1,7 +1,6 @@
 """Where samples come from, by name: what `data.name` may be, loaded to train on or to evaluate against."""
 
 import functools
-import hashlib
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -11,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from gan_jax.data import batches, mixtures
-from gan_jax.data.about import About, about
+from gan_jax.data.about import About, about, digest_of
 from gan_jax.data.batches import Batch
 from gan_jax.data.fitting import AS_THEY_ARE
 from gan_jax.data.folder import READING
@@ -203,11 +202,9 @@ def _array(split, values):
 
 
 def _about_arrays(name, split, pixels, labels, classes):
-    digest = hashlib.sha256(f"{pixels.shape} {classes}".encode())
-    digest.update(np.ascontiguousarray(pixels).data)
-    digest.update(labels.tobytes())
+    digest = digest_of(f"{pixels.shape} {classes}", pixels, labels)
     counts = tuple(np.bincount(labels, minlength=len(classes)).tolist()) if classes else ()
-    return About(name, split, len(pixels), pixels.shape[1:], classes, counts, digest=digest.hexdigest())
+    return About(name, split, len(pixels), pixels.shape[1:], classes, counts, digest=digest)
 
 
 def balanced_rows(labels: np.ndarray) -> np.ndarray:

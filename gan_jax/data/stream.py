@@ -60,5 +60,5 @@ class BatchStream:
     def __next__(self) -> Batch:
         read: list[Any] = [next(self._minibatches) for _ in range(at(self._bursts, self._n_critic, self._step))]
         self._step += 1
-        batch: Any = Batch
+        batch: Any = Batch  # whose arrays are JAX's by its types, and NumPy's here
         return batch(*(np.stack([minibatch[name] for minibatch in read]) for name in Batch._fields))

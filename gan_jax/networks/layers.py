@@ -55,7 +55,7 @@ class Norm(nn.Module):
         norm = nn.BatchNorm(use_running_average=False, momentum=self.momentum, **common)
         x = norm(x)
         if not self.is_initializing():  # flax has averaged what is left of the mean
-            running: Any = norm.get_variable("batch_stats", "mean")
+            running: Any = norm.get_variable("batch_stats", "mean")  # there, for `norm` has just updated it
             norm.put_variable("batch_stats", "mean", running + (1 - self.momentum) * mean.reshape(-1))
         return x
 
@@ -192,11 +192,14 @@ def problem_of_images(name: str, most_halvings: Callable, shape: tuple[int, ...]
         return ""
     squares = [side for side in SIDES if side % 2 ** most_halvings((side, side)) == 0]
     nearest = min(squares, key=lambda side: abs(side - smaller))
-    needs = f"multiples of {multiple}" if smaller in SIDES else f"{SIDES[0]} to {SIDES[-1]}, the smaller side,"
+    sides = f"{height} x {width} pixels to be"
+    needs = f"both sides of {sides} multiples of {multiple}"
+    if smaller not in SIDES:
+        needs = f"the smaller side of {sides} from {SIDES[0]} to {SIDES[-1]}"
     crops = "" if height == width else ", which crops to a square,"
     return (
-        f"{name} takes of images like {height} x {width} pixels {needs} alone; nearest: {nearest} x {nearest}; "
-        f"give --config.data.image_size={nearest}{crops} or --config.network.name=mlp"
+        f"{name} needs {needs}; nearest: {nearest} x {nearest}; give --config.data.image_size={nearest}{crops} or "
+        "--config.network.name=mlp"
     )
 
 

@@ -193,9 +193,9 @@ def _train_claimed(config, source, folder, name, start):
         run = open_run(config, source, folder, name, manager)._replace(start=start)
         with Progress(config.steps, step, parallel.is_lead()) as bar:
             (member,), received = train_together([run], lambda program, source, carries: "one_after_another", bar)
+        close_run(run)
         if member.frozen:
             raise _diverged(config, member.frozen, manager)
-    close_run(run)
     if received:
         return stopped(received)
     _say(f"finished: {folder} is at step {config.steps}; look at {outputs.sample_path(folder, config.steps)}")
@@ -443,6 +443,7 @@ def _call_all(functions):
         function()
 
 
+@jax.enable_x64(False)
 def fresh_carries(configs: Sequence[ml_collections.ConfigDict], source: sources.Source, shapes: Any = None) -> list:
     """For each configuration: (state before the first step, sums of the metrics of no step, as `finite` keeps them).
 

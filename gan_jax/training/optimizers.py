@@ -13,7 +13,7 @@ import optax
 
 RMSPROP_DECAY = 0.99
 LEAST_WEIGHT = 0.9  # of a lazy penalty; of less, it is said
-BETTER_B2 = (0.99, 0.999, 0.9999)
+BETTER_B1, BETTER_B2 = 0.95, (0.99, 0.999, 0.9999)
 
 
 def adam(learning_rate, b1, b2):
@@ -33,7 +33,7 @@ def lion(learning_rate, b1, b2, weight_decay):
     """x <- x - learning_rate * (sign(b1 m + (1 - b1) g) + weight_decay x), m <- b2 m + (1 - b2) g (Chen et al. 2023).
 
     The paper (arXiv:2302.06675) takes b1 = 0.9, b2 = 0.99, and a rate 3 to 10 times smaller than AdamW's. A gradient
-    counts by its sign, whatever its size: so a lazy penalty does not count as many times as it says.
+    counts by its sign, whatever its size: so a lazy penalty may count for less, see `weight_of_lazy_penalty`.
     """
     return optax.lion(learning_rate, b1=b1, b2=b2, weight_decay=weight_decay)
 
@@ -69,14 +69,29 @@ def weight_of_lazy_penalty(name: str, b1: float, b2: float, every: int) -> float
         sum_j p_j b2^(-j/2) / (sum_j b2^(-j/2) / every),  p_j = b1^j (1 - b1) / (1 - b1^every),  j = 0 ... every - 1,
 
     of what it should be; here in closed form, with q = sqrt(b2). The more noise there is beside it, the nearer to 1.
-    Optimisers without a second moment have 1. For b1 = 0 (and for 0.5):
+    For b1 = 0 (and for 0.5):
 
         every    b2 = 0.9         0.99             0.999
             2    0.974 (0.991)    0.997 (0.999)    1.000 (1.000)
             4    0.922 (0.960)    0.992 (0.996)    0.999 (1.000)
             8    0.826 (0.871)    0.983 (0.987)    0.998 (0.999)
            16    0.654 (0.692)    0.963 (0.968)    0.996 (0.997)
+
+    Lion moves by signs, mostly by those of updates without a penalty, which knows it by its moment alone. Where there
+    is little noise, it settles where half of the signs are of either kind, e = every / 2 - 1.5 updates after it: at
+
+        b1 every (1 - b2) b2^e / (1 - b2^every)
+
+    of the weight, about b1 where b2^every is near 1; the more noise, the nearer to 1. For b1 = 0.5 (and for 0.9):
+
+        every    b2 = 0.9         0.99             0.999
+            4    0.552 (0.993)    0.505 (0.909)    0.501 (0.901)
+           16    0.495 (0.891)    0.505 (0.908)    0.501 (0.901)
+
+    Of plain gradient descent all of it is left.
     """
+    if name == "lion" and every > 1:
+        return min(1.0, b1 * every * (1 - b2) * b2 ** max(every / 2 - 1.5, 0) / (1 - b2**every))
     decays = {"adam": (b1, b2), "adamw": (b1, b2), "rmsprop": (0.0, RMSPROP_DECAY)}
     if every == 1 or name not in decays:
         return 1.0
@@ -87,15 +102,20 @@ def weight_of_lazy_penalty(name: str, b1: float, b2: float, every: int) -> float
 
 def lazy_penalty_warning(config: ml_collections.ConfigDict) -> str:
     """What is said of a lazy penalty that may lose more than a tenth of its weight, and what helps; "" of others."""
-    (_, name), b1, every = of(config), config.optimizer.b1, config.penalty.every
-    left = weight_of_lazy_penalty(name, b1, config.optimizer.b2, every)
+    (_, name), b1, b2, every = of(config), config.optimizer.b1, config.optimizer.b2, config.penalty.every
+    left = weight_of_lazy_penalty(name, b1, b2, every)
     if left >= LEAST_WEIGHT:
         return ""
+    better_b1 = BETTER_B1 if name == "lion" else b1
     candidates = BETTER_B2 if "b2" in arguments(name) else ()
-    better = [b2 for b2 in candidates if weight_of_lazy_penalty(name, b1, b2, every) >= LEAST_WEIGHT]
-    slower = f"config.optimizer.b2={better[0]}, or " if better else ""
-    moment = f"b2={config.optimizer.b2:g}" if "b2" in arguments(name) else f"decay {RMSPROP_DECAY}"
+    better = [b2 for b2 in candidates if weight_of_lazy_penalty(name, better_b1, b2, every) >= LEAST_WEIGHT]
+    both = f"config.optimizer.b1={better_b1} with " if name == "lion" else ""
+    slower = f"{both}config.optimizer.b2={better[0]}, or " if better else ""
+    moment = f"b2={b2:g}" if "b2" in arguments(name) else f"decay {RMSPROP_DECAY}"
+    why = f"whose second moment ({moment}) forgets a penalty before the next"
+    if name == "lion":
+        why = f"which moves by signs (b1={b1:g}, b2={b2:g}), of which a penalty that comes seldom turns few"
     return (
-        f"config.penalty.every={every} with {name}, whose second moment ({moment}) forgets a penalty before the next: "
-        f"it may have no more than {left:.2g} of its weight; give {slower}config.penalty.every=1"
+        f"config.penalty.every={every} with {name}, {why}: it may have no more than {left:.2g} of its weight; "
+        f"give {slower}config.penalty.every=1"
     )

@@ -163,7 +163,7 @@ def classes_counted(run: Run) -> tuple[int, ...]:
 
 def counted(run: Run) -> About:
     """What is known of the run's set, with the images of each class where its generator is told of them."""
-    found: Any = run.source.about
+    found: Any = run.source.about  # asked for only where there is one
     return found if found.counts else found._replace(counts=_counts(run))
 
 

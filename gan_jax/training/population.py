@@ -60,6 +60,7 @@ class Program(NamedTuple):
     in_bursts: jax.stages.Compiled
 
 
+@jax.enable_x64(False)
 def compile_program(config: ml_collections.ConfigDict, source: sources.Source, carry) -> Program:
     """The program of every run with the structure of this configuration, for carries like this one."""
     mesh = parallel.mesh(config)
@@ -144,7 +145,7 @@ def _done(carry):
 
 def _streamed_batch(config, shape, n_critic):
     rows = n_critic, config.batch_size
-    batch: Any = batches.Batch
+    batch: Any = batches.Batch  # of shapes, for its arrays
     return batch(jax.ShapeDtypeStruct((*rows, *shape), jnp.uint8), jax.ShapeDtypeStruct(rows, jnp.int32))
 
 
@@ -166,10 +167,12 @@ def make_advance(program: Program, way: str) -> Callable[..., Any]:
     than half of the members are left. Members that take several devices each go one after another where they are asked
     to go side by side: of two programs that add up over the same devices at once, each may wait for the other.
     """
+    pinned = jax.enable_x64(False)
     if way in MAPPED:
-        return _mapped(program.mapped[way], way)
+        return pinned(_mapped(program.mapped[way], way))
+    block = pinned(program.block)  # itself, for a thread has the setting of the process, not of whoever begins it
     is_side_by_side = way == "side_by_side" and jax.device_count() == 1
-    return _side_by_side(program.block) if is_side_by_side else _one_after_another(program.block)
+    return _side_by_side(block) if is_side_by_side else _one_after_another(block)
 
 
 def _one_after_another(block):
@@ -181,7 +184,6 @@ def _one_after_another(block):
 
 def _side_by_side(block):
     """XLA takes up what one thread dispatches in that order, and what several do at the same time."""
-    block = jax.enable_x64(False)(block)  # a thread has the setting of the process, not that of whoever begins it
     threads = [ThreadPoolExecutor(1) for _ in range(os.cpu_count() or 1)]
 
     def advance(carries, steps, batches=None, n_critic=None):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gan_jax.data.fitting import BrokenImageError, fitted, opened
+from gan_jax.data.fitting import BrokenImageError, fitted, is_deep, opened
 from gan_jax.errors import UserError
 
 
@@ -95,7 +95,6 @@ def test_what_is_done_to_sizes_is_said_in_words(size, image_size, words):
 
 LEVELS = np.array([[0, 1, 255, 256], [511, 32767, 32768, 65535]], np.uint16)
 HIGH = [[0, 0, 0, 1], [1, 127, 128, 255]]  # v // 256
-NEAREST = [[0, 0, 1, 1], [2, 127, 128, 255]]  # 255 v / 65535, rounded
 
 
 def png(pixels, transparent=b""):
@@ -134,22 +133,21 @@ def netpbm(pixels):
 
 
 DEEP = {
-    "png": (png, 1, HIGH), "png in colour": (png, 3, HIGH), "png with alpha": (png, 4, HIGH),
-    "tiff": (tiff, 1, HIGH), "tiff in colour": (tiff, 3, HIGH), "big-endian tiff": (lambda a: tiff(a, ">"), 1, HIGH),
-    "big-endian tiff in colour": (lambda a: tiff(a, ">"), 3, HIGH),
-    "pgm": (netpbm, 1, NEAREST), "ppm": (netpbm, 3, NEAREST),
+    "png": (png, 1), "png in colour": (png, 3), "png with alpha": (png, 4), "tiff": (tiff, 1),
+    "tiff in colour": (tiff, 3), "big-endian tiff": (lambda a: tiff(a, ">"), 1),
+    "big-endian tiff in colour": (lambda a: tiff(a, ">"), 3), "pgm": (netpbm, 1),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("kind", DEEP)
-def test_16_bits_are_read_by_one_rule_in_grey_and_in_colour(kind):
-    write, channels, expected = DEEP[kind]
+def test_16_bits_are_read_by_their_high_byte_in_grey_and_in_colour(kind):
+    write, channels = DEEP[kind]
     pixels = np.repeat(LEVELS[..., None], channels, axis=2)
     if channels == 4:
         pixels[..., 3] = 65535
     image = opened(io.BytesIO(write(pixels)), "a")
     found = one(image, min(channels, 3), 0)
-    np.testing.assert_array_equal(found, np.repeat(np.array(expected)[..., None], min(channels, 3), axis=2))
+    np.testing.assert_array_equal(found, np.repeat(np.array(HIGH)[..., None], min(channels, 3), axis=2))
 
 
 def test_16_bits_written_by_pillow_too():
@@ -168,9 +166,31 @@ def test_a_transparent_level_of_16_bits(channels):
     np.testing.assert_array_equal(shown.read(0)[0][..., 0], [[255] * 4, [0x40] * 4])
 
 
-@pytest.mark.parametrize("mode", ["I", "F"])
-def test_32_bits_are_refused(mode):
+def test_colours_of_16_bits_that_pillow_rounds_are_refused_and_read_as_png():
+    pixels = np.repeat(LEVELS[..., None], 3, axis=2)
+    with pytest.raises(BrokenImageError, match=r"netpbm's colours of 16 bits a channel.*; convert it to PNG"):
+        opened(io.BytesIO(netpbm(pixels)), "a")
+    np.testing.assert_array_equal(one(opened(io.BytesIO(png(pixels)), "a"), 3, 0)[..., 1], HIGH)
+    for most in (255, 100):
+        content = f"P6 1 1 {most}\n".encode() + bytes([0, most, most // 5])
+        np.testing.assert_array_equal(one(opened(io.BytesIO(content), "a"), 3, 0), [[[0, 255, 51]]])
+
+
+def test_16_bits_a_pixel_are_no_16_bits_a_channel():
+    masks = struct.pack("<III", 0xF800, 0x7E0, 0x1F)
+    header = struct.pack("<IiiHHIIiiII", 40, 2, 1, 1, 16, 3, 4, 0, 0, 0, 0)
+    file = b"BM" + struct.pack("<IHHI", 70, 0, 0, 66) + header + masks + struct.pack("<HH", 0xF800, 0x1F)
+    image = Image.open(io.BytesIO(file))
+    assert not is_deep(image)
+    np.testing.assert_array_equal(one(opened(io.BytesIO(file), "a"), 3, 0), [[[255, 0, 0], [0, 0, 255]]])
+
+
+@pytest.mark.parametrize(("mode", "format"), [("I", "TIFF"), ("F", "TIFF"), ("F", "PFM")])
+def test_32_bits_are_refused(mode, format):
     file = io.BytesIO()
-    Image.new(mode, (4, 4)).save(file, "TIFF")
+    if format == "PFM":
+        file.write(b"Pf\n4 4\n-1.0\n" + np.full(16, 0.5, "<f4").tobytes())
+    else:
+        Image.new(mode, (4, 4)).save(file, format)
     with pytest.raises(BrokenImageError, match=f"it has '{mode}' pixels; only those of 8 or 16 bits are read"):
         opened(file, "a")

@@ -76,6 +76,14 @@ def test_num_draws_so_many_of_either_from_the_seed(here, capsys):
     assert records[0]["protocol"]["samples"] == records[0]["protocol"]["reals"] == 500
 
 
+def test_files_of_the_same_bytes_and_other_shapes_or_types_have_digests_of_their_own(here, capsys):
+    numbers, digests = np.random.default_rng(0).integers(1, 9, (6, 4)).astype(np.float64), set()
+    for array in (numbers, numbers.reshape(8, 3), numbers.view(np.float32), numbers.copy("F")):
+        np.savez("a.npz", features=array)
+        digests.add(measured(capsys, "a.npz", "a.npz", "--metrics=kernel")["protocol"]["a"])
+    assert len(digests) == 3
+
+
 def test_features_and_points_are_measured_as_they_are(here, capsys):
     rng = np.random.default_rng(0)
     features = rng.normal(size=(200, 5))

@@ -97,7 +97,8 @@ def scaled(leaf):
 )
 def test_networks_of_images_name_the_nearest_size_and_what_to_give_which_goes_through(name, shape, sides, nearest):
     problem = getattr(networks, name).check_shape(shape)
-    assert problem.startswith(f"{name} takes of images like {sides} pixels ")
+    which = "both sides" if sides not in ("4 x 4", "1000 x 1000") else "the smaller side"
+    assert problem.startswith(f"{name} needs {which} of {sides} pixels to be ")
     assert f"nearest: {nearest} x {nearest}; give --config.data.image_size={nearest}" in problem
     assert (", which crops to a square, or" in problem) == (shape[0] != shape[1])
     assert "\n" not in problem

@@ -294,16 +294,15 @@ def test_the_critic_is_a_pytorch_users_and_so_is_its_gradient_penaltys_derivativ
 
 
 @pytest.mark.slow
-def test_a_cpus_step_on_digits_exchanges_no_image_for_a_kernel():
+def test_a_cpus_step_on_digits_exchanges_no_image_for_a_kernel(assert_convolutions_are_fast):
     """Of 2 x 2 pixels under 3 x 3 taps, of which XLA's own way is a naive loop."""
     config = default_config("digits")
     fields = {"loss": "wasserstein", "penalty.name": "gradient_penalty", "batch_size": 8, "network.name": "resnet"}
     config.update_from_flattened_dict(fields | {"network.width": 4, "network.latent_dim": 4})
     source = sources.load("digits", "", 0, 100.0)
     program = population.compile_program(config, source, loop.shapes_of_carry(config, source)).compiled.as_text()
-    labels = [re.search(r"dim_labels=([^\s,]*)", line)[1] for line in program.splitlines() if " convolution(" in line]
-    assert len(labels) > 50
-    assert set(labels) == {"b01f_01io->b01f"}
+    assert program.count(" convolution(") > 50
+    assert_convolutions_are_fast(program)
 
 
 # ---------------------------------------- what the papers' tables add up to

@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import types
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +12,7 @@ import pytest
 from gan_jax import trained
 from gan_jax.config import default_config
 from gan_jax.data import sources
+from gan_jax.reports import tracking
 from gan_jax.training import finite
 from gan_jax.training.state import DATA, create_state
 from gan_jax.training.step import make_train_step
@@ -39,8 +41,13 @@ def checkpoints():
 
 
 @pytest.mark.slow
-def test_a_diverged_run_names_the_first_metrics_and_the_exact_step(command, records, capsys):
+def test_a_diverged_run_names_the_first_metrics_and_the_exact_step(command, records, capsys, monkeypatch):
+    ended: list[str] = []
+    wandb = types.SimpleNamespace(log=lambda *_, **__: None, finish=lambda: ended.append("finished"))
+    monkeypatch.setattr(tracking, "start_wandb", lambda *_: wandb)
     command("ns_gan.py", "--workdir=run", **FIELDS, code=3)
+    assert ended == ["finished"]
+    assert pathlib.Path("run/curves.png").is_file()
     config = trained.stored_config(pathlib.Path("run"))
     step, broken = first_step_that_is_not_finite(config)
     assert step > 2, "there is no checkpoint before it"

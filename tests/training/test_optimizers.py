@@ -148,17 +148,52 @@ def test_noise_brings_the_weight_of_a_lazy_penalty_nearer_to_one():
     assert least < little < much < 1
 
 
+def lion_settles_at(b1, b2, every, noise=0.1, updates=6000, rate=3e-3):
+    """Lion in NumPy, of the gradient -1 with noise, and of every * x once in `every` updates: unbiased, it is at 1."""
+    rng, x, mean, places = np.random.default_rng(0), np.full(64, 1.5), np.zeros(64), []
+    for update in range(1, updates + 1):
+        gradient = -1 + noise * rng.standard_normal(64) + (every * x if update % every == 0 else 0)
+        x = x - rate * np.sign(b1 * mean + (1 - b1) * gradient)
+        mean = b2 * mean + (1 - b2) * gradient
+        places.append(x.mean())
+    return np.mean(places[updates // 2 :])
+
+
+LIONS = {4: [(0.552, 0.993), (0.505, 0.909), (0.501, 0.901)], 16: [(0.495, 0.891), (0.505, 0.908), (0.501, 0.901)]}
+
+
+@pytest.mark.parametrize("every", LIONS)
+def test_a_lazy_penalty_has_the_weight_that_a_simulated_lion_gives_it(every):
+    for b2, pair in zip((0.9, 0.99, 0.999), LIONS[every], strict=True):
+        for b1, written in zip((0.5, 0.9), pair, strict=True):
+            assert optimizers.weight_of_lazy_penalty("lion", b1, b2, every) == pytest.approx(written, abs=6e-4)
+            if b2 < 0.999:
+                assert 1 / lion_settles_at(b1, b2, every) == pytest.approx(written, abs=0.015)
+    words = " ".join(optimizers.weight_of_lazy_penalty.__doc__.split())
+    assert " ".join([str(every), *(f"{low:.3f} ({high:.3f})" for low, high in LIONS[every])]) in words
+
+
+def test_noise_and_the_advice_bring_lions_weight_nearer_to_one():
+    assert lion_settles_at(0.5, 0.9, 16) > lion_settles_at(0.5, 0.9, 16, noise=3.0) > 1
+    words = optimizers.lazy_penalty_warning(configured(penalty__every=16, optimizer__critic_name="lion"))
+    assert "(b1=0.5, b2=0.9)" in words
+    assert "no more than 0.5 of its weight; give config.optimizer.b1=0.95 with config.optimizer.b2=0.99, or" in words
+    assert 1 / lion_settles_at(0.95, 0.99, 16) > 0.93
+    paper = {"penalty__every": 16, "optimizer__b1": 0.9, "optimizer__b2": 0.99}
+    assert optimizers.lazy_penalty_warning(configured(optimizer__critic_name="lion", **paper)) == ""
+
+
 def test_what_a_lazy_penalty_loses_is_said_of_optimisers_with_a_second_moment():
     lazy = {"penalty__every": 16, "steps": 10_000}
     assert "0.69 of its weight" in optimizers.lazy_penalty_warning(configured(**lazy))
     assert optimizers.lazy_penalty_warning(configured(penalty__every=4)) == ""
     assert optimizers.lazy_penalty_warning(configured()) == ""
-    for other in ("sgd", "lion", "rmsprop"):
+    for other in ("sgd", "rmsprop"):
         assert optimizers.lazy_penalty_warning(configured(optimizer__critic_name=other, **lazy)) == ""
     assert optimizers.lazy_penalty_warning(configured(optimizer__generator_name="sgd", **lazy))
 
 
-@pytest.mark.parametrize("name", ["adam", "adamw", "rmsprop"])
+@pytest.mark.parametrize("name", ["adam", "adamw", "lion", "rmsprop"])
 @pytest.mark.parametrize("every", [16, 60, 500, 5000, 10**6])
 def test_the_advice_on_a_lazy_penalty_ends_the_warning(name, every):
     config = configured(penalty__every=every, optimizer__critic_name=name, steps=10**6)
@@ -168,10 +203,12 @@ def test_the_advice_on_a_lazy_penalty_ends_the_warning(name, every):
         return
     assert "\n" not in words
     advice = dict(re.findall(r"config\.([\w.]+?)=([\d.]+)", words.partition("give ")[2]))
-    has_slower = name != "rmsprop" and every <= 500
-    assert advice.keys() == {"penalty.every"} | ({"optimizer.b2"} if has_slower else set())
-    for field, value in advice.items():
+    has_slower = name != "rmsprop" and every <= (5000 if name == "lion" else 500)
+    slower = {"optimizer.b1", "optimizer.b2"} if name == "lion" else {"optimizer.b2"}
+    assert advice.keys() == {"penalty.every"} | (slower if has_slower else set())
+    for fields in [{"penalty.every"}] + [slower] * has_slower:
         changed = config.copy_and_resolve_references()
-        changed.update_from_flattened_dict({field: float(value) if field == "optimizer.b2" else int(value)})
+        given = {field: int(advice[field]) if field == "penalty.every" else float(advice[field]) for field in fields}
+        changed.update_from_flattened_dict(given)
         validate(changed)
         assert optimizers.lazy_penalty_warning(changed) == ""
