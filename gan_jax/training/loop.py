@@ -14,7 +14,6 @@ import contextlib
 import functools
 import itertools
 import pathlib
-import re
 import signal
 import time
 from collections.abc import Callable, Sequence
@@ -46,8 +45,6 @@ from gan_jax.training.step import make_train_step
 
 BLOCK_SECONDS = 0.5
 SAID = 5  # lines on what members change
-# What a network says of a size that it does not take.
-_ADVICE = re.compile(r"give --config\.data\.image_size=(\d+)(?:, which crops to a square,)? or --config")
 
 
 def check(
@@ -96,7 +93,7 @@ def check_group(
 
 
 def _check_shape(config, source):
-    """No field changes arrays from Python: what networks say of fields is then said of these."""
+    """A UserError where the networks can't make such samples. No field changes arrays from Python."""
     if source.is_given and (config.data.image_size or config.data.balanced):
         raise UserError(
             "arrays are taken as they are: give config.data.image_size 0 and config.data.balanced False, and resize or "
@@ -107,8 +104,8 @@ def _check_shape(config, source):
     except UserError as error:
         if not source.is_given:
             raise
-        words = _ADVICE.sub(r"resize the arrays first to \1 x \1, or give config", str(error))
-        raise UserError(words.replace("a larger config.data.image_size", "larger arrays")) from None
+        words = "arrays are taken as they are: where this says config.data.image_size, resize them yourself"
+        raise UserError(f"{error} ({words})") from None
 
 
 def is_done(config: ml_collections.ConfigDict, place: pathlib.Path) -> bool:
