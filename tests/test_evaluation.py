@@ -174,6 +174,7 @@ def test_class_accuracy_falls_with_the_share_of_labels_that_are_wrong():
     assert in_line.count("None") == 1
 
 
+@pytest.mark.slow
 def test_codes_are_known_by_whatever_name_they_have():
     labels, names = load_digits().target, np.random.default_rng(0).permutation(10).astype(np.int32)
     accuracy = measured("class_accuracy", labelled_digits())[0]["class_accuracy"]

@@ -85,6 +85,7 @@ def test_a_run_in_a_folder_of_an_odd_name(command, capsys, records):
     assert out.replace("\n", "").isprintable()
 
 
+@pytest.mark.slow
 def test_an_experiment_of_an_odd_name(command, tmp_path):
     """It is the title of pictures: no mathematics, and no text that a font could not be asked for."""
     for name in ("a$x_{$", NO_UTF8):

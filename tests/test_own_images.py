@@ -66,6 +66,7 @@ def test_a_run_remembers_its_set_and_says_what_has_changed(shop, command, record
     assert "warning" not in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_run_that_is_told_classes_goes_on_with_these_alone(shop, command, capsys):
     train(command, steps=20)
     pathlib.Path("shop/shoes").rename("shop/accessories")
@@ -134,6 +135,7 @@ def test_an_evaluation_says_nothing_of_what_was_trained_on(shop, command, record
     assert [record["classes"] for record in records("run/data.jsonl")] == [["bags", "shoes"]]
 
 
+@pytest.mark.slow
 def test_classes_are_alike_by_their_names(shop, command, records, capsys):
     """A generator of bags and shoes that is compared with hats and shoes: label 0 is another class there."""
     train(command, steps=20)
@@ -228,7 +230,9 @@ def test_reals_of_evaluations_are_read_once(shop, command, records, monkeypatch)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("network", ["dcgan", "resnet", "sn_cnn"])
+@pytest.mark.parametrize(
+    "network", ["dcgan", *(pytest.param(name, marks=pytest.mark.hours) for name in ("resnet", "sn_cnn"))]
+)
 @pytest.mark.parametrize("sides", [(24, 16), pytest.param((64, 96), marks=pytest.mark.hours)])
 def test_images_that_are_not_square_are_trained_on_sampled_evaluated_and_exported(command, records, network, sides):
     pathlib.Path("wide").mkdir()

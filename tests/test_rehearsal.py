@@ -105,6 +105,7 @@ def found(tmp_path):
     return {name: (record["status"], record.get("results")) for name, record in records.items()}
 
 
+@pytest.mark.slow
 def test_a_stage_that_hangs_or_fails_costs_no_other_and_keeps_what_it_had(accelerator, stages, tmp_path):
     stages(hangs="keep(1)\ntime.sleep(60)", fails="keep(2)\nraise ValueError('so it is')", works="keep(3)")
     assert accelerator("--budget=60") == 1
@@ -112,6 +113,7 @@ def test_a_stage_that_hangs_or_fails_costs_no_other_and_keeps_what_it_had(accele
     assert "so it is" in json.loads((tmp_path / "work" / "results" / "fails.json").read_text())["log"]
 
 
+@pytest.mark.slow
 def test_what_a_stage_has_started_may_save_as_the_stage_is_cut_short(accelerator, stages, tmp_path):
     child = (
         "import signal, sys, time; signal.signal(15, lambda *_: (time.sleep(0.5), open(sys.argv[1], 'w'), sys.exit()))"

@@ -68,6 +68,7 @@ def test_the_score_is_the_critics_logit(trained_run, way):
                 model.score(images, wrong)
 
 
+@pytest.mark.slow
 def test_a_class_can_be_asked_for(trained_run):
     model = trained_run("projection_gan.py")
     inputs = np.asarray(model.inputs(6, label=4))
