@@ -3,13 +3,13 @@
 python -m gan_jax.main --config=experiments/own_pictures.py --config.data.dir=PATH
 
 For a folder of some thousand pictures, of any sizes: they are cropped to squares. Chosen by trying on 2,624 photographs
-of solar cells (elpv: Buerhop-Lutz et al. 2018, CC BY-NC-SA 4.0), by looking at samples after 1,000 steps, which differ so
-much that numbers were not needed: gamma of R1 at 0.1 gives cells that vary, with corners; at 1 they are smoother, at 0.02
-more alike; the loss of R3GAN with its two penalties is no further after 500. The hinge with spectral norm makes one
-cell over and over, and minibatches of 16 at twice the rate leave the pattern of the transposed convolutions.
+of solar cells (elpv: Buerhop-Lutz et al. 2018, CC BY-NC-SA 4.0), one seed each, by eye, from samples after 1,000 steps:
+with gamma of R1 at 0.1 the critic tells the two apart more than at 1, and cells vary more than at 0.02; R3GAN's loss
+with both its penalties was no further after 500 steps. The hinge with spectral norm made one cell over and over, and
+minibatches of 16 at twice the rate left the pattern of the transposed convolutions in all.
 
-Trained to its end: 48 minutes on two shared cores of an AMD EPYC that were busy with other work too, 1.8 steps a second.
-FID 90.8 and KID 0.062 of 1,000 samples against as many reals (`--metrics=fid,kid --num=1000`): a start, no record.
+Trained to its end: 48 minutes on two shared cores of an AMD EPYC that were busy with other work too, 1.8 steps/s. FID
+90.8 and KID 0.062 of 1,000 samples against as many reals (`--metrics=fid,kid --num=1000`): a start, no record.
 """
 
 from gan_jax.config import default_config
