@@ -63,6 +63,10 @@ class Program(NamedTuple):
 @jax.enable_x64(False)
 def compile_program(config: ml_collections.ConfigDict, source: sources.Source, carry) -> Program:
     """The program of every run with the structure of this configuration, for carries like this one."""
+    return _compiled_program(config, source, carry)
+
+
+def _compiled_program(config, source, carry):
     mesh = parallel.mesh(config)
     whole, cut = parallel.replicated(mesh), parallel.sharded(mesh)
     step_and_sum = _step_and_sum(config, source.shape)

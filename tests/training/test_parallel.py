@@ -55,7 +55,8 @@ def trained_in_float64(system):
     state = jax.jit(lambda tree: jax.tree.map(doubled, tree))(create_states([config], source.shape, everywhere)[0])
     metrics = loop._metrics_of_a_step(config, source.shape, state)
     sums = jax.jit(lambda: jax.tree.map(doubled, finite.fresh_sums(metrics)), out_shardings=everywhere)()
-    carry, _ = population.compile_program(config, source, (state, sums)).block((state, sums), None, STEPS)
+    program = population._compiled_program(config, source, (state, sums))  # not pinned to float32, as that for all is
+    carry, _ = program.block((state, sums), None, STEPS)
     state, sums = parallel.local(carry)
     numbers = [leaf for leaf in jax.tree.leaves(state) if not jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)]
     return {name: float(total) for name, total in sums["totals"].items()}, [np.asarray(leaf) for leaf in numbers]
