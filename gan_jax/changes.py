@@ -12,7 +12,7 @@ import ml_collections
 import numpy as np
 
 from gan_jax import workdir
-from gan_jax.config import CHANGEABLE, FIELDS, FREE, flat, neutral_fields
+from gan_jax.config import CHANGEABLE, FIELDS, FIXED, FREE, flat, neutral_fields
 from gan_jax.errors import UserError
 from gan_jax.training import integrity
 from gan_jax.workdir import Fields
@@ -65,7 +65,7 @@ def _check_last_saved(folder):
 
 
 def _check_goes_on(folder, before, given):
-    if differing := [name for name in _of_kind("fixed") if before[name] != given[name]]:
+    if differing := [name for name in _of_kind(FIXED) if before[name] != given[name]]:
         raise UserError(
             f"{folder} holds a run with another configuration: {_words(differing, before, given)}; give another "
             f"--workdir, there with --init_from={folder} to begin from it"
@@ -85,7 +85,7 @@ def check_same(folder: pathlib.Path, before: Fields, given: Fields, advice: str)
 
     given: those of a configuration, or of the command line. advice: what to do about it.
     """
-    if differing := [name for name in _of_kind("fixed") if name in given and before[name] != given[name]]:
+    if differing := [name for name in _of_kind(FIXED) if name in given and before[name] != given[name]]:
         raise UserError(
             f"{folder} holds a run with another configuration: {_words(differing, before, given)}; {advice}, or "
             "give another --workdir"

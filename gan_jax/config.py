@@ -45,7 +45,7 @@ KINDS = {
     "changeable": "may be another one when a run goes on; its history.jsonl then says so, with the step",
     "fixed": "is what the run is: another one needs another --workdir, which may begin from this run (--init_from)",
 }
-FREE, CHANGEABLE, _ = KINDS
+FREE, CHANGEABLE, FIXED = KINDS
 
 
 def _at_least(low):
@@ -603,7 +603,7 @@ _NEEDED = {
 def _check_needed(values):
     for name, needed in _NEEDED.items():
         if values[name] != FIELDS[name].default and values[needed] == FIELDS[needed].default:
-            new = "in a new run " * (FIELDS[needed].kind == "fixed")
+            new = "in a new run " if FIELDS[needed].kind == FIXED else ""
             raise UserError(
                 f"config.{name}={values[name]!r} with config.{needed}={values[needed]!r} changes nothing: "
                 f"give {FIELDS[name].default!r}, or {new}{needed} too"

@@ -215,9 +215,10 @@ def _check_sizes(names, features, fakes, reals):
     if features != "inception" and fakes.shape != reals.shape:
         if len(fakes.shape) == 1:
             advice = "give those of one network"
+        elif fakes.shape[2] != reals.shape[2]:
+            advice = "give both grey, or both in colour"
         else:
-            is_grey_with_colour = fakes.shape[2] != reals.shape[2]
-            advice = "give both grey, or both in colour" if is_grey_with_colour else _one_size(fakes, reals)
+            advice = _one_size(fakes, reals)
         both = [_size(samples.shape) for samples in (fakes, reals)]
         raise UserError(
             f"samples are {both[0]} and reals {both[1]}: {features} compare only what has one size; {advice}"

@@ -141,9 +141,9 @@ def kernel(fake_features, real_features) -> Measured:
 def _subsets(found):
     """As ever where all subsets have one size, so that numbers of before compare."""
     of_a, of_b = (" or ".join(map(str, sorted({*sizes}))) for sizes in (found.a_sizes, found.b_sizes))
-    return f"{len(found.a_sizes)} disjoint subsets of {of_a}" + (
-        f" against {of_b}" * (of_a != of_b) + f", in parts of {found.part}" * (found.part > 0)
-    )
+    against = f" against {of_b}" if of_a != of_b else ""
+    parts = f", in parts of {found.part}" if found.part else ""
+    return f"{len(found.a_sizes)} disjoint subsets of {of_a}{against}{parts}"
 
 
 def score(fake_logits) -> Measured:

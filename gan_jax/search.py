@@ -186,9 +186,11 @@ def _new_trial(study, mark):
 
 def _say_open(study, search, num):
     """How many trials of the study are running and none of these members', which nobody may work on."""
+    from optuna.trial import TrialState
+
     own = [trial.number for member, trial in _marked(study, search).items() if member < num]
-    running = [trial.number for trial in study.get_trials(deepcopy=False) if trial.state.name == "RUNNING"]
-    if others := [number for number in running if number not in own]:
+    running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+    if others := [trial.number for trial in running if trial.number not in own]:
         outputs.warn(
             f"the study {shown(study.study_name)} has {len(others)} running trials that are not of these members, as "
             f"number {others[0]}: another search's, or left by one that was stopped; "

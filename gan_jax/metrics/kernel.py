@@ -65,16 +65,18 @@ def kernel_distance(a: ArrayLike, b: ArrayLike, subset_size: int = 1000, seed: i
     rows_a, rows_b = (np.array_split(rng.permutation(len(x)), subsets) for x in (a, b))
     pairs = progress.each(zip(rows_a, rows_b, strict=True), "kernels", subsets, "subsets")
     estimates = [_discrepancy(a[i], b[j], subset_size) for i, j in pairs]
-    part = subset_size if max(len(rows_a[0]), len(rows_b[0])) >= 2 * subset_size else 0
+    part = subset_size if _parts(max(len(rows_a[0]), len(rows_b[0])), subset_size) > 1 else 0
     sd = float(np.std(estimates, ddof=1)) if subsets > 1 else None
     return KernelDistance(float(np.mean(estimates)), sd, tuple(map(len, rows_a)), tuple(map(len, rows_b)), part)
 
 
 def _discrepancy(a: NDArray[np.float64], b: NDArray[np.float64], size: int) -> float:
-    of_a, of_b = (
-        np.mean([_mean_of_others(part) for part in np.array_split(x, max(len(x) // size, 1))]) for x in (a, b)
-    )
+    of_a, of_b = (np.mean([_mean_of_others(part) for part in np.array_split(x, _parts(len(x), size))]) for x in (a, b))
     return float(of_a + of_b - 2 * _total(a, b) / (len(a) * len(b)))
+
+
+def _parts(count: int, size: int) -> int:
+    return max(count // size, 1)
 
 
 def _mean_of_others(x: NDArray[np.float64]) -> float:

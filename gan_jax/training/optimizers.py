@@ -106,16 +106,21 @@ def lazy_penalty_warning(config: ml_collections.ConfigDict) -> str:
     left = weight_of_lazy_penalty(name, b1, b2, every)
     if left >= LEAST_WEIGHT:
         return ""
-    better_b1 = BETTER_B1 if name == "lion" else b1
-    candidates = BETTER_B2 if "b2" in arguments(name) else ()
-    better = [b2 for b2 in candidates if weight_of_lazy_penalty(name, better_b1, b2, every) >= LEAST_WEIGHT]
-    both = f"config.optimizer.b1={better_b1} with " if name == "lion" else ""
-    slower = f"{both}config.optimizer.b2={better[0]}, or " if better else ""
-    moment = f"b2={b2:g}" if "b2" in arguments(name) else f"decay {RMSPROP_DECAY}"
-    why = f"whose second moment ({moment}) forgets a penalty before the next"
     if name == "lion":
         why = f"which moves by signs (b1={b1:g}, b2={b2:g}), of which a penalty that comes seldom turns few"
+        better = [f"config.optimizer.b1={BETTER_B1} with {b2}" for b2 in _better_b2(name, BETTER_B1, every)]
+    else:
+        moment = f"b2={b2:g}" if "b2" in arguments(name) else f"decay {RMSPROP_DECAY}"
+        why = f"whose second moment ({moment}) forgets a penalty before the next"
+        better = _better_b2(name, b1, every)
     return (
         f"config.penalty.every={every} with {name}, {why}: it may have no more than {left:.2g} of its weight; "
-        f"give {slower}config.penalty.every=1"
+        f"give {', or '.join([*better, 'config.penalty.every=1'])}"
     )
+
+
+def _better_b2(name, b1, every):
+    """The least that leaves a lazy penalty its weight, in a list; none where there is none."""
+    candidates = BETTER_B2 if "b2" in arguments(name) else ()
+    enough = [b2 for b2 in candidates if weight_of_lazy_penalty(name, b1, b2, every) >= LEAST_WEIGHT]
+    return [f"config.optimizer.b2={b2}" for b2 in enough[:1]]

@@ -67,6 +67,7 @@ def compile_program(config: ml_collections.ConfigDict, source: sources.Source, c
 
 
 def _compiled_program(config, source, carry):
+    """In the caller's precision: sums over devices are compared in float64, where their order tells nothing."""
     mesh = parallel.mesh(config)
     whole, cut = parallel.replicated(mesh), parallel.sharded(mesh)
     step_and_sum = _step_and_sum(config, source.shape)
