@@ -5,6 +5,7 @@ import gzip
 import hashlib
 import json
 import math
+import os
 import pathlib
 import re
 import time
@@ -26,6 +27,10 @@ TINY = {"steps": 60, "batch_size": 8, "n_critic": 2, "network.width": 8, "networ
         "log_every": 10, "sample_every": 30, "checkpoint_every": 20, "eval_every": 0, "eval_samples": 64}  # fmt: skip
 SLOW_FIXTURES = "numbers", "nursery", "trained", "driver"  # a study's, a process's, something trained, a browser
 START = time.monotonic()
+# With XLA's newer emitters, what a test runs for a moment takes four times as long to compile. An XLA that does not
+# know the flag would abort.
+OLDER = "--xla_cpu_use_fusion_emitters=false" if jax.__version__.startswith("0.10.") else ""
+os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {OLDER}"
 
 
 def pytest_addoption(parser):
@@ -54,10 +59,21 @@ def shared_folder(tmp_path_factory, worker_id):
 
 
 @pytest.fixture(scope="session", autouse=True)
-def compile_once(shared_folder):
-    """Every run compiles its step anew; the tests run the same few programs again and again, and keep them on disk."""
-    jax.config.update("jax_compilation_cache_dir", str(shared_folder / "compiled"))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+def compiled_quickly(shared_folder):
+    """In a fraction of the time, to run slower. The same few programs are run again and again, and are kept on disk.
+
+    An accelerator is tested with what it is used with.
+    """
+    options = {
+        "jax_disable_most_optimizations": jax.default_backend() == "cpu",
+        "jax_compilation_cache_dir": str(shared_folder / "compiled"),
+        "jax_persistent_cache_min_compile_time_secs": 0.0,
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in options.items():
+            jax.config.update(name, value)
+            patch.setenv(name.upper(), str(value))  # of the processes that a test starts
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -67,22 +83,6 @@ def cached_here(shared_folder):
         patch.setenv("GAN_JAX_ORIGINALS", str(cache.originals()))
         patch.setenv("GAN_JAX_CACHE", str(shared_folder / "cache"))
         yield
-
-
-@pytest.fixture(scope="module")
-def compiled_quickly():
-    """In half the time, to run slower. Slow tests run whole processes, as they come."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
-
-
-@pytest.fixture
-def quick_processes(monkeypatch):
-    """Those that a test starts compile in half the time, to run slower, and what another has compiled not at all."""
-    monkeypatch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
-    for name in ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs"):
-        monkeypatch.setenv(name.upper(), str(getattr(jax.config, name)))
 
 
 @pytest.fixture
@@ -142,7 +142,7 @@ def traced_once(monkeypatch, programs):
 
 
 @pytest.fixture
-def command(tmp_path, monkeypatch, compiled_quickly, classified_quickly, drawn_quickly, traced_once):
+def command(tmp_path, monkeypatch, classified_quickly, drawn_quickly, traced_once):
     """command("wgan_gp.py:ring", "--mode=sample", steps=20) in an empty folder, must end with exit code `code`."""
     (tmp_path / "cwd").mkdir()
     monkeypatch.chdir(tmp_path / "cwd")

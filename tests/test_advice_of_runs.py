@@ -28,6 +28,7 @@ from gan_jax.reports import scalars, tracking
 from gan_jax.studies import command as study
 from gan_jax.training import checkpoint, finite, loop, parallel, sampling, scores
 
+pytestmark = pytest.mark.slow
 EXPERIMENTS = pathlib.Path(__file__).parents[1] / "experiments"
 FIELDS = {"steps": 20, "batch_size": 8, "n_critic": 1, "network.name": "mlp", "network.width": 8, "network.depth": 1,
           "network.latent_dim": 4, "checkpoint_every": 10, "eval_every": 0, "eval_samples": 64}  # fmt: skip
@@ -44,7 +45,7 @@ FILES = {
 
 
 @pytest.fixture(scope="module")
-def made(shared_folder, compiled_quickly):
+def made(shared_folder):
     """A folder with `digits`, which is told classes and evaluated, `ring`, which is neither, and the sweep `sweep`.
 
     Made by whichever process is first. The only member of the sweep is a copy of `digits`.

@@ -67,6 +67,7 @@ def complaint(function):
     return ""
 
 
+@pytest.mark.slow
 @settings(SETTINGS, max_examples=1000)
 @given(some_of({name: anything(name) for name in FIELDS}, 6), st.sampled_from(["digits", "ring", "mnist"]))
 def test_a_configuration_is_valid_or_is_refused_in_a_line_that_names_a_field(fields, data):
@@ -125,7 +126,6 @@ def trains_a_step(fields, data):
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("compiled_quickly")
 @settings(SETTINGS, max_examples=10)
 @given(some_of(TRAINABLE, 12), st.sampled_from(["digits", "ring"]))
 def test_a_valid_configuration_trains_a_step(fields, data):
@@ -133,7 +133,6 @@ def test_a_valid_configuration_trains_a_step(fields, data):
 
 
 @pytest.mark.hours
-@pytest.mark.usefixtures("compiled_quickly")
 @settings(SETTINGS, max_examples=300)
 @given(st.one_of(some_of(TRAINABLE, 12), st.fixed_dictionaries(TRAINABLE)), st.sampled_from(["digits", "ring"]))
 def test_many_valid_configurations_train_a_step(fields, data):

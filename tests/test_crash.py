@@ -51,11 +51,9 @@ class Nursery:
 
     def __init__(self, folder):
         self.log = folder / "log"
-        cache = {"JAX_COMPILATION_CACHE_DIR": str(folder / "compiled"), "GAN_JAX_CACHE": str(folder / "cache")}
-        cache |= {"JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0", "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
-        cache |= {"PYTHONPATH": str(EXPERIMENT.parents[1])}
+        own = {"GAN_JAX_CACHE": str(folder / "cache"), "PYTHONPATH": str(EXPERIMENT.parents[1])}
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-        self.process = subprocess.Popen([sys.executable, "-c", NURSERY], env=os.environ | cache, cwd=folder, **pipes)
+        self.process = subprocess.Popen([sys.executable, "-c", NURSERY], env=os.environ | own, cwd=folder, **pipes)
 
     def start(self, workdir, *flags, **fields):
         values = SMALL | {name.replace("__", "."): value for name, value in fields.items()}
@@ -204,6 +202,7 @@ def test_killed_at_random_moments_a_run_has_the_evaluations_of_one_left_alone(nu
             shutil.rmtree(tmp_path / "run")
 
 
+@pytest.mark.hours
 def test_a_run_stopped_by_sigterm_again_and_again_gives_the_same_bits(nursery, whole, tmp_path):
     folder, rng = tmp_path / "run", random.Random(SEED)
     codes = []
@@ -221,7 +220,6 @@ def test_a_run_stopped_by_sigterm_again_and_again_gives_the_same_bits(nursery, w
 # ------------------------------------------------------------------------------------------ two at a time
 
 
-@pytest.mark.usefixtures("compiled_quickly")
 def test_a_second_process_is_refused_until_the_first_is_dead(nursery, whole, tmp_path, capsys):
     folder = tmp_path / "run"
     owner = nursery.start(folder)

@@ -23,7 +23,6 @@ def snippets():
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("quick_processes")
 @pytest.mark.parametrize(("experiment", "parts"), [("wgan_gp.py", [0, 2]), ("projection_gan.py", [0, 1, 2])])
 def test_the_snippet_gives_what_the_package_gives(command, experiment, parts):
     command(experiment, "--workdir=run", steps=20, network__name="mlp")

@@ -189,6 +189,7 @@ def test_codes_are_known_by_whatever_name_they_have():
     assert numbers["classes_of_codes"].count(None) == 10
 
 
+@pytest.mark.slow
 def test_distances_within_classes_see_classes_that_are_mixed_up():
     reals = labelled_digits()
     numbers, protocol = measured("intra_class,frechet", reals, features="classifier")

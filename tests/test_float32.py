@@ -27,7 +27,7 @@ def in_64_bits():
 
 
 @pytest.fixture
-def tiny_ring(compiled_quickly):
+def tiny_ring():
     """Two configurations of one structure, and what they train on."""
     configs = [default_config("ring") for _ in range(2)]
     for config, config.seed in zip(configs, (3, 4), strict=True):
@@ -67,6 +67,7 @@ def test_the_commands_do_the_same(twice, same_run, records):
         np.testing.assert_array_equal(a["images"], b["images"])
 
 
+@pytest.mark.slow
 def test_the_cached_classifier_is_used_and_left_as_it_is(command, in_64_bits, capsys):
     flags = ["digits", "digits", "--num=64", "--metrics=frechet", "--features=classifier"]
     jax.config.update("jax_enable_x64", False)
@@ -102,6 +103,7 @@ def test_python_computes_the_same_in_a_notebook_of_64_bits(twice):
         np.testing.assert_array_equal(arrays["images"], images)
 
 
+@pytest.mark.slow
 def test_populations_in_python_are_the_same(tiny_ring, in_64_bits):
     configs, source = tiny_ring
     program = population.compile_program(configs[0], source, loop.shapes_of_carry(configs[0], source))
@@ -139,7 +141,7 @@ def test_a_sweep_trains_the_same(command, request, same_run):
 
 
 @pytest.mark.slow
-def test_the_loop_trains_the_same(twice, same_run, compiled_quickly):
+def test_the_loop_trains_the_same(twice, same_run):
     config = gan_jax.load("plain").config
     loop.train(config, sources.of_config(config.data), pathlib.Path("looped"), "looped")
     same_run("plain", "looped")

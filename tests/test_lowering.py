@@ -46,7 +46,6 @@ CASES = (
         "augmented": {"network.name": "dcgan", "augment": "color,translation,cutout", "data.flip": True},
     }
 )
-QUICK = {"dcgan, penalised"}
 MORE = {f"{name}, batch norm, bfloat16" for name in WAYS if name != "concatenation"}
 MORE |= {"none, spectral norm", "attention, bfloat16", "augmented"}
 # Over steps, over tries to find a sample's place in the epoch, over updates of the critic and over the generator's.
@@ -61,8 +60,7 @@ COLLECTIVE = re.compile(
 
 
 def marked(case):
-    marks = [] if case in QUICK else [pytest.mark.hours] if case in MORE else [pytest.mark.slow]
-    return pytest.param(CASES[case], marks=marks, id=case)
+    return pytest.param(CASES[case], marks=pytest.mark.hours if case in MORE else pytest.mark.slow, id=case)
 
 
 def configured(fields):
@@ -173,7 +171,8 @@ def assert_only_sums_travel(text, case):
 def run_apart(function, cases):
     """A function of this file, in a process of its own that sees eight devices."""
     command = f"import runpy, sys; runpy.run_path({__file__!r})[{function!r}](*sys.argv[1:])"
-    environment = {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": "--xla_force_host_platform_device_count=8"}
+    flags = f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count=8"
+    environment = {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": flags}
     done = subprocess.run(
         [sys.executable, "-c", command, *cases], env=os.environ | environment, capture_output=True, text=True
     )
@@ -187,7 +186,6 @@ ON_EIGHT = pytest.mark.parametrize(
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("quick_processes")
 @ON_EIGHT
 def test_of_native_convolutions_on_eight_devices_nothing_but_sums_travels(cases):
     """XLA's partitioner, which decides that, is one pass for all platforms, and has been given what a GPU gets.

@@ -280,7 +280,6 @@ def test_the_exported_generator_gives_the_samples_at_any_batch_size(command, net
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("quick_processes")
 def test_tensorflow_is_never_imported(tmp_path):
     code = (
         "import sys; from gan_jax import main;"

@@ -95,6 +95,7 @@ def test_an_experiment_of_an_odd_name(command, tmp_path):
         shutil.rmtree("run")
 
 
+@pytest.mark.slow
 def test_runs_in_folders_that_are_no_utf8_are_compared(command, capsys):
     """Nothing of orbax's is read: where they were trained they had other names."""
     command("wgan_gp.py:ring", "--workdir=run", steps=10)

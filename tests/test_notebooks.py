@@ -93,7 +93,6 @@ def test_what_is_said_of_folders_and_on_standard_error_is_left_out(run):
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("quick_processes")
 @pytest.mark.parametrize("name", REDUCED)
 def test_runs_from_clean(name, run):
     values, number, _ = REDUCED[name]

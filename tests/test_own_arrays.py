@@ -20,6 +20,7 @@ IMAGES = RNG.integers(0, 256, (40, 8, 8, 1), dtype=np.uint8)
 LABELS = np.arange(40) % 3
 
 
+@pytest.mark.slow
 def test_a_set_of_arrays_gives_what_it_was_given():
     source = sources.of_arrays(IMAGES, LABELS, "shapes", ["circle", "cross", "star"], (IMAGES[:7], LABELS[:7]))
     assert (source.name, source.shape, source.num_classes, source.count_classes()) == (
@@ -88,9 +89,7 @@ def frechet_distance(*sets):
 
 
 @pytest.mark.slow
-def test_the_documented_lines_train_and_evaluate(
-    snippet, tmp_path, monkeypatch, compiled_quickly, drawn_quickly, capsys
-):
+def test_the_documented_lines_train_and_evaluate(snippet, tmp_path, monkeypatch, drawn_quickly, capsys):
     monkeypatch.chdir(tmp_path)
     tiny = {
         "steps": 10,

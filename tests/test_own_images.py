@@ -156,6 +156,7 @@ def test_statistics_of_the_average_do_not_depend_on_how_it_is_evaluated(shop, co
     assert first["protocol"]["conditions"] == "even"
 
 
+@pytest.mark.slow
 def test_a_class_that_is_gone_is_named(shop, command, capsys):
     train(command, steps=20)
     for path in pathlib.Path("shop/shoes").iterdir():

@@ -27,7 +27,7 @@ PIXELS = ["--mode=evaluate", "--metrics=frechet", "--features=pixels"]
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory, compiled_quickly):
+def trained(tmp_path_factory):
     """The folder of a small run."""
     folder = tmp_path_factory.mktemp("runs") / "run"
     assert main.main(["gan_jax", f"--config={EXPERIMENT}", f"--workdir={folder}", *GIVEN]) == 0
@@ -289,7 +289,6 @@ def unprivileged():
     return words
 
 
-@pytest.mark.usefixtures("quick_processes")
 def test_a_run_that_may_only_be_read(run):
     """All that is asked of it goes elsewhere; without an elsewhere, that is said before any work is done."""
     shutil.rmtree("run/samples/images", ignore_errors=True)

@@ -358,7 +358,7 @@ def test_our_ranges_are_optunas():
     assert found["c"] == expected.CategoricalDistribution((1, 2, 5))
 
 
-@pytest.mark.slow
+@pytest.mark.hours
 def test_members_of_a_search_may_begin_from_a_run(command, study_of, records, capsys):
     command("wgan_gp.py:ring", "--workdir=old", steps=20)
     study_of("--init_from=old", num=2)

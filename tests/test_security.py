@@ -52,6 +52,7 @@ def imported(node):
     return {node.module.split(".")[0]} if isinstance(node, ast.ImportFrom) and node.module else set()
 
 
+@pytest.mark.slow
 def test_nothing_is_imported_that_unpickles():
     assert [(str(path), found) for path, node in syntax() if (found := imported(node) & NOT_IMPORTED)] == []
 

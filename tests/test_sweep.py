@@ -107,7 +107,7 @@ def test_a_sweep_killed_as_it_saves_resumes_bit_for_bit(command, sweep_of, same_
         same_run(f"s/00{index}", f"alone{index}")
 
 
-@pytest.mark.slow
+@pytest.mark.hours
 def test_a_member_whose_newest_checkpoint_is_damaged_goes_on_from_the_one_before(
     command, sweep_of, same_run, damage_arrays, capsys
 ):

@@ -43,10 +43,8 @@ def test_an_unconditional_run(trained_run):
 @pytest.mark.parametrize(
     "way",
     [
-        "concatenation",
         "projection",
-        pytest.param("none", marks=pytest.mark.hours),
-        pytest.param("auxiliary_classifier", marks=pytest.mark.hours),
+        *(pytest.param(way, marks=pytest.mark.hours) for way in ("none", "concatenation", "auxiliary_classifier")),
     ],
 )
 def test_the_score_is_the_critics_logit(trained_run, way):

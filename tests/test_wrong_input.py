@@ -456,7 +456,7 @@ def test_sets_of_tfds(refused, tfds_dir, monkeypatch, kind, name):
 
 
 @pytest.fixture(scope="module")
-def trained(shared_folder, compiled_quickly):
+def trained(shared_folder):
     """The folder of a run of 20 steps; made by whichever process is first."""
     folder = shared_folder / "trained_for_wrong_input"
     with open(f"{folder}.lock", "w") as lock:

@@ -112,6 +112,7 @@ def test_tfds_sets_are_those_prepared(tfds_dir):
         open_images("mnist", str(tfds_dir), 0, "validation")
 
 
+@pytest.mark.slow
 def test_tfds_sets_load_quietly_and_without_tensorflow(tfds_dir):
     code = (
         "import sys; from gan_jax.data import sources\n"

@@ -459,7 +459,8 @@ def on_four_devices():
 @pytest.mark.slow
 def test_a_batch_spread_over_four_devices_gives_what_one_gives():
     code = f"import runpy; runpy.run_path({__file__!r})['on_four_devices']()"
-    environment = {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": "--xla_force_host_platform_device_count=4"}
+    flags = f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count=4"
+    environment = {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": flags}
     root = pathlib.Path(__file__).parents[2]
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=root, env=os.environ | environment, capture_output=True, text=True

@@ -152,6 +152,7 @@ def test_spectral_norm_divides_every_kernel_by_its_largest_singular_value():
     np.testing.assert_allclose(outputs, Linear().apply(divided, x, train=False), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_spectral_norm_leaves_the_initialisation_as_it_is():
     """What is stored is W, as PyTorch's `weight_orig`, not W divided by its norm."""
     _, variables, _ = spectral(images(5, 6).astype(np.float32))

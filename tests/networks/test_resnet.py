@@ -15,8 +15,6 @@ from gan_jax.data import sources
 from gan_jax.networks import conditional, layers, resnet
 from gan_jax.training import loop, population
 
-pytestmark = pytest.mark.usefixtures("compiled_quickly")
-
 try:
     import torch
     from torch import nn

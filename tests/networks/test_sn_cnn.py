@@ -10,8 +10,6 @@ import pytest
 
 from gan_jax.networks import sn_cnn
 
-pytestmark = pytest.mark.usefixtures("compiled_quickly")
-
 # The layers (taps, inputs, outputs) of chainer-gan-lib for 32 pixels, 3 colours and 128 latents; all have a bias.
 GENERATOR = [(1, 128, 4 * 4 * 512), (16, 512, 256), (16, 256, 128), (16, 128, 64), (9, 64, 3)]
 NORMS = [512, 256, 128, 64]

@@ -176,7 +176,6 @@ def test_bars_are_drawn_in_this_file_alone():
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("quick_processes")
 def test_no_line_is_drawn_over_in_a_log_file(tmp_path, monkeypatch):
     """Training, with an evaluation for which a classifier is trained first, and numbers of many images."""
     monkeypatch.setenv("GAN_JAX_CACHE", str(tmp_path / "cache"))

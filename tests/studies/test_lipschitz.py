@@ -7,7 +7,7 @@ from PIL import Image
 from gan_jax.networks import mlp
 from gan_jax.studies import lipschitz
 
-pytestmark = [pytest.mark.usefixtures("compiled_quickly"), pytest.mark.slow]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,6 @@ from gan_jax.training.state import build_loss, hyperparameters
 
 TINY = {"steps": 20, "network.width": 8, "network.depth": 2, "batch_size": 16}
 PAIR = ("minimax", "remedy:dragan")
-pytestmark = pytest.mark.usefixtures("compiled_quickly")
 
 
 @pytest.fixture(scope="module")

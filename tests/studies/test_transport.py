@@ -8,7 +8,6 @@ from scipy.spatial.distance import cdist
 from gan_jax.studies import transport
 
 EPSILONS = (1.0, 0.1, 0.03)
-pytestmark = pytest.mark.usefixtures("compiled_quickly")
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,6 @@ from gan_jax.training import loop, population
 from gan_jax.training.state import DATA
 from gan_jax.training.step import make_train_step
 
-pytestmark = pytest.mark.usefixtures("compiled_quickly")
 # Steps 0, 1, 2, 6 and 12 have five updates, the others two.
 BURSTS = {"n_critic_burst__updates": 5, "n_critic_burst__first_steps": 3, "n_critic_burst__every": 6}
 NUMBERS = [5, 5, 5, 2, 2, 2, 5, 2, 2, 2, 2, 2, 5, 2]
@@ -61,7 +60,14 @@ def assert_close(state, expected):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("way", ["one_after_another", "side_by_side", "vmap", "shard_map"])
+@pytest.mark.parametrize(
+    "way",
+    [
+        "side_by_side",
+        "vmap",
+        *(pytest.param(way, marks=pytest.mark.hours) for way in ("one_after_another", "shard_map")),
+    ],
+)
 def test_members_with_bursts_have_the_data_and_the_updates_of_a_loop(members, lone, way):
     configs, source = members
     carries = loop.fresh_carries(configs, source)
@@ -95,7 +101,7 @@ def test_a_run_with_bursts_goes_on_bit_for_bit(command, same_run):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("way", ["side_by_side", "one_after_another"])
+@pytest.mark.parametrize("way", ["side_by_side", pytest.param("one_after_another", marks=pytest.mark.hours)])
 def test_members_with_bursts_are_lone_runs_and_schedules_are_groups(command, same_run, way):
     members = [{"seed": 3}, {"seed": 4}, {"n_critic_burst.every": 7}]
     pathlib.Path("s.py").write_text(f"def get_sweep():\n    return {members}\n")

@@ -14,7 +14,6 @@ from gan_jax.training.conditional import Inputs
 from gan_jax.training.state import build_networks, create_state
 from gan_jax.training.step import make_train_step
 
-pytestmark = pytest.mark.usefixtures("compiled_quickly")
 WAYS = ("concatenation", "auxiliary_classifier", "projection", "infogan")
 CLASSES, BATCH, WIDTH, RATE, WEIGHT = 3, 6, 5, 0.1, 0.7
 

@@ -78,6 +78,7 @@ def test_a_stopped_run_resumes_bit_for_bit(command, whole, same_run, at_step, ca
     same_run(whole(way), "stopped")
 
 
+@pytest.mark.slow
 def test_a_run_stopped_by_ctrl_c_resumes_bit_for_bit(command, whole, same_run, at_step):
     at_step(30, lambda: signal.raise_signal(signal.SIGINT))
     command("wgan_gp.py:ring", "--workdir=stopped", code=130)

@@ -32,7 +32,6 @@ from gan_jax.errors import UserError
 from gan_jax.training import checkpoint, finite, loop, parallel, population
 from gan_jax.training.state import create_states
 
-pytestmark = pytest.mark.usefixtures("quick_processes")
 ROOT = pathlib.Path(__file__).parents[2]
 STEPS = 20
 SYSTEMS = {
@@ -129,7 +128,8 @@ def free_port():
 
 
 def started(devices, *command):
-    environment = {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}"}
+    flags = f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count={devices}"
+    environment = {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": flags}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     return subprocess.Popen([sys.executable, *map(str, command)], env=os.environ | environment, text=True, **pipes)
 
@@ -179,7 +179,7 @@ def test_a_step_is_the_same_on_any_number_of_devices_and_in_two_processes(tmp_pa
         ended(process)
 
 
-@pytest.mark.slow
+@pytest.mark.hours
 def test_a_checkpoint_of_four_devices_is_gone_on_with_by_one_and_by_two_processes(tmp_path):
     """And no step, line or picture is there twice. Steps 0, 1, 9 and 18 are bursts of the critic's updates."""
     bursts = [f"--config.n_critic_burst.{name}" for name in ("updates=3", "first_steps=2", "every=9")]
@@ -261,7 +261,7 @@ def test_what_is_wrong_in_one_process_is_said_once_and_ends_all(tmp_path):
     assert "gan_jax:" not in said[1]
 
 
-@pytest.mark.slow
+@pytest.mark.hours
 def test_an_image_that_is_broken_for_one_process_ends_both_and_they_save(tmp_path):
     """Evaluations, whose reals are others, go on and are recorded once."""
     (tmp_path / "images").mkdir()

@@ -14,7 +14,6 @@ from gan_jax.config import default_config
 from gan_jax.data import sources
 from gan_jax.training import loop, population
 
-pytestmark = pytest.mark.usefixtures("compiled_quickly")
 SETTINGS = ({"seed": 3}, {"seed": 4}, {"seed": 3, "optimizer.critic_lr": 3e-3, "penalty.weight": 0.5})
 SYSTEMS = {
     "mlp": ("ring", {"network.width": 16, "network.depth": 1, "n_critic": 2}),
@@ -181,7 +180,6 @@ print("devices", jax.device_count(), "members", len(configs))
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("quick_processes")
 def test_members_are_shared_among_devices():
     """Three members on two devices: one place is filled with a copy."""
     command = [sys.executable, "-c", SHARDED, str(pathlib.Path(__file__).parent)]

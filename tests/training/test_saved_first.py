@@ -41,7 +41,7 @@ def assert_same_evaluations(folder, other):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("step", [pytest.param(40, marks=pytest.mark.slow), 60])
+@pytest.mark.parametrize("step", [pytest.param(40, marks=pytest.mark.hours), 60])
 def test_a_run_killed_before_an_evaluation_makes_it_first(command, same_run, at_evaluation, capsys, step):
     """60 is the last step: no training is left, and the run not finished."""
     command(RING, "--workdir=whole", **FIELDS)
@@ -83,6 +83,7 @@ def test_a_member_killed_before_its_last_evaluation_is_not_over(command, at_eval
         assert_same_evaluations(f"killed/{member}", f"whole/{member}")
 
 
+@pytest.mark.slow
 def test_a_finished_run_stays_as_it_is(command):
     command(RING, "--workdir=run", **FIELDS)
     before = {path: path.stat().st_mtime_ns for path in pathlib.Path("run").rglob("*")}
@@ -245,6 +246,7 @@ def test_a_set_that_breaks_while_a_run_trains_costs_it_nothing(command, images, 
     assert json.loads(pathlib.Path("run/config.json").read_text())["steps"] == 40
 
 
+@pytest.mark.slow
 def test_a_finished_run_is_not_checked_against_reals_that_it_no_longer_needs(command, monkeypatch, capsys):
     """One with more steps to make is."""
 

@@ -18,8 +18,6 @@ from gan_jax.training.state import (
     pack,
 )
 
-pytestmark = pytest.mark.usefixtures("compiled_quickly")
-
 
 def tiny(**fields):
     config = default_config("ring")

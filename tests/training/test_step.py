@@ -14,8 +14,6 @@ from gan_jax.training import step as step_module
 from gan_jax.training.state import build_loss, build_networks, create_state, structure
 from gan_jax.training.step import make_train_step
 
-pytestmark = pytest.mark.usefixtures("compiled_quickly")
-
 
 def tiny(shape=(2,), **fields):
     config = default_config("ring" if shape == (2,) else "digits")
@@ -429,6 +427,7 @@ def test_a_lazy_penalty_comes_every_kth_update_of_the_critic_and_counts_k_times(
         assert np.linalg.norm(updated - without + lr * weight * 3 * 2 * at) < 0.05 * np.linalg.norm(updated - without)
 
 
+@pytest.mark.slow
 def test_each_player_has_its_own_optimiser_and_weight_decay_is_no_new_program():
     """Lion's updates are the rate, up or down, and the decay of all parameters; the critic's go down a gradient."""
     players = {"optimizer__generator_name": "lion", "optimizer__critic_name": "sgd"}

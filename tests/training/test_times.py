@@ -16,6 +16,7 @@ from gan_jax.reports import pictures, scalars
 from gan_jax.training import outputs, times
 
 
+@pytest.mark.slow
 def test_a_line_for_each_start_and_each_line_of_metrics(command, records, monkeypatch):
     """One that goes on after a kill adds to it, and half a line that was left is cut off."""
     command("wgan_gp.py:ring", "--workdir=run", steps=20)
@@ -89,6 +90,7 @@ def test_a_run_that_is_killed_has_curves_from_its_first_checkpoint_on(command, m
     assert pathlib.Path("run/curves.png").is_file()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("seconds", "times_as_long", "drawn"), [(0, 0, [20, 40, 60]), (1e6, 0, [20, 60]), (0, 1e9, [20, 60])]
 )
