@@ -447,7 +447,25 @@ def _check_value(name, value, field):
     with np.errstate(over="ignore", under="ignore"):
         computed = _in_float32(value) if kind is float else value
     if not is_allowed(computed):
-        raise UserError(f"config.{name}={value!r}: give {words}")
+        raise UserError(f"config.{name}={value!r}: give {words}{_why_unknown(name, value)}")
+
+
+# How one's own function is known: in which module it is to be, and by what.
+_KNOWN_BY = {
+    "loss": (losses, "the annotation `-> AdversarialLoss`"),
+    "penalty.name": (penalties, "the arguments (critic_fn, real, fake, key)"),
+    "optimizer.name": (optimizers, "an argument `learning_rate`"),
+}
+
+
+def _why_unknown(name, value):
+    """What is missing where a function of that name is there, yet is none of the choices."""
+    if name not in _KNOWN_BY:
+        return ""
+    module, sign = _KNOWN_BY[name]
+    if not isinstance(getattr(module, value, None), types.FunctionType):
+        return ""
+    return f"; {module.__name__} has a function {value}, but it is known by {sign} alone"
 
 
 def _in_float32(value):

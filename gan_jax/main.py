@@ -209,6 +209,8 @@ def parse(argv: Sequence[str]) -> tuple[flags.FlagValues, list[str]]:
     except Exception as error:  # whatever may go wrong in an experiment's file
         for file in (arg.partition("=")[2] for arg in argv if arg.startswith("--config=")):
             _check_file(file)
+        for name in (arg.partition("=")[0] for arg in argv if arg.startswith("--config.")):
+            _check_group(name)
         raise UserError(_in_one_line(error)) from None
     if given.mode == "compare":
         if not stray:
@@ -328,6 +330,13 @@ def _name(given):
     files = [config_flags.get_config_filename(given["config"]), *([given.sweep] if given.sweep else [])]
     parts = [(pathlib.Path(path).stem, argument) for path, argument in map(names.parted, files)]
     return "_".join(part.replace("/", "_") for pair in parts for part in pair if part)
+
+
+def _check_group(name):
+    """--config.loss.name, where `loss` is no group of fields, as `penalty` is."""
+    field = name.removeprefix("--config.").rpartition(".")[0]
+    if field in FIELDS:
+        raise UserError(f"{name}: {field} is a field, no group of them; give --config.{field}=VALUE")
 
 
 def _in_one_line(error):
