@@ -35,7 +35,7 @@ class Progress:
     """
 
     def __init__(self, total: int, initial: int = 0, is_shown: bool = True):
-        self._total, self._is_shown, self.done = total, is_shown, initial
+        self._total, self.is_shown, self.done = total, is_shown, initial
         self._bar = _run_bar(total, initial) if is_shown and is_terminal() else None
         self._steps, self._seconds = 0, 0.0  # that the rate is made of
         self._since: float | None = time.monotonic()
@@ -44,7 +44,7 @@ class Progress:
     def compiling(self) -> None:
         """Says so. Until the next update nothing counts for the rate."""
         self.pause()
-        if not self._is_shown:
+        if not self.is_shown:
             return
         if self._bar is not None:
             self._bar.set_postfix_str("compiling")
@@ -69,7 +69,7 @@ class Progress:
         if self._since is not None:
             self._steps, self._seconds = self._steps + step - self.done, self._seconds + now - self._since
         self.done, self._since = step, now
-        if not self._is_shown:
+        if not self.is_shown:
             return
         words = _speed(self._steps, self._seconds, self._total - step, "steps")
         words += [f"{name} {value:.4g}" for name, value in losses.items()]
@@ -133,8 +133,11 @@ def each(things: Iterable[T], words: str, total: int, unit: str) -> Iterator[T]:
 
 
 @contextlib.contextmanager
-def clock(words: str) -> Iterator[None]:
+def clock(words: str, is_shown: bool = True) -> Iterator[None]:
     """Shows how long the block has been at work: of what is a single call, and can't say how far it is."""
+    if not is_shown:
+        yield
+        return
     bar = None
     if is_terminal():
         bar = tqdm(desc=words, bar_format="{desc} [{elapsed}]", delay=DELAY, leave=False)

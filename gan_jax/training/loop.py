@@ -27,7 +27,7 @@ from gan_jax import changes, evaluation, names, workdir
 from gan_jax.config import flat, validate
 from gan_jax.data import about, batches, bursts, sources
 from gan_jax.errors import DivergedError, UserError, shown
-from gan_jax.reports import scalars, tracking
+from gan_jax.reports import progress, scalars, tracking
 from gan_jax.reports.progress import Progress
 from gan_jax.training import (
     beginning,
@@ -294,7 +294,8 @@ def train_together(
     config, source = runs[0].config, runs[0].source
     bar.compiling()
     shapes = shapes_of_carry(config, source)
-    program = population.compile_program(config, source, shapes)
+    with progress.clock("compiling", bar.is_shown):  # minutes, of a large network on a CPU
+        program = population.compile_program(config, source, shapes)
     members: list[outputs.Member] = []
     size, received = population.at_once(program, shapes), 0
     while len(members) < len(runs) and not received:

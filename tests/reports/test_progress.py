@@ -95,9 +95,12 @@ def test_a_pause_and_what_is_not_to_be_made_count_for_nothing(monkeypatch, clock
     assert "0.50 steps/s, 01:00 left" in shown()  # 5 steps in 10 s, 10 in 20 s
 
 
-def test_of_several_processes_one_shows_that_it_compiles(capsys):
+def test_of_several_processes_one_shows_that_it_compiles(capsys, monkeypatch):
+    monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 0.01)
     with Progress(total=10, is_shown=False) as bar:
         bar.compiling()
+        with progress.clock("compiling", bar.is_shown):
+            time.sleep(0.1)
         bar.update(1, {})
     assert capsys.readouterr().err == ""
 
