@@ -64,8 +64,7 @@ def assert_close(state, expected):
     "way",
     [
         "side_by_side",
-        "vmap",
-        *(pytest.param(way, marks=pytest.mark.hours) for way in ("one_after_another", "shard_map")),
+        *(pytest.param(way, marks=pytest.mark.hours) for way in ("one_after_another", "vmap", "shard_map")),
     ],
 )
 def test_members_with_bursts_have_the_data_and_the_updates_of_a_loop(members, lone, way):

@@ -199,7 +199,7 @@ def step_of(place, batch, seed=0):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("is_swept", [False, True])
+@pytest.mark.parametrize("is_swept", [False, pytest.param(True, marks=pytest.mark.hours)])
 def test_a_broken_image_in_a_stream_ends_a_run_saved_at_the_step_before(
     command, images, same_run, capsys, monkeypatch, is_swept
 ):
