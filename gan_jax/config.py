@@ -79,7 +79,8 @@ def _names_in(module, is_choice):
 
 def _makes(kind):
     """Losses and divergences are told from other functions of their modules by what they say that they return."""
-    return lambda value: isinstance(value, types.FunctionType) and inspect.signature(value).return_annotation is kind
+    names = kind, kind.__name__  # the second where annotations are strings
+    return lambda value: isinstance(value, types.FunctionType) and value.__annotations__.get("return") in names
 
 
 def loss_names() -> list[str]:
@@ -453,19 +454,22 @@ def _check_value(name, value, field):
 # How one's own function is known: in which module it is to be, and by what.
 _KNOWN_BY = {
     "loss": (losses, "the annotation `-> AdversarialLoss`"),
+    "f_gan": (divergences, "the annotation `-> Divergence`"),
     "penalty.name": (penalties, "the arguments (critic_fn, real, fake, key)"),
-    "optimizer.name": (optimizers, "an argument `learning_rate`"),
+    **dict.fromkeys(
+        ("optimizer.name", "optimizer.generator_name", "optimizer.critic_name"),
+        (optimizers, "an argument `learning_rate`"),
+    ),
 }
 
 
 def _why_unknown(name, value):
     """What is missing where a function of that name is there, yet is none of the choices."""
-    if name not in _KNOWN_BY:
+    kind, _, function = value.rpartition(":") if isinstance(value, str) else ("", "", "")
+    module, sign = _KNOWN_BY.get(kind or name, (losses, ""))
+    if not sign or not isinstance(getattr(module, function, None), types.FunctionType):
         return ""
-    module, sign = _KNOWN_BY[name]
-    if not isinstance(getattr(module, value, None), types.FunctionType):
-        return ""
-    return f"; {module.__name__} has a function {value}, but it is known by {sign} alone"
+    return f"; {module.__name__} has a function {function}, but it is known by {sign} alone"
 
 
 def _in_float32(value):

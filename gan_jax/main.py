@@ -16,6 +16,7 @@ mended, the same command goes on.
 """
 
 import errno
+import itertools
 import os
 import pathlib
 import re
@@ -209,8 +210,8 @@ def parse(argv: Sequence[str]) -> tuple[flags.FlagValues, list[str]]:
     except Exception as error:  # whatever may go wrong in an experiment's file
         for file in (arg.partition("=")[2] for arg in argv if arg.startswith("--config=")):
             _check_file(file)
-        for name in (arg.partition("=")[0] for arg in argv if arg.startswith("--config.")):
-            _check_group(name)
+        for field in (arg.partition("=")[0].lstrip("-") for arg in argv if arg.startswith(("-config.", "--config."))):
+            _check_group(field.removeprefix("config."))
         raise UserError(_in_one_line(error)) from None
     if given.mode == "compare":
         if not stray:
@@ -333,10 +334,14 @@ def _name(given):
 
 
 def _check_group(name):
-    """--config.loss.name, where `loss` is no group of fields, as `penalty` is."""
-    field = name.removeprefix("--config.").rpartition(".")[0]
-    if field in FIELDS:
-        raise UserError(f"{name}: {field} is a field, no group of them; give --config.{field}=VALUE")
+    """config.loss.name, where `loss` is no group of fields, or config.penalty, which is one."""
+    above = ["", *itertools.accumulate(name.split("."), "{}.{}".format)][1:-1]
+    if fields := [field for field in above if field in FIELDS]:
+        raise UserError(f"config.{name}: {fields[0]} is a field, no group of them; give --config.{fields[0]}=VALUE")
+    if within := [field for field in FIELDS if field.startswith(f"{name}.")]:
+        raise UserError(f"config.{name} is a group of fields; give one of --config.{', --config.'.join(within)}")
+    if above and not any(field.startswith(f"{above[-1]}.") for field in FIELDS):
+        raise UserError(f"config.{name}: no such field; python -m gan_jax.main --help lists them")
 
 
 def _in_one_line(error):

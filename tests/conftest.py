@@ -19,7 +19,7 @@ from gan_jax.config import default_config
 from gan_jax.data import prepare, sources
 from gan_jax.features import classifier
 from gan_jax.reports import pictures
-from gan_jax.training import checkpoint, loop, population
+from gan_jax.training import checkpoint, contracts, loop, population
 from gan_jax.training.state import structure
 
 EXPERIMENTS = pathlib.Path(__file__).parents[1] / "experiments"
@@ -130,14 +130,14 @@ def traced_once(monkeypatch, programs):
             if config.data.dir:  # whose content may change
                 return function(config, source, *rest)
             fields = [field for field in structure(config) if not re.match(r"steps|eval_|wandb|\w+_every$", field[0])]
-            key = function.__name__, source.shape, repr(fields)
+            key = function.__name__, getattr(source, "shape", source), repr(fields)
             if key not in programs:
                 programs[key] = function(config, source, *rest)
             return programs[key]
 
         return called
 
-    for module, name in ((population, "compile_program"), (loop, "shapes_of_carry")):
+    for module, name in ((contracts, "check"), (population, "compile_program"), (loop, "shapes_of_carry")):
         monkeypatch.setattr(module, name, once_each(getattr(module, name)))
 
 

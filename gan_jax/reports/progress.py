@@ -24,7 +24,8 @@ class Progress:
     """Step, steps per second, time left and losses of a run.
 
     with Progress(total=1000, initial=0) as progress:
-        progress.compiling()
+        with progress.compiling():
+            compile()
         progress.update(10, {"critic_loss": -0.5})
 
     Args:
@@ -35,22 +36,26 @@ class Progress:
     """
 
     def __init__(self, total: int, initial: int = 0, is_shown: bool = True):
-        self._total, self.is_shown, self.done = total, is_shown, initial
+        self._total, self._is_shown, self.done = total, is_shown, initial
         self._bar = _run_bar(total, initial) if is_shown and is_terminal() else None
         self._steps, self._seconds = 0, 0.0  # that the rate is made of
         self._since: float | None = time.monotonic()
         self._waiting, self._last_print = "", time.monotonic()
 
-    def compiling(self) -> None:
-        """Says so. Until the next update nothing counts for the rate."""
+    @contextlib.contextmanager
+    def compiling(self) -> Iterator[None]:
+        """Says so, and as the block goes on for how long. Until the next update nothing counts for the rate."""
         self.pause()
-        if not self.is_shown:
+        if not self._is_shown:
+            yield
             return
         if self._bar is not None:
             self._bar.set_postfix_str("compiling")
         else:
             self._waiting = f"step {self.done:,}/{self._total:,}, compiling"
             self._print()
+        with clock("compiling", self._bar):
+            yield
 
     def pause(self) -> None:
         """What is between the last update and the next one counts for nothing: it is no sample of what is to come."""
@@ -69,7 +74,7 @@ class Progress:
         if self._since is not None:
             self._steps, self._seconds = self._steps + step - self.done, self._seconds + now - self._since
         self.done, self._since = step, now
-        if not self.is_shown:
+        if not self._is_shown:
             return
         words = _speed(self._steps, self._seconds, self._total - step, "steps")
         words += [f"{name} {value:.4g}" for name, value in losses.items()]
@@ -133,13 +138,13 @@ def each(things: Iterable[T], words: str, total: int, unit: str) -> Iterator[T]:
 
 
 @contextlib.contextmanager
-def clock(words: str, is_shown: bool = True) -> Iterator[None]:
-    """Shows how long the block has been at work: of what is a single call, and can't say how far it is."""
-    if not is_shown:
-        yield
-        return
-    bar = None
-    if is_terminal():
+def clock(words: str, bar: "tqdm[None] | None" = None) -> Iterator[None]:
+    """Shows how long the block has been at work: of what is a single call, and can't say how far it is.
+
+    bar: one that stands there and has the time in it; otherwise a terminal has one for the block.
+    """
+    is_own = bar is None and is_terminal()
+    if is_own:
         bar = tqdm(desc=words, bar_format="{desc} [{elapsed}]", delay=DELAY, leave=False)
     start, is_done = time.monotonic(), threading.Event()
 
@@ -148,7 +153,7 @@ def clock(words: str, is_shown: bool = True) -> Iterator[None]:
             if bar is None:
                 _say(f"{words} [{tqdm.format_interval(time.monotonic() - start)}]")
             else:
-                bar.delay = 0  # so that the end of the block clears it
+                bar.delay = 0  # so that the end of the block clears its own
                 bar.refresh()
 
     thread = threading.Thread(target=show, daemon=True)
@@ -158,7 +163,7 @@ def clock(words: str, is_shown: bool = True) -> Iterator[None]:
     finally:
         is_done.set()
         thread.join()
-        if bar is not None:
+        if is_own and bar is not None:
             bar.close()
 
 

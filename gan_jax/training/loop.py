@@ -27,12 +27,13 @@ from gan_jax import changes, evaluation, names, workdir
 from gan_jax.config import flat, validate
 from gan_jax.data import about, batches, bursts, sources
 from gan_jax.errors import DivergedError, UserError, shown
-from gan_jax.reports import progress, scalars, tracking
+from gan_jax.reports import scalars, tracking
 from gan_jax.reports.progress import Progress
 from gan_jax.training import (
     beginning,
     checkpoint,
     conditional,
+    contracts,
     finite,
     optimizers,
     outputs,
@@ -100,7 +101,7 @@ def _check_shape(config, source):
             "repeat them first"
         )
     try:
-        build_networks(config, source.shape)
+        contracts.check(config, source.shape)
     except UserError as error:
         if not source.is_given:
             raise
@@ -292,9 +293,8 @@ def train_together(
     is frozen, as its folder then says, and the others go on. Those that are behind the others, after a kill, catch up.
     """
     config, source = runs[0].config, runs[0].source
-    bar.compiling()
     shapes = shapes_of_carry(config, source)
-    with progress.clock("compiling", bar.is_shown):  # minutes, of a large network on a CPU
+    with bar.compiling():
         program = population.compile_program(config, source, shapes)
     members: list[outputs.Member] = []
     size, received = population.at_once(program, shapes), 0

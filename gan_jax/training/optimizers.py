@@ -11,6 +11,7 @@ import math
 import ml_collections
 import optax
 
+NUMBERS = ("learning_rate", "b1", "b2", "weight_decay")  # arguments that an optimiser may have
 RMSPROP_DECAY = 0.99
 LEAST_WEIGHT = 0.9  # of a lazy penalty; of less, it is said
 BETTER_B1, BETTER_B2 = 0.95, (0.99, 0.999, 0.9999)

@@ -107,12 +107,13 @@ def build_loss(config: ml_collections.ConfigDict, hparams: dict[str, Any]) -> lo
             f"config.loss={config.loss!r} takes {', '.join(unknown)}, which no field gives: LOSS_NUMBERS in config.py "
             f"has {', '.join(LOSS_NUMBERS)}; add it there with a field of its own, or take no argument"
         )
-    made = make(**{argument: hparams[argument] for argument in arguments})
-    if isinstance(made, divergences.Divergence):
-        return divergences.f_gan(made, config.f_gan.generator)
-    if not isinstance(made, losses.AdversarialLoss):
-        raise UserError(f"config.loss={config.loss!r} returns a {type(made).__name__}, must return an AdversarialLoss")
-    return made
+    made, is_f_gan = make(**{argument: hparams[argument] for argument in arguments}), config.loss.startswith("f_gan:")
+    kind: Any = divergences.Divergence if is_f_gan else losses.AdversarialLoss
+    if not isinstance(made, kind):
+        raise UserError(
+            f"config.loss={config.loss!r} must return {kind.__name__}(...), returns a {type(made).__name__}"
+        )
+    return divergences.f_gan(made, config.f_gan.generator) if is_f_gan else made
 
 
 def build_optimizers(config: ml_collections.ConfigDict, hparams: dict[str, Any]) -> tuple[Any, Any]:
@@ -185,13 +186,11 @@ def _initial_state(config, shape, seed, hparams):
     generator_key, critic_key, run_key = jax.random.split(jax.random.key(seed), 3)
     transforms = build_optimizers(config, hparams)
     way, takes = conditional.of(config)
-    made, generator_state = _initial(generator, generator_key, jnp.zeros((2, sum(takes))), transforms[0])
-    _check_outputs(config, "Generator", made, (2, *shape))
+    generator_state = _initial(generator, generator_key, jnp.zeros((2, sum(takes))), transforms[0])
     samples, condition = jnp.zeros((2 * config.packing, *shape)), jnp.zeros((2 * config.packing, sum(takes[1:])))
     packed = pack(samples, config.packing), pack(condition, config.packing)
     samples, for_head = conditional.for_critic(way, *packed)
-    judged, critic_state = _initial(critic, critic_key, samples, transforms[1], **for_head)
-    _check_outputs(config, "Critic", judged[0] if isinstance(judged, tuple) else judged, (2,))
+    critic_state = _initial(critic, critic_key, samples, transforms[1], **for_head)
     ema = jax.tree.map(jnp.copy, generator_state.params)
     return GANState(jnp.int32(0), run_key, generator_state, critic_state, ema, hparams)
 
@@ -204,16 +203,6 @@ def pack(samples: jax.Array, packing: int) -> jax.Array:
 
 
 def _initial(network, key, inputs, transform, **others):
-    outputs, stats = network.init_with_output(key, inputs, train=True, **others)
-    stats = dict(stats)
+    stats = dict(network.init(key, inputs, train=True, **others))
     params = stats.pop("params")
-    return outputs, NetState(params, stats, transform.init(params))
-
-
-def _check_outputs(config, player, outputs, shape):
-    found = getattr(outputs, "shape", type(outputs).__name__)
-    if found != shape:
-        raise UserError(
-            f"config.network.name={config.network.name!r}: for a minibatch of {shape[0]}, its {player} must give "
-            f"{list(shape)}, gives {list(found) if isinstance(found, tuple) else found}"
-        )
+    return NetState(params, stats, transform.init(params))

@@ -13,9 +13,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from gan_jax.config import flat
 from gan_jax.data import batches, bursts
-from gan_jax.errors import UserError
 from gan_jax.networks.layers import mixes_samples
 from gan_jax.objectives import augmentations, penalties
 from gan_jax.training import conditional
@@ -80,22 +78,18 @@ def make_train_step(config, shape, shard=lambda latents: latents):
     def weighted_penalty(critic_fn, real, fake, key, count, hparams):
         """(what is added to the loss, what is reported); every k-th time k times as much, and in between nothing."""
         every = config.penalty.every
-
-        def now():
-            return _number(penalty(critic_fn, real, fake, key), config, "penalty.name", "it")
-
         if every == 1:
-            value = now()
+            value = penalty(critic_fn, real, fake, key)
         else:
             is_due = (count + 1) % every == 0
-            value = jax.lax.cond(is_due, lambda: every * now(), lambda: jnp.float32(0))
+            value = jax.lax.cond(is_due, lambda: every * penalty(critic_fn, real, fake, key), lambda: jnp.float32(0))
         return hparams["penalty_weight"] * value, value
 
     def critic_loss(params, critic_stats, hparams, real, fake, condition, key, augment_key, count):
         *both_keys, penalty_key = jax.random.split(augment_key, 3)
         judged, stats = judgements_of_both(params, critic_stats, real, fake, condition, both_keys)
         (real_logits, real_told), (fake_logits, fake_told) = judged
-        total = _number(build_loss(config, hparams).critic(real_logits, fake_logits), config, "loss", "the critic's")
+        total = build_loss(config, hparams).critic(real_logits, fake_logits)
         metrics = {"real_logits": jnp.mean(real_logits), "fake_logits": jnp.mean(fake_logits)}
         if config.loss == "wasserstein":
             metrics["wasserstein_estimate"] = metrics["real_logits"] - metrics["fake_logits"]
@@ -136,7 +130,6 @@ def make_train_step(config, shape, shard=lambda latents: latents):
         real_logits, _ = judgement_of(critic_state.params, critic_state.stats, real, condition, keys[0])
         fake_logits, told = judgement_of(critic_state.params, critic_state.stats, fake, condition, keys[1])
         total = build_loss(config, hparams).generator(real_logits, fake_logits)
-        total = _number(total, config, "loss", "the generator's")
         if way.loss:
             total += hparams["conditional_weight"] * recognition(told, condition, hparams)
         return total, stats
@@ -195,16 +188,6 @@ def make_train_step(config, shape, shard=lambda latents: latents):
         return state, metrics | {"generator_loss": losses[-1]}
 
     return train_step
-
-
-def _number(value, config, field, whose):
-    """What a loss or a penalty gave, which must be a scalar."""
-    if value is None or jnp.shape(value):
-        found = "nothing" if value is None else list(jnp.shape(value))
-        raise UserError(
-            f"config.{field}={flat(config)[field]!r}: {whose} must give a number, as jnp.mean does, gives {found}"
-        )
-    return value
 
 
 def _repeated(samples, config):

@@ -48,10 +48,10 @@ def shown():
 def test_time_for_compiling_counts_for_nothing(monkeypatch, clock, stream):
     monkeypatch.setattr(sys, "stderr", stream())
     with Progress(total=100, initial=40) as bar:
-        bar.compiling()
-        assert "40/100" in shown()
-        assert "compiling" in shown()
-        clock[0] += 100
+        with bar.compiling():
+            assert "40/100" in shown()
+            assert "compiling" in shown()
+            clock[0] += 100
         bar.update(41, {})  # the first block: how long it took is not known
         clock[0] += 12
         bar.update(47, {})
@@ -65,10 +65,10 @@ def test_a_second_program_leaves_the_rate_as_it_was(monkeypatch, clock, stream):
     with Progress(total=100, initial=41) as bar:
         clock[0] += 12
         bar.update(47, {})
-        bar.compiling()
-        assert "47/100" in shown()
-        assert shown().rstrip("]").endswith("compiling")
-        clock[0] += 1000
+        with bar.compiling():
+            assert "47/100" in shown()
+            assert shown().rstrip("]").endswith("compiling")
+            clock[0] += 1000
         bar.update(50, {})
         clock[0] += 12
         bar.update(56, {})
@@ -80,8 +80,8 @@ def test_a_second_program_leaves_the_rate_as_it_was(monkeypatch, clock, stream):
 def test_a_pause_and_what_is_not_to_be_made_count_for_nothing(monkeypatch, clock, stream):
     monkeypatch.setattr(sys, "stderr", stream())
     with Progress(total=100, initial=0) as bar:
-        bar.compiling()
-        bar.at(20)
+        with bar.compiling():
+            bar.at(20)
         for step in (21, 26):
             clock[0] += 10
             bar.update(step, {})
@@ -95,11 +95,22 @@ def test_a_pause_and_what_is_not_to_be_made_count_for_nothing(monkeypatch, clock
     assert "0.50 steps/s, 01:00 left" in shown()  # 5 steps in 10 s, 10 in 20 s
 
 
+@pytest.mark.parametrize("stream", [io.StringIO, Terminal])
+def test_compiling_has_a_clock_and_one_line_on_a_terminal(monkeypatch, stream):
+    monkeypatch.setattr(sys, "stderr", stream())
+    for name in ("SECONDS_BETWEEN_LINES", "DELAY"):
+        monkeypatch.setattr(progress, name, 0.2)
+    with Progress(total=10) as bar, bar.compiling():
+        time.sleep(1.5)
+        said = sys.stderr.getvalue()
+    assert re.search(r"0/10 .*\[00:01, compiling\]" if stream is Terminal else r"\ncompiling \[00:01\]", said)
+    assert said.count("\n") == (0 if stream is Terminal else len(re.findall("compiling", said)))
+
+
 def test_of_several_processes_one_shows_that_it_compiles(capsys, monkeypatch):
     monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 0.01)
     with Progress(total=10, is_shown=False) as bar:
-        bar.compiling()
-        with progress.clock("compiling", bar.is_shown):
+        with bar.compiling():
             time.sleep(0.1)
         bar.update(1, {})
     assert capsys.readouterr().err == ""

@@ -1,0 +1,126 @@
+"""Whether a loss, a penalty, networks and optimisers are what the train step takes them for: said before a run begins.
+
+Each is traced by itself, with arrays of a minibatch's shapes; nothing is computed. An error that a piece raises is
+left as it is.
+"""
+
+import inspect
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+
+from gan_jax.errors import UserError
+from gan_jax.objectives import penalties
+from gan_jax.training import conditional, optimizers
+from gan_jax.training.state import build_loss, build_networks, hyperparameters, pack
+
+
+def check(config: ml_collections.ConfigDict, shape: tuple[int, ...]) -> None:
+    """A UserError, in one line, that names the first piece of the configuration which breaks its contract.
+
+    shape: that of a sample.
+    """
+    _check_generator(config, shape)
+    _check_critic(config, shape)
+    _check_loss(config)
+    _check_penalty(config, shape)
+    for name in optimizers.of(config):
+        _check_optimizer(name)
+
+
+def _check_generator(config, shape):
+    generator, _ = build_networks(config, shape)
+    inputs = jnp.zeros((config.batch_size, sum(conditional.of(config)[1])))
+    made, _ = jax.eval_shape(lambda: generator.init_with_output(jax.random.key(0), inputs, train=True))
+    _check_floats(made, (config.batch_size, *shape), f"config.network.name={config.network.name!r}: its Generator")
+
+
+def _check_critic(config, shape):
+    _, critic = build_networks(config, shape)
+    way, takes = conditional.of(config)
+
+    def judged():
+        samples, condition = (jnp.zeros((config.batch_size, *rest)) for rest in (shape, (sum(takes[1:]),)))
+        packed = pack(samples, config.packing), pack(condition, config.packing)
+        samples, for_head = conditional.for_critic(way, *packed)
+        arguments: Any = for_head
+        return critic.init_with_output(jax.random.key(0), samples, train=True, **arguments)
+
+    outputs, variables = jax.eval_shape(judged)
+    words = f"config.network.name={config.network.name!r}: its Critic"
+    paths = [jax.tree_util.keystr(path) for path, _ in jax.tree.leaves_with_path(variables["params"])]
+    if way.head and not any("['head']" in path for path in paths):
+        raise UserError(
+            f"{words} leaves out the head that config.conditional.name={config.conditional.name!r} needs: give what "
+            "self.head(logits, features, condition) gives, where there is a head"
+        )
+    logits = outputs[0] if isinstance(outputs, tuple) and len(outputs) == 2 else outputs
+    _check_floats(logits, (config.batch_size // config.packing,), words)
+
+
+def _check_loss(config):
+    logits = jax.ShapeDtypeStruct((config.batch_size // config.packing,), jnp.float32)
+    for player, function in build_loss(config, hyperparameters(config))._asdict().items():
+        words = f"config.loss={config.loss!r}: the {player}'s"
+        if not _takes_two(function):
+            raise UserError(f"{words} must be a function (real_logits, fake_logits) -> number")
+        _check_floats(_given(function, logits, logits), (), words)
+
+
+def _takes_two(function):
+    try:
+        inspect.signature(function).bind(None, None)
+    except TypeError:
+        return False
+    return True
+
+
+def _check_penalty(config, shape):
+    if config.penalty.name == "none":
+        return
+    samples = jax.ShapeDtypeStruct((config.batch_size // config.packing, *shape), jnp.float32)
+    penalty = getattr(penalties, config.penalty.name)
+
+    def of_a_sum(real, fake):
+        return penalty(lambda x: jnp.sum(x, range(1, x.ndim)), real, fake, jax.random.key(0))
+
+    _check_floats(_given(of_a_sum, samples, samples), (), f"config.penalty.name={config.penalty.name!r}: it")
+
+
+def _check_optimizer(name):
+    if unknown := [argument for argument in optimizers.arguments(name) if argument not in optimizers.NUMBERS]:
+        raise UserError(
+            f"optimiser {name!r} takes {', '.join(unknown)}, which no field gives: it may take "
+            f"{', '.join(optimizers.NUMBERS)}"
+        )
+    made = getattr(optimizers, name)(**dict.fromkeys(optimizers.arguments(name), 0.5))
+    if not (hasattr(made, "init") and hasattr(made, "update")):
+        raise UserError(f"optimiser {name!r} must return a transform of optax, returns {_words(made)}")
+
+
+def _given(function, *arguments):
+    """What it gives for arrays of these shapes: shape and dtype, or where that is no array, the value itself."""
+    found = []
+
+    def traced(*arguments):
+        value = function(*arguments)
+        value = jnp.float32(value) if isinstance(value, float) else value
+        found.append(jax.ShapeDtypeStruct(value.shape, value.dtype) if hasattr(value, "dtype") else value)
+
+    jax.eval_shape(traced, *arguments)
+    return found[0]
+
+
+def _check_floats(given, shape, words):
+    is_float = hasattr(given, "dtype") and jnp.issubdtype(given.dtype, jnp.floating)
+    if not is_float or given.shape != shape:
+        expected = f"floats {list(shape)}" if shape else "one float, as jnp.mean does"
+        raise UserError(f"{words} must give {expected}, gives {_words(given)}")
+
+
+def _words(value):
+    if hasattr(value, "dtype"):
+        return f"{value.dtype} {list(value.shape)}"
+    return "nothing" if value is None else f"a {type(value).__name__}"
