@@ -8,6 +8,7 @@ import pytest
 
 FOLDER = pathlib.Path(__file__).parents[1] / "notebooks"
 LARGEST = 300_000  # bytes of a notebook
+LONG = ("02_why_wasserstein", "05_comparing_a_sweep")  # a minute and more each
 # Smaller values of a notebook's parameters, how many pictures it then draws, and how many at full size.
 REDUCED = {
     "01_a_gan_from_scratch": ({"steps": 40, "seeds": 2, "pictures": 2}, 4, 4),
@@ -93,7 +94,7 @@ def test_what_is_said_of_folders_and_on_standard_error_is_left_out(run):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", REDUCED)
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.hours] * (n in LONG)) for n in REDUCED])
 def test_runs_from_clean(name, run):
     values, number, _ = REDUCED[name]
     notebook = run.executed(FOLDER / f"{name}.ipynb", values)
