@@ -325,6 +325,7 @@ def test_damage_to_any_file_of_a_checkpoint_is_the_same_bits_or_the_checkpoint_b
     assert "evaluation.json" in unharmed
 
 
+@pytest.mark.hours
 def test_a_run_whose_newest_checkpoint_is_damaged_goes_on_from_the_one_before(nursery, whole, tmp_path, damage_arrays):
     """Twice: the second finds the name under which the first was set aside taken. A read-only mode moves nothing."""
     folder = tmp_path / "run"

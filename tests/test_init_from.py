@@ -127,7 +127,9 @@ def test_a_run_begins_from_another_and_is_that_run_at_step_0(command, capsys, re
     begin(command, folder="old", steps=40)
     before = snapshot("old")
     given = {"seed": 3, "loss": "hinge", "penalty__name": "none", "batch_size": 16, "optimizer__critic_lr": 1e-3}
+    capsys.readouterr()
     begin(command, "--init_from=old:20", steps=20, **given)
+    assert f"new begins from {os.path.abspath('old')}\n" in capsys.readouterr().out
     assert snapshot("old") == before
     (line,) = records("new/history.jsonl")
     place = os.path.abspath("old")
@@ -256,7 +258,7 @@ def test_the_data_of_the_other_run_are_not_needed(command):
     equal(taken(trained.load("new", 0).state), taken(trained.load("old").state))
 
 
-@pytest.mark.slow
+@pytest.mark.hours
 def test_a_comparison_tells_runs_of_another_past_apart(command, capsys):
     from gan_jax import main
 

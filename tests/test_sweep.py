@@ -185,7 +185,7 @@ def test_a_folder_that_holds_a_run_takes_no_sweep(command, sweep_of, capsys):
     assert "holds a run" in capsys.readouterr().err
 
 
-@pytest.mark.slow
+@pytest.mark.hours
 def test_an_argument_is_given_to_get_sweep(command):
     pathlib.Path("s.py").write_text("def get_sweep(num='1'):\n    return [{'seed': i} for i in range(int(num))]\n")
     assert sweep.read("s.py:3")[1] == [{"seed": 0}, {"seed": 1}, {"seed": 2}]

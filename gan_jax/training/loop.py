@@ -372,8 +372,9 @@ def _begin_records(run, step, record, said):
     fields = flat(run.config)
     if changed := changes.record(run.workdir, fields, step, record):
         said.append(f"{run.workdir}, from step {step} on: {changed}")
-    if record and record["fresh"]:
-        said.append(f"{run.workdir} begins from {record['init_from']}, but for {beginning.few(record['fresh'])}")
+    if record:
+        fresh = f", but for {beginning.few(record['fresh'])}" if record["fresh"] else ""
+        said.append(f"{run.workdir} begins from {record['init_from']}{fresh}")
     if first := changes.no_rate_from(fields):
         outputs.warn(f"{run.workdir}: from step {first} on, both learning rates are 0")
 

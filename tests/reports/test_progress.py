@@ -189,7 +189,7 @@ def test_bars_are_drawn_in_this_file_alone():
     assert drawing == ["reports/progress.py"]
 
 
-@pytest.mark.slow
+@pytest.mark.hours
 def test_no_line_is_drawn_over_in_a_log_file(tmp_path, monkeypatch):
     """Training, with an evaluation for which a classifier is trained first, and numbers of many images."""
     monkeypatch.setenv("GAN_JAX_CACHE", str(tmp_path / "cache"))

@@ -106,7 +106,7 @@ def test_a_change_that_is_given_again_after_a_kill_is_one(command, killed_as_it_
     assert histories[0] == histories[1] == [{"step": 30, "changed": {"steps": [30, 60], "optimizer.b1": [0.5, 0.7]}}]
 
 
-@pytest.mark.slow
+@pytest.mark.hours
 def test_changes_after_a_damaged_checkpoint_are_moved_to_the_one_that_is_left(command, damage_arrays, records):
     command("wgan_gp.py:ring", "--workdir=run", steps=20)
     command("wgan_gp.py:ring", "--workdir=run", steps=40, optimizer__b1=0.7)
