@@ -30,7 +30,7 @@ START = time.monotonic()
 # With XLA's newer emitters, what a test runs for a moment takes four times as long to compile. An XLA that does not
 # know the flag would abort.
 OLDER = "--xla_cpu_use_fusion_emitters=false" if jax.__version__.startswith("0.10.") else ""
-os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {OLDER}"
+os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {OLDER}".strip()  # a blank would be the name of a file
 
 
 def pytest_addoption(parser):
