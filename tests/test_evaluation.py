@@ -297,6 +297,7 @@ UNLABELLED = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("metric", "fakes", "reals", "words"), UNLABELLED)
 def test_without_classes_or_codes_a_line_says_what_to_give(metric, fakes, reals, words):
     given = labelled_digits()

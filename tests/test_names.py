@@ -106,6 +106,7 @@ def test_runs_in_folders_that_are_no_utf8_are_compared(command, capsys):
         assert r"caf\udce9/a[1]" in pathlib.Path(NO_UTF8, file).read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["plain", "a[1]"])
 def test_the_first_checkpoint_is_read_back(name, command, capsys, monkeypatch):
     """Whatever hides it: here that its folder's name is not checked."""

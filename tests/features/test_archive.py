@@ -484,6 +484,7 @@ def test_cut_anywhere(refused, contents):
         refused(contents[:length])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("contents", [zipped(GOOD, byteorder=b"little"), legacy(GOOD)], ids=FILES)
 def test_a_changed_byte_gives_tensors_or_one_line(read, contents):
     rng = np.random.default_rng(0)

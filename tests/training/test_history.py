@@ -200,6 +200,7 @@ def test_the_curves_of_a_run_show_its_own_changes(command, monkeypatch):
     assert shown == [{}, {20: "steps 20 -> 40, optimizer.b1 0.5 -> 0.7"}]
 
 
+@pytest.mark.slow
 def test_fewer_steps_than_were_asked_for_end_a_run_where_it_is(command, at_20, capsys):
     assert json.loads(pathlib.Path("run/config.json").read_text())["steps"] == 60
     command("wgan_gp.py:ring", "--workdir=run", steps=20)

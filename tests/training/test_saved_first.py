@@ -103,7 +103,8 @@ FAILURES = {
 }
 
 
-@pytest.mark.parametrize("failure", ["a metric", *(pytest.param(name, marks=pytest.mark.slow) for name in FAILURES)])
+@pytest.mark.slow
+@pytest.mark.parametrize("failure", FAILURES)
 def test_an_evaluation_that_fails_is_said_recorded_and_skipped(command, records, at_evaluation, capsys, failure):
     error, reason = FAILURES[failure]
     with at_evaluation(40, error):

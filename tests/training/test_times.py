@@ -37,6 +37,7 @@ def test_a_line_for_each_start_and_each_line_of_metrics(command, records, monkey
     assert "seconds" not in pathlib.Path("run/metrics.jsonl").read_text()
 
 
+@pytest.mark.slow
 def test_a_start_says_when_and_with_what_and_nothing_secret(command, records):
     command("wgan_gp.py:ring", "--workdir=run", steps=20)
     start = records("run/times.jsonl")[0]
