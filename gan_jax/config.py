@@ -465,9 +465,11 @@ _KNOWN_BY = {
 
 def _why_unknown(name, value):
     """What is missing where a function of that name is there, yet is none of the choices."""
-    kind, _, function = value.rpartition(":") if isinstance(value, str) else ("", "", "")
-    module, sign = _KNOWN_BY.get(kind or name, (losses, ""))
-    if not sign or not isinstance(getattr(module, function, None), types.FunctionType):
+    kind, _, function = str(value).rpartition(":")
+    if (kind or name) not in _KNOWN_BY:
+        return ""
+    module, sign = _KNOWN_BY[kind or name]
+    if not isinstance(getattr(module, function, None), types.FunctionType):
         return ""
     return f"; {module.__name__} has a function {function}, but it is known by {sign} alone"
 

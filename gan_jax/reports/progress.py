@@ -143,9 +143,9 @@ def clock(words: str, bar: "tqdm[None] | None" = None) -> Iterator[None]:
 
     bar: one that stands there and has the time in it; otherwise a terminal has one for the block.
     """
-    is_own = bar is None and is_terminal()
-    if is_own:
-        bar = tqdm(desc=words, bar_format="{desc} [{elapsed}]", delay=DELAY, leave=False)
+    own = None
+    if bar is None and is_terminal():
+        bar = own = tqdm(desc=words, bar_format="{desc} [{elapsed}]", delay=DELAY, leave=False)
     start, is_done = time.monotonic(), threading.Event()
 
     def show():
@@ -163,8 +163,8 @@ def clock(words: str, bar: "tqdm[None] | None" = None) -> Iterator[None]:
     finally:
         is_done.set()
         thread.join()
-        if is_own and bar is not None:
-            bar.close()
+        if own is not None:
+            own.close()
 
 
 def warn(words: str) -> None:

@@ -14,7 +14,7 @@ import ml_collections
 from gan_jax.errors import UserError
 from gan_jax.objectives import penalties
 from gan_jax.training import conditional, optimizers
-from gan_jax.training.state import build_loss, build_networks, hyperparameters, pack
+from gan_jax.training.state import build_loss, build_networks, hyperparameters, packed_for_critic
 
 
 def check(config: ml_collections.ConfigDict, shape: tuple[int, ...]) -> None:
@@ -22,29 +22,30 @@ def check(config: ml_collections.ConfigDict, shape: tuple[int, ...]) -> None:
 
     shape: that of a sample.
     """
-    _check_generator(config, shape)
-    _check_critic(config, shape)
+    generator, critic = build_networks(config, shape)
+    _check_generator(config, shape, generator)
+    _check_critic(config, shape, critic)
     _check_loss(config)
     _check_penalty(config, shape)
-    for name in optimizers.of(config):
+    for name in dict.fromkeys(optimizers.of(config)):
         _check_optimizer(name)
 
 
-def _check_generator(config, shape):
-    generator, _ = build_networks(config, shape)
-    inputs = jnp.zeros((config.batch_size, sum(conditional.of(config)[1])))
-    made, _ = jax.eval_shape(lambda: generator.init_with_output(jax.random.key(0), inputs, train=True))
+def _check_generator(config, shape, generator):
+    def generated():
+        inputs = jnp.zeros((config.batch_size, sum(conditional.of(config)[1])))
+        return generator.init_with_output(jax.random.key(0), inputs, train=True)
+
+    made, _ = jax.eval_shape(generated)
     _check_floats(made, (config.batch_size, *shape), f"config.network.name={config.network.name!r}: its Generator")
 
 
-def _check_critic(config, shape):
-    _, critic = build_networks(config, shape)
+def _check_critic(config, shape, critic):
     way, takes = conditional.of(config)
 
     def judged():
         samples, condition = (jnp.zeros((config.batch_size, *rest)) for rest in (shape, (sum(takes[1:]),)))
-        packed = pack(samples, config.packing), pack(condition, config.packing)
-        samples, for_head = conditional.for_critic(way, *packed)
+        samples, for_head = packed_for_critic(config, samples, condition)
         arguments: Any = for_head
         return critic.init_with_output(jax.random.key(0), samples, train=True, **arguments)
 

@@ -293,8 +293,8 @@ def train_together(
     is frozen, as its folder then says, and the others go on. Those that are behind the others, after a kill, catch up.
     """
     config, source = runs[0].config, runs[0].source
-    shapes = shapes_of_carry(config, source)
     with bar.compiling():
+        shapes = shapes_of_carry(config, source)
         program = population.compile_program(config, source, shapes)
     members: list[outputs.Member] = []
     size, received = population.at_once(program, shapes), 0

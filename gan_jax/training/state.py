@@ -185,14 +185,21 @@ def _initial_state(config, shape, seed, hparams):
     generator, critic = build_networks(config, shape)
     generator_key, critic_key, run_key = jax.random.split(jax.random.key(seed), 3)
     transforms = build_optimizers(config, hparams)
-    way, takes = conditional.of(config)
+    _, takes = conditional.of(config)
     generator_state = _initial(generator, generator_key, jnp.zeros((2, sum(takes))), transforms[0])
     samples, condition = jnp.zeros((2 * config.packing, *shape)), jnp.zeros((2 * config.packing, sum(takes[1:])))
-    packed = pack(samples, config.packing), pack(condition, config.packing)
-    samples, for_head = conditional.for_critic(way, *packed)
+    samples, for_head = packed_for_critic(config, samples, condition)
     critic_state = _initial(critic, critic_key, samples, transforms[1], **for_head)
     ema = jax.tree.map(jnp.copy, generator_state.params)
     return GANState(jnp.int32(0), run_key, generator_state, critic_state, ema, hparams)
+
+
+def packed_for_critic(
+    config: ml_collections.ConfigDict, samples: jax.Array, condition: jax.Array
+) -> tuple[jax.Array, dict[str, jax.Array]]:
+    """(what the critic's first layer takes, what its head takes besides) of samples [b, ...] and conditions [b, c]."""
+    way, _ = conditional.of(config)
+    return conditional.for_critic(way, pack(samples, config.packing), pack(condition, config.packing))
 
 
 def pack(samples: jax.Array, packing: int) -> jax.Array:

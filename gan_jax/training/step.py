@@ -17,7 +17,16 @@ from gan_jax.data import batches, bursts
 from gan_jax.networks.layers import mixes_samples
 from gan_jax.objectives import augmentations, penalties
 from gan_jax.training import conditional
-from gan_jax.training.state import EMA_STEPS, NetState, at_step, build_loss, build_networks, build_optimizers, pack
+from gan_jax.training.state import (
+    EMA_STEPS,
+    NetState,
+    at_step,
+    build_loss,
+    build_networks,
+    build_optimizers,
+    pack,
+    packed_for_critic,
+)
 
 
 def make_train_step(config, shape, shard=lambda latents: latents):
@@ -198,9 +207,7 @@ def _repeated(samples, config):
 
 def judge(config, critic, variables, samples, condition):
     """(logits, what is told of the condition or None) of samples [b, ...] and conditions [b, c], not in training."""
-    way, _ = conditional.of(config)
-    packed = pack(samples, config.packing), pack(condition, config.packing)
-    samples, for_head = conditional.for_critic(way, *packed)
+    samples, for_head = packed_for_critic(config, samples, condition)
     return _judgement(critic.apply(variables, samples, train=False, **for_head))
 
 
