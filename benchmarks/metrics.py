@@ -22,8 +22,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gan_jax import cache
-from gan_jax.features import extraction, inception
+from gan_jax.features import cache, extraction, inception
 from gan_jax.metrics import frechet, kernel, neighbours, wasserstein
 
 OPERATIONS = 11.4e9  # of an image: two for each multiplication with an addition

@@ -17,7 +17,8 @@ from train_step import machine
 
 from gan_jax.data import sources
 from gan_jax.networks import layers
-from gan_jax.training import loop, population
+from gan_jax.runs import loop
+from gan_jax.training import population
 
 EXPERIMENTS = pathlib.Path(__file__).parents[1] / "experiments"
 SECONDS = 0.3  # that a program works in a round, about

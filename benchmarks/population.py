@@ -16,7 +16,8 @@ import jax
 from train_step import machine
 
 from gan_jax.data import sources
-from gan_jax.training import loop, population
+from gan_jax.runs import loop
+from gan_jax.training import population
 
 EXPERIMENTS = pathlib.Path(__file__).parents[1] / "experiments"
 WAYS = ("one_after_another", "side_by_side")

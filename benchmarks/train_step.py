@@ -4,7 +4,7 @@
 
 Every contender is a process of its own, and one works while the others wait. In each round each makes a few steps, so
 that a busy machine is busy for all of them. What is timed is what training runs: the compiled block of steps of
-`gan_jax.training.loop`, which draws the minibatches too. Columns:
+`gan_jax.runs.loop`, which draws the minibatches too. Columns:
 
     median, min    seconds per generator step, over the rounds
     images/s       reals that the critic saw in a second: n_critic * batch_size / median
@@ -42,7 +42,7 @@ import sys
 import time
 from typing import NamedTuple
 
-from gan_jax.reports import atomic
+from gan_jax.files import atomic
 
 
 class Case(NamedTuple):
@@ -383,7 +383,8 @@ def _build_gemm(jax):
 
 
 def _build_ours(jax, config, name):
-    from gan_jax.training import loop, population
+    from gan_jax.runs import loop
+    from gan_jax.training import population
 
     source, device = _source(config), jax.devices()[0]
     memory = _memory_of_process()

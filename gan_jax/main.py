@@ -29,14 +29,17 @@ import ml_collections
 from absl import flags
 from ml_collections import config_flags
 
-from gan_jax import changes, comparison, init_from, measures, names, reading, search, sweep, trained
-from gan_jax.comparing import tables
+from gan_jax.comparing import comparison, tables
 from gan_jax.config import CONDITIONS, FIELDS, KINDS, default_config, flat, validate
 from gan_jax.data import about, sources
 from gan_jax.errors import DivergedError, MachineError, UserError, is_out_of_memory, one_line, shown
+from gan_jax.evaluation import measures
 from gan_jax.features import resize
-from gan_jax.reports import atomic, page
-from gan_jax.training import beginning, loop, parallel, population
+from gan_jax.files import atomic, names
+from gan_jax.reports import page
+from gan_jax.runs import beginning, changes, init_from, loop, reading, trained
+from gan_jax.sweeps import search, sweep
+from gan_jax.training import parallel, population
 
 # How ml_collections says that a field is unknown: the representation of its name, and perhaps of a second line.
 _UNKNOWN_FIELD = re.compile(r"""['"\\]+(\w+)['"\\]+(?:n?(Did you mean .*\?))?['"]?""")

@@ -14,13 +14,15 @@ import jax
 import numpy as np
 import pytest
 
-from gan_jax import cache, evaluation, main, trained
+from gan_jax import main
 from gan_jax.config import default_config
 from gan_jax.data import prepare, sources
-from gan_jax.features import classifier
+from gan_jax.evaluation import generators, measuring
+from gan_jax.features import cache, classifier
 from gan_jax.reports import pictures
-from gan_jax.training import checkpoint, contracts, loop, population
-from gan_jax.training.state import structure
+from gan_jax.runs import checkpoint, loop, trained
+from gan_jax.training import contracts, population
+from gan_jax.training.hyperparameters import structure
 
 EXPERIMENTS = pathlib.Path(__file__).parents[1] / "experiments"
 TINY = {"steps": 60, "batch_size": 8, "n_critic": 2, "network.width": 8, "network.depth": 1, "network.latent_dim": 4,
@@ -90,9 +92,9 @@ def classified_quickly(monkeypatch, shared_folder):
     """The small classifiers are hardly trained, and kept apart from those that are."""
     monkeypatch.setattr(classifier, "MIN_STEPS", 50)
     monkeypatch.setenv("GAN_JAX_CACHE", str(shared_folder / "quick_cache"))
-    evaluation.small_classifier.cache_clear()
+    measuring.small_classifier.cache_clear()
     yield
-    evaluation.small_classifier.cache_clear()
+    measuring.small_classifier.cache_clear()
 
 
 @pytest.fixture
@@ -203,9 +205,9 @@ def at_evaluation(monkeypatch):
                 raise error
             return measure(config, generator, state, how, **given)
 
-        measure = evaluation.evaluate
+        measure = generators.evaluate
         with monkeypatch.context() as patch:
-            patch.setattr(evaluation, "evaluate", evaluate)
+            patch.setattr(generators, "evaluate", evaluate)
             yield
 
     return raising

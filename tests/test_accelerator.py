@@ -24,10 +24,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gan_jax import trained
 from gan_jax.data import batches, sources
 from gan_jax.networks import conv
-from gan_jax.training import loop, population
+from gan_jax.runs import loop, trained
+from gan_jax.training import population
 from gan_jax.training.state import DATA, create_state
 from gan_jax.training.step import make_train_step
 

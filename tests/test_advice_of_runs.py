@@ -17,16 +17,22 @@ import pytest
 from PIL import Image
 
 import gan_jax
-from gan_jax import axes, cache, changes, comparison, evaluation, main, names, search, sweep, workdir
+from gan_jax import main
+from gan_jax.comparing import comparison
 from gan_jax.config import FIELDS as config_fields
 from gan_jax.config import default_config, flat, validate
 from gan_jax.data import sources
 from gan_jax.errors import UserError
+from gan_jax.evaluation import measuring
+from gan_jax.features import cache
+from gan_jax.files import names
 from gan_jax.metrics.__main__ import main as measure
 from gan_jax.networks import conv
 from gan_jax.reports import scalars, tracking
+from gan_jax.runs import changes, checkpoint, loop, scores, workdir
 from gan_jax.studies import command as study
-from gan_jax.training import checkpoint, finite, loop, parallel, sampling, scores
+from gan_jax.sweeps import axes, search, sweep
+from gan_jax.training import finite, parallel, sampling
 
 pytestmark = pytest.mark.slow
 EXPERIMENTS = pathlib.Path(__file__).parents[1] / "experiments"
@@ -338,16 +344,16 @@ def test_what_the_metrics_advise_beside_a_run(sides, words, capsys):
 
 def test_what_is_advised_where_a_run_is_no_square():
     """Then it is the other side that is brought to its size, by whoever made it."""
-    run, file = (evaluation.of_array(np.zeros((4, *sides, 1), np.uint8), {}) for sides in ((24, 16), (32, 32)))
+    run, file = (measuring.of_array(np.zeros((4, *sides, 1), np.uint8), {}) for sides in ((24, 16), (32, 32)))
     run, file = run._replace(generate=lambda *_: None), file._replace(is_resizable=True)
-    how = evaluation.How("frechet", "pixels")
+    how = measuring.How("frechet", "pixels")
     for sides, words in (
         ((run, file), "resize the reals first to 24 x 16"),
         ((file, run), "resize the samples first to 24 x 16"),
         ((run, run._replace(shape=(16, 24, 1))), "give runs of one size"),
     ):
         with pytest.raises(UserError, match=f"; {words}$"):
-            evaluation.measure(how, *sides)
+            measuring.measure(how, *sides)
 
 
 # ------------------------------------------------------------------------------------------------ what is called

@@ -8,11 +8,11 @@ import traceback
 
 import pytest
 
-from gan_jax import config as config_module
-from gan_jax import measures
 from gan_jax.config import FIELDS, default_config, flat, neutral_fields, penalty_names, validate
+from gan_jax.config import checks as config_module
 from gan_jax.data import sources
 from gan_jax.errors import UserError
+from gan_jax.evaluation import measures
 
 NAN, INF = float("nan"), float("inf")
 EXPERIMENTS = sorted(pathlib.Path(__file__).parents[1].glob("experiments/*.py"))
@@ -376,7 +376,7 @@ def test_every_message_on_fields_at_odds_has_its_advice_tried():
 
 
 def raised_at(config):
-    """The line of config.py that refuses it."""
+    """The line of config/checks.py that refuses it."""
     try:
         validate(config)
     except UserError as error:

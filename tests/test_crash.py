@@ -15,10 +15,10 @@ import jax
 import numpy as np
 import pytest
 
-from gan_jax import main, trained
+from gan_jax import main
 from gan_jax.data import sources
 from gan_jax.errors import UserError
-from gan_jax.training import checkpoint, loop
+from gan_jax.runs import checkpoint, loop, trained
 
 EXPERIMENT = pathlib.Path(__file__).parents[1] / "experiments" / "wgan.py"
 SMALL = {"steps": 160, "batch_size": 8, "n_critic": 1, "network.width": 8, "network.depth": 1, "network.latent_dim": 4,

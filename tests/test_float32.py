@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 
 import gan_jax
-from gan_jax import cache, evaluation
 from gan_jax.config import default_config
 from gan_jax.data import sources
-from gan_jax.features import extraction
+from gan_jax.evaluation import measuring
+from gan_jax.features import cache, extraction
 from gan_jax.metrics.__main__ import main as measure
-from gan_jax.training import loop, population
+from gan_jax.runs import loop
+from gan_jax.training import population
 
 
 @pytest.fixture
@@ -51,7 +52,7 @@ def twice(command, request):
         command("wgan_gp.py", f"--workdir={folder}", steps=20)
         command("wgan_gp.py", f"--workdir={folder}", "--mode=evaluate", *flags, steps=20)
         command("wgan_gp.py", f"--workdir={folder}", "--mode=sample", "--num=8", steps=20)
-        evaluation.small_classifier.cache_clear()
+        measuring.small_classifier.cache_clear()
 
 
 def files(folder):
@@ -74,7 +75,7 @@ def test_the_cached_classifier_is_used_and_left_as_it_is(command, in_64_bits, ca
     assert measure(flags) == 0
     before, first = files(cache.folder() / "classifiers"), capsys.readouterr().out
     jax.config.update("jax_enable_x64", True)
-    evaluation.small_classifier.cache_clear()
+    measuring.small_classifier.cache_clear()
     assert measure(flags) == 0
     assert capsys.readouterr().out == first
     assert files(cache.folder() / "classifiers") == before

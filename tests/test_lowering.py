@@ -26,7 +26,8 @@ from gan_jax.config import default_config, validate
 from gan_jax.data import sources
 from gan_jax.features import inception
 from gan_jax.networks import conv
-from gan_jax.training import conditional, loop, parallel, population
+from gan_jax.runs import loop
+from gan_jax.training import conditional, parallel, population
 
 ROOT = pathlib.Path(__file__).parents[1]
 TINY = {"network.width": 2, "network.depth": 1, "network.latent_dim": 4, "batch_size": 16, "n_critic": 2}

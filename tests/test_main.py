@@ -13,8 +13,10 @@ import pytest
 from jax import export as jax_export
 from PIL import Image
 
-from gan_jax import evaluation, main, trained
+from gan_jax import main
 from gan_jax.config import FIELDS
+from gan_jax.evaluation import generators, measuring
+from gan_jax.runs import trained
 
 EXPERIMENTS = pathlib.Path(__file__).parents[1] / "experiments"
 
@@ -95,7 +97,7 @@ def only_line(capsys):
 
 
 def test_a_folder_in_use_is_refused(command, capsys):
-    from gan_jax import workdir
+    from gan_jax.runs import workdir
 
     with workdir.claimed(pathlib.Path("run")):
         command("wgan.py", "--workdir=run", code=2)
@@ -173,12 +175,12 @@ def test_the_best_checkpoint_outlives_the_last_three_and_a_resumed_run(command, 
 
     def made_up(config, generator, state, how, **given):
         record = {"step": int(state.step), "frechet_distance": scores[int(state.step)], "protocol": {}}
-        none = evaluation.of_array(np.zeros((2, 8, 8, 1), np.uint8), {})
-        return evaluation.Evaluation(record, none, none, {})
+        none = measuring.of_array(np.zeros((2, 8, 8, 1), np.uint8), {})
+        return generators.Evaluation(record, none, none, {})
 
     fields = {"checkpoint_every": 10, "eval_every": 20}
     with monkeypatch.context() as patch:
-        patch.setattr(evaluation, "evaluate", made_up)
+        patch.setattr(generators, "evaluate", made_up)
         command("wgan_gp.py", "--workdir=run", steps=60, **fields)
         command("wgan_gp.py", "--workdir=run", steps=100, **fields)
     assert {int(path.name) for path in pathlib.Path("run/checkpoints").iterdir()} == {40, 80, 90, 100}

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 import gan_jax
-from gan_jax import evaluation, main, workdir
+from gan_jax import main
 from gan_jax.config import default_config, flat
 from gan_jax.data import sources
 from gan_jax.errors import UserError
-from gan_jax.training import loop
+from gan_jax.evaluation import generators
+from gan_jax.runs import loop, workdir
 
 DOCS = pathlib.Path(__file__).parents[1] / "docs/data.md"
 RNG = np.random.default_rng(0)
@@ -116,7 +117,7 @@ def test_the_documented_lines_train_and_evaluate(snippet, tmp_path, monkeypatch,
     protocol = record["protocol"]
     assert (protocol["data"], protocol["samples"], protocol["reals"], record["step"]) == ("held_out", 20, 20, 10)
     model = gan_jax.load("runs/shapes")
-    fakes = evaluation.generated_samples(model.config, model.generator, model.state, 20).read(0, 20)
+    fakes = generators.generated_samples(model.config, model.generator, model.state, 20).read(0, 20)
     assert record["frechet_distance"] == pytest.approx(frechet_distance(fakes, IMAGES[::2]), rel=1e-5)
     protocol = model.evaluate(IMAGES, metrics="frechet", features="pixels", num=30)["protocol"]
     assert (protocol["samples"], protocol["reals"]) == (30, 30)
@@ -140,7 +141,7 @@ def test_what_else_an_evaluation_takes_is_said(small_model):
 @pytest.fixture
 def small_model():
     """A generator that was never trained."""
-    from gan_jax.trained import Trained
+    from gan_jax.runs.trained import Trained
     from gan_jax.training.state import build_networks, create_state
 
     config = default_config()
@@ -151,7 +152,7 @@ def small_model():
 def test_a_record_is_what_another_way_computes(small_model):
     """The kernel distance of pixels, whose kernel is summed here."""
     record = small_model.evaluate(IMAGES, metrics="kernel", features="pixels", num=40)
-    fakes = evaluation.generated_samples(small_model.config, small_model.generator, small_model.state, 40).read(0, 40)
+    fakes = generators.generated_samples(small_model.config, small_model.generator, small_model.state, 40).read(0, 40)
     x, y = (array.reshape(40, -1) / 127.5 - 1 for array in (fakes, IMAGES))
     of_x, of_y, across = (((a @ b.T) / 64 + 1) ** 3 for a, b in ((x, x), (y, y), (x, y)))
     others = ~np.eye(40, dtype=bool)

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gan_jax import main, trained
+from gan_jax import main
 from gan_jax.data import sources
+from gan_jax.runs import trained
 
 CONDITIONAL = {"conditional__name": "concatenation", "conditional__classes": 2, "network__name": "mlp",
                "eval_features": "pixels"}  # fmt: skip
@@ -216,7 +217,7 @@ def test_fields_of_sets_are_checked(shop, command, capsys, fields, words):
 @pytest.mark.slow
 def test_reals_of_evaluations_are_read_once(shop, command, records, monkeypatch):
     """So a folder that is unmounted while the run trains ends nothing."""
-    from gan_jax.training import outputs
+    from gan_jax.runs import outputs
 
     evaluate = outputs.evaluate
 

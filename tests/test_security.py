@@ -18,13 +18,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gan_jax import cache, comparison, workdir
+from gan_jax.comparing import comparison
 from gan_jax.config import default_config, flat
 from gan_jax.data import fitting, prepare
 from gan_jax.data.images import open_images, read_images
 from gan_jax.errors import UserError, shown
-from gan_jax.features import archive, classifier, extraction, inception
-from gan_jax.reports import atomic, page, scalars, tracking
+from gan_jax.features import archive, cache, classifier, extraction, inception
+from gan_jax.files import atomic
+from gan_jax.reports import page, scalars, tracking
+from gan_jax.runs import workdir
 
 PACKAGE = pathlib.Path(__file__).parents[1] / "gan_jax"
 NOT_IMPORTED = {"pickle", "_pickle", "cPickle", "cloudpickle", "dill", "joblib", "shelve", "marshal", "yaml", "torch"}
@@ -72,7 +74,7 @@ def test_where_pickles_might_be_allowed_they_are_not():
 def test_numpy_loads_arrays_in_one_place_alone():
     """Which bounds them."""
     loads = [str(path) for path, node in syntax() if isinstance(node, ast.Attribute) and node.attr == "read_array"]
-    assert loads == ["reports/atomic.py"]
+    assert loads == ["files/atomic.py"]
     assert not {"np.load", "numpy.load", "np.genfromtxt", "np.loadtxt", "jnp.load"} & {name for _, name, _ in calls()}
 
 
@@ -86,7 +88,7 @@ def test_images_are_opened_where_their_formats_are_named():
 def test_json_is_parsed_where_it_is_bounded():
     """In the evaluation of a checkpoint of before, orbax wrote NaN, which `atomic.read_json` refuses."""
     parsers = {path for path, name, _ in calls() if name in ("json.loads", "json.load")}
-    assert parsers == {"reports/atomic.py", "training/scores.py"}
+    assert parsers == {"files/atomic.py", "runs/scores.py"}
 
 
 # ------------------------------------------------------------------------------------------------------- pickles

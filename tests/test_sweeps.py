@@ -10,9 +10,9 @@ import sys
 import numpy as np
 import pytest
 
-from gan_jax import search, sweep
 from gan_jax.studies import mode_collapse
-from gan_jax.training.state import structure
+from gan_jax.sweeps import search, sweep
+from gan_jax.training.hyperparameters import structure
 
 EXPERIMENTS = pathlib.Path(__file__).parents[1] / "experiments"
 # Sweep: (the experiment that its docstring names, an argument, members, groups that share a program).

@@ -262,7 +262,7 @@ def test_what_is_too_large_for_the_memory(refused, monkeypatch, error):
         raise error
 
     monkeypatch.setattr("gan_jax.data.sources.load", fail)
-    monkeypatch.setattr("gan_jax.evaluation.real_samples", fail)
+    monkeypatch.setattr("gan_jax.evaluation.generators.real_samples", fail)
     refused("out of memory: lower config.batch_size", command, "wgan.py", "--workdir=run", code=1)
     refused("out of memory: lower --num", measure, ["digits", "digits"], code=1)
 
@@ -737,7 +737,7 @@ ARRAYS = {
 @pytest.mark.parametrize("kind", ARRAYS)
 def test_arrays_to_measure(refused, monkeypatch, kind):
     content, words = ARRAYS[kind]
-    monkeypatch.setattr("gan_jax.reports.atomic.MOST_UNPACKED", 10**7)
+    monkeypatch.setattr("gan_jax.files.atomic.MOST_UNPACKED", 10**7)
     pathlib.Path("a.npz").write_bytes(content)
     refused(words, measure, ["a.npz", "a.npz", "--metrics=frechet", "--features=auto"])
     assert not pathlib.Path("unpickled").exists()
@@ -799,7 +799,9 @@ MEMBERS = [
 
 
 def sweep_file(members):
-    pathlib.Path("sweep.py").write_text(f"from gan_jax.axes import *\n\ndef get_sweep():\n    return {members}\n")
+    pathlib.Path("sweep.py").write_text(
+        f"from gan_jax.sweeps.axes import *\n\ndef get_sweep():\n    return {members}\n"
+    )
 
 
 @pytest.mark.parametrize(("members", "words"), MEMBERS, ids=names(MEMBERS))

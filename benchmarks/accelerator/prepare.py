@@ -20,9 +20,9 @@ import zipfile
 from collections.abc import Iterator
 
 from benchmarks.accelerator import pieces
-from gan_jax import cache
 from gan_jax.data import prepare
 from gan_jax.errors import UserError, shown
+from gan_jax.features import cache
 
 # Beside what the machine has; grain and wandb are loaded only where a set is streamed, or a run is tracked.
 WHEELS = ("ml-collections==1.1.0", "tensorflow-datasets==4.9.10", "array-record==0.8.6", "grain==0.2.18",

@@ -15,7 +15,7 @@ import tarfile
 
 from benchmarks.accelerator import main_command, pieces, run, stage
 from benchmarks.train_step import machine
-from gan_jax.reports import atomic
+from gan_jax.files import atomic
 
 STEPS, PUBLISHED = 100_000, {"fid": 17.81, "of": "SNGAN, CNN; w86763777/pytorch-gan-collections"}
 FIELDS = ("network.name=sn_cnn", "network.width=64", "network.generator_width=64", "network.latent_dim=100",

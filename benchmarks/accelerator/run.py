@@ -32,8 +32,8 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from benchmarks.accelerator import pieces
-from gan_jax import cache
-from gan_jax.reports import atomic
+from gan_jax.features import cache
+from gan_jax.files import atomic
 
 ROOT = pathlib.Path(__file__).parents[2]
 FILES, FILE_BYTES, ALL_BYTES = 8, 16 * 2**20, 60 * 2**20  # that --out takes in one command

@@ -5,7 +5,7 @@ python -m gan_jax.main --config=experiments/NAME.py[:DATA] --sweep=experiments/s
 Labels in further channels, AC-GAN with WEIGHT (0.1, see ac_gan.py) and projection: SEEDS seeds (5).
 """
 
-from gan_jax.axes import grid, product, zipped
+from gan_jax.sweeps.axes import grid, product, zipped
 
 
 def get_sweep(argument="5"):

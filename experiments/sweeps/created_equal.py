@@ -8,7 +8,7 @@ of a penalty 10^[-1, 2]; 100 settings of each loss, the best of them over 50 see
 the same for every loss, so that losses are compared in pairs. The best of k settings falls with k: compare says k.
 """
 
-from gan_jax.axes import choice, draws, log_uniform, uniform
+from gan_jax.sweeps.axes import choice, draws, log_uniform, uniform
 
 LOSSES = {
     "minimax": {"loss": "minimax"},

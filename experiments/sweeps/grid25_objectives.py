@@ -6,8 +6,8 @@ The systems, sizes and learning rates of `gan_jax.studies.mode_collapse`, whose 
 runs with checkpoints, curves and samples of their own, with SEEDS seeds each (3).
 """
 
-from gan_jax.axes import grid, product
 from gan_jax.studies import mode_collapse
+from gan_jax.sweeps.axes import grid, product
 
 
 def get_sweep(seeds="3"):

@@ -5,7 +5,7 @@ python -m gan_jax.main --config=experiments/NAME.py[:DATA] --sweep=experiments/s
 Five common learning rates of both networks, a factor of 3 apart around the usual ones, each with SEEDS seeds (3).
 """
 
-from gan_jax.axes import grid, product, zipped
+from gan_jax.sweeps.axes import grid, product, zipped
 
 RATES = [3e-5, 1e-4, 3e-4, 1e-3, 3e-3]
 

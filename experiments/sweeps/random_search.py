@@ -6,7 +6,7 @@ SETTINGS (32) draws of both learning rates and b1, each with the non-saturating 
 a loss train as one population.
 """
 
-from gan_jax.axes import draws, grid, log_uniform, product, uniform
+from gan_jax.sweeps.axes import draws, grid, log_uniform, product, uniform
 
 
 def get_sweep(settings="32"):

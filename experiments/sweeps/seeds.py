@@ -5,7 +5,7 @@ python -m gan_jax.main --config=experiments/NAME.py[:DATA] --sweep=experiments/s
 SEEDS is 5, where it is not given.
 """
 
-from gan_jax.axes import grid
+from gan_jax.sweeps.axes import grid
 
 
 def get_sweep(seeds="5"):

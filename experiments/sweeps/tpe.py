@@ -7,8 +7,8 @@ are worse than the median of the earlier ones at the same step are pruned. It le
 none by default, give --config.eval_every=500.
 """
 
-from gan_jax.axes import log_uniform, uniform
-from gan_jax.search import Study
+from gan_jax.sweeps.axes import log_uniform, uniform
+from gan_jax.sweeps.search import Study
 
 
 def get_study(members="32"):

@@ -1,1 +1,1 @@
-"""What a comparison of finished runs is made of. `gan_jax.comparison` puts it together, in plain dicts and lists."""
+"""Finished runs, compared: `comparison` puts together what the other modules find, in plain dicts and lists."""

@@ -8,8 +8,8 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
+from gan_jax.comparing.intervals import paired_difference
 from gan_jax.comparing.settings import Row, best_setting, is_counted
-from gan_jax.metrics.comparison import paired_difference
 
 MOST_OF_FIELDS, MOST_OF_SEEDS = 30, 20  # comparisons of either kind
 

@@ -4,14 +4,13 @@ Numbers of different protocols do not compare: other features, other counts of s
 """
 
 import json
-import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from gan_jax import measures
 from gan_jax.comparing.runs import Run
 from gan_jax.errors import UserError
+from gan_jax.evaluation import measures
 
 Record = dict[str, Any]
 DRAWN = "drawn from seed "  # how the split of a mixture begins, of which each run draws points from its own seed
@@ -25,22 +24,12 @@ class Used(NamedTuple):
     others: list[tuple[str, int]]
 
 
-def numbers(record: Record) -> dict[str, int | float]:
-    """The finite numbers of a record, but for its step."""
-    return {name: value for name, value in record.items() if name != "step" and is_number(value)}
-
-
-def is_number(value: Any) -> bool:
-    """Whether it is one that can be compared."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
 def choose_measure(runs: Iterable[Run], measure: str | None) -> str | None:
     """The number that is compared: the one asked for, or the first of measures.SCORES, or the first that there is.
 
     None where no run was evaluated. Raises UserError where none holds the number that was asked for.
     """
-    found = dict.fromkeys(name for run in runs for record in run.evaluations for name in numbers(record))
+    found = dict.fromkeys(name for run in runs for record in run.evaluations for name in measures.numbers(record))
     if measure is None:
         return next((name for name in measures.SCORES if name in found), next(iter(found), None))
     if measure not in found:

@@ -5,10 +5,11 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from gan_jax import workdir
 from gan_jax.errors import UserError
-from gan_jax.names import natural
-from gan_jax.reports import atomic, progress, scalars
+from gan_jax.files import atomic
+from gan_jax.files.names import natural
+from gan_jax.reports import progress, scalars
+from gan_jax.runs import workdir
 
 FROZEN = ("diverged", "pruned")  # what frozen.json says of a run that was ended before its last step
 

@@ -4,8 +4,8 @@ import statistics
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from gan_jax.comparing.intervals import expected_best
 from gan_jax.comparing.runs import FROZEN
-from gan_jax.metrics.comparison import expected_best
 
 Row = dict[str, Any]  # a run, a setting or a system, as it is in a comparison
 

@@ -26,8 +26,8 @@ from gan_jax.data.fitting import (
     opened,
 )
 from gan_jax.errors import UserError
-from gan_jax.names import natural
-from gan_jax.reports import atomic
+from gan_jax.files import atomic
+from gan_jax.files.names import natural
 
 # Called so, a file is meant to be an image, and broken where it is none.
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")

@@ -16,12 +16,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from gan_jax import names, quiet
 from gan_jax.data.fitting import ImageSet, fitted, on_all_cores, opened
 from gan_jax.data.folder import READING, open_folder
 from gan_jax.data.mixtures import MIXTURES
 from gan_jax.errors import UserError, shown
-from gan_jax.reports import atomic
+from gan_jax.files import atomic, names, quiet
 
 PREPARED_BY_US = ("mnist", "fashion_mnist", "cifar10")  # by gan_jax.data.prepare
 NAMES = ("digits", *MIXTURES, *PREPARED_BY_US, "folder")  # what data.name may be without asking TFDS

@@ -25,8 +25,8 @@ from PIL import Image
 from tensorflow_datasets.core.download import downloader
 from tensorflow_datasets.image_classification import cifar, mnist
 
-from gan_jax import names, quiet
 from gan_jax.errors import UserError, shown
+from gan_jax.files import names, quiet
 from gan_jax.reports import progress
 
 Read = Callable[[str], bytes]  # name of an original file -> its content

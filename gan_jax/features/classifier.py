@@ -19,8 +19,7 @@ from flax import linen as nn
 from jax.typing import ArrayLike
 from numpy.typing import NDArray
 
-from gan_jax import cache
-from gan_jax.features import extraction
+from gan_jax.features import cache, extraction
 from gan_jax.networks.conv import Conv
 from gan_jax.reports import progress
 

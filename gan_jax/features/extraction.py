@@ -14,7 +14,7 @@ import jax
 import numpy as np
 from numpy.typing import NDArray
 
-from gan_jax import cache
+from gan_jax.features import cache
 from gan_jax.reports import progress
 
 VERSION = 1  # of what is kept: to be raised by whatever changes a feature of a costly network

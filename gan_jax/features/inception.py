@@ -23,11 +23,11 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
-from gan_jax import cache, compiler
+from gan_jax import compiler
 from gan_jax.errors import UserError, one_line
-from gan_jax.features import archive, resize
+from gan_jax.features import archive, cache, resize
 from gan_jax.features.extraction import Network
-from gan_jax.reports import atomic
+from gan_jax.files import atomic
 
 SIZE, DIMENSIONS, CONVOLUTIONS = 299, 2048, 94
 LARGEST = 10**9  # bytes of a file that is looked into

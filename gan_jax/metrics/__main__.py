@@ -9,12 +9,14 @@ import sys
 import jax
 import numpy as np
 
-from gan_jax import evaluation, measures, names, trained
 from gan_jax.data import about, images, sources
 from gan_jax.errors import DivergedError, UserError, is_out_of_memory, one_line, shown
-from gan_jax.evaluation import How, Samples
+from gan_jax.evaluation import generators, measures, measuring
+from gan_jax.evaluation.measuring import How, Samples
 from gan_jax.features import resize
-from gan_jax.reports import atomic, scalars
+from gan_jax.files import atomic, names
+from gan_jax.reports import scalars
+from gan_jax.runs import trained
 
 _DESCRIPTION = """\
 Measures samples A against reals B, and prints the numbers with all that they depend on, then the same as one line of
@@ -37,10 +39,10 @@ def main(argv: list[str] | None = None) -> int:
         reals = _samples(args.b, args, args.seed)
         fakes = _samples(args.a, args, args.seed + 1, reals)
         how = How(_metrics(args, fakes), args.features, args.resizer, args.weights)
-        numbers, protocol, _ = evaluation.measure(how, _named(fakes, "a"), _named(reals, "b"))
+        numbers, protocol, _ = measuring.measure(how, _named(fakes, "a"), _named(reals, "b"))
         record = numbers | {"protocol": protocol}
         sets = [about.line(samples.about) for samples in (fakes, reals) if samples.about]
-        names.say(*sets, *evaluation.table(record).splitlines())
+        names.say(*sets, *measuring.table(record).splitlines())
         print(json.dumps(scalars.plain(record), allow_nan=False), flush=True)
     except (UserError, DivergedError) as error:
         # What data sets say of a configuration's fields is here said of flags.
@@ -81,7 +83,7 @@ def _samples(given, args, seed, reals=None) -> Samples:
     if os.path.isfile(path / "config.json"):
         return _of_run(path, args, reals)
     if os.path.isdir(path):
-        samples = evaluation.real_samples("folder", given, args.image_size, "train", args.num, seed, any_size=True)
+        samples = generators.real_samples("folder", given, args.image_size, "train", args.num, seed, any_size=True)
         return _said(samples, _drawn(f"folder {given}", args.num, seed))
     if os.path.exists(path) or "/" in given:
         raise UserError(f"{given} is no folder: give a folder of images, an .npz file, a data set or a workdir")
@@ -91,7 +93,7 @@ def _samples(given, args, seed, reals=None) -> Samples:
 
 def _of_set(name, split, args, seed):
     num = args.num or (2500 if sources.is_points(name) else 0)
-    samples = evaluation.real_samples(name, args.dir, args.image_size, split, num, seed)
+    samples = generators.real_samples(name, args.dir, args.image_size, split, num, seed)
     is_drawn = args.num or sources.is_points(name)
     return _said(samples, _drawn(f"{name}:{split}", is_drawn, seed))
 
@@ -109,10 +111,10 @@ def _drawn(words, is_drawn, seed):
 def _of_run(folder, args, reals):
     model = trained.load(folder, args.checkpoint)
     num = args.num or model.config.eval_samples
-    config, wanted = model.config, evaluation.EVEN
+    config, wanted = model.config, generators.EVEN
     if reals is not None:
-        wanted = evaluation.proportions(config, config.eval_conditions, reals, model.counts, model.classes)
-    samples = evaluation.generated_samples(
+        wanted = generators.proportions(config, config.eval_conditions, reals, model.counts, model.classes)
+    samples = generators.generated_samples(
         config, model.generator, model.state, num, counts=model.counts, wanted=wanted
     )._replace(classes=model.classes)
     return samples._replace(protocol={"of": str(folder), "step": int(model.state.step)} | samples.protocol)
@@ -133,7 +135,7 @@ def _of_file(path, args, seed):
         array = array[np.sort(np.random.default_rng(seed).choice(len(array), args.num, replace=False))]
     if array.ndim == 4 and args.image_size:
         array, said["images"] = images.resized(array, args.image_size)
-    return evaluation.of_array(array, _drawn(str(path), args.num, seed) | said)._replace(is_resizable=array.ndim == 4)
+    return measuring.of_array(array, _drawn(str(path), args.num, seed) | said)._replace(is_resizable=array.ndim == 4)
 
 
 def _check(path, array):

@@ -6,8 +6,8 @@ D(x) = sigmoid(logit), log D = -softplus(-logit) and log(1 - D) = -softplus(logi
 wherever float32 is.
 
 To add a loss, write one function that returns the pair: `config.loss` is its name. It is known by its annotation,
-`-> AdversarialLoss`. Numbers that it takes are fields of the configuration (LOSS_NUMBERS in config.py), and may be
-traced.
+`-> AdversarialLoss`. Numbers that it takes are fields of the configuration (LOSS_NUMBERS in
+training/hyperparameters.py), and may be traced.
 """
 
 from collections.abc import Callable

@@ -12,7 +12,8 @@ from typing import Any
 
 from PIL import Image
 
-from gan_jax.reports import atomic, scalars
+from gan_jax.files import atomic
+from gan_jax.reports import scalars
 
 WIDTH, HEIGHT = 256, 1024  # pixels, at most; a grid of 8 x 8 images of 28 or 32 pixels keeps about one for one
 QUALITY = 40  # of 100; a grid of digits then takes 10 kB as a data: URL, and one of pure noise, the dearest, 35 kB

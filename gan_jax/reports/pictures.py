@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from gan_jax.errors import shown
-from gan_jax.reports import atomic
+from gan_jax.files import atomic
 
 GRID_WIDTH = 500  # pixels; smaller pictures are enlarged
 NAME_LENGTH = 20  # characters of a name beside a row

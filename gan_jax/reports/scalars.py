@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from gan_jax.errors import UserError
-from gan_jax.reports import atomic
+from gan_jax.files import atomic
 
 
 def append(path: str | os.PathLike[str], record: dict[str, Any]) -> None:

@@ -6,9 +6,8 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-from gan_jax import home
 from gan_jax.errors import UserError, one_line
-from gan_jax.reports import atomic
+from gan_jax.files import atomic, home
 
 MODES = ("disabled", "offline", "online")
 MOST_ID = 128  # characters of a run's id

@@ -11,7 +11,7 @@ import jax
 import numpy as np
 
 from gan_jax.errors import UserError
-from gan_jax.reports import atomic
+from gan_jax.files import atomic
 
 
 @jax.enable_x64(False)

@@ -32,11 +32,13 @@ from matplotlib.figure import Figure
 from gan_jax.config import default_config, f_gans, loss_names, validate
 from gan_jax.data import mixtures, sources
 from gan_jax.errors import DivergedError, UserError
-from gan_jax.evaluation import EVALUATION_SEED
+from gan_jax.evaluation.generators import EVALUATION_SEED
+from gan_jax.files import atomic
 from gan_jax.metrics.modes import mode_statistics
-from gan_jax.reports import atomic, pictures
+from gan_jax.reports import pictures
+from gan_jax.runs import loop
 from gan_jax.studies import command
-from gan_jax.training import conditional, finite, loop, population, sampling
+from gan_jax.training import conditional, finite, population, sampling
 from gan_jax.training.state import build_networks
 
 

@@ -30,9 +30,9 @@ from gan_jax.config import default_config
 from gan_jax.data import sources
 from gan_jax.objectives import losses, penalties
 from gan_jax.reports import pictures
+from gan_jax.runs.loop import fresh_carries
 from gan_jax.studies import command
 from gan_jax.studies.fitting import fit_watched
-from gan_jax.training.loop import fresh_carries
 from gan_jax.training.population import compile_program, make_advance
 from gan_jax.training.state import build_networks
 

@@ -1,1 +1,1 @@
-"""The state, the pure train step and the loop around it."""
+"""The state, the pure train step, and how one or many of them are computed."""

@@ -14,7 +14,8 @@ import ml_collections
 from gan_jax.errors import UserError
 from gan_jax.objectives import penalties
 from gan_jax.training import conditional, optimizers
-from gan_jax.training.state import build_loss, build_networks, hyperparameters, packed_for_critic
+from gan_jax.training.hyperparameters import hyperparameters
+from gan_jax.training.state import build_loss, build_networks, packed_for_critic
 
 
 def check(config: ml_collections.ConfigDict, shape: tuple[int, ...]) -> None:

@@ -13,35 +13,14 @@ import numpy as np
 from flax import linen as nn
 
 from gan_jax import networks
-from gan_jax.config import LOSS_NUMBERS, flat, loss_function
 from gan_jax.errors import UserError
 from gan_jax.networks.layers import SpectralNorm
 from gan_jax.objectives import divergences, losses
 from gan_jax.training import conditional, optimizers
+from gan_jax.training.hyperparameters import LOSS_NUMBERS, hyperparameters
 
 # All randomness is a function of (root key, step). What is no step's folds in a number that no step reaches.
 DATA, SAMPLES, CALIBRATION, CODES = 2**32 - 1, 2**32 - 2, 2**32 - 3, 2**32 - 5
-
-# Steps that the average has behind it as a run begins: those of the run that it begins from. No field gives them.
-EMA_STEPS = "ema_steps"
-# The other numbers of a state's `hparams`, and the fields that give them.
-HPARAMS = {
-    "generator_lr": "optimizer.generator_lr",
-    "critic_lr": "optimizer.critic_lr",
-    "b1": "optimizer.b1",
-    "b2": "optimizer.b2",
-    "weight_decay": "optimizer.weight_decay",
-    "penalty_weight": "penalty.weight",
-    "weight_clip": "weight_clip",
-    "ema_decay": "ema_decay",
-    "decay_steps": "optimizer.decay_steps",
-    "final_lr": "optimizer.final_lr",
-    "noise_sigma": "noise.sigma",
-    "noise_steps": "noise.steps",
-    "conditional_weight": "conditional.weight",
-    "continuous_weight": "conditional.continuous_weight",
-    **LOSS_NUMBERS,
-}
 
 
 @flax.struct.dataclass
@@ -98,14 +77,20 @@ def _attention(network, settings, data, shape):
     return {"attention": settings.attention}
 
 
+def loss_function(name: str) -> Any:
+    """What `loss` names: a function in objectives/losses.py, or for `f_gan:NAME` one in objectives/divergences.py."""
+    divergence = name.removeprefix("f_gan:")
+    return getattr(losses if divergence == name else divergences, divergence)
+
+
 def build_loss(config: ml_collections.ConfigDict, hparams: dict[str, Any]) -> losses.AdversarialLoss:
     """The loss that `config.loss` names, `f_gan:NAME` being made of a divergence, of numbers that may be traced."""
     make = loss_function(config.loss)
     arguments = [*inspect.signature(make).parameters]
     if unknown := [argument for argument in arguments if argument not in LOSS_NUMBERS]:
         raise UserError(
-            f"config.loss={config.loss!r} takes {', '.join(unknown)}, which no field gives: LOSS_NUMBERS in config.py "
-            f"has {', '.join(LOSS_NUMBERS)}; add it there with a field of its own, or take no argument"
+            f"config.loss={config.loss!r} takes {', '.join(unknown)}, which no field gives: LOSS_NUMBERS in "
+            f"training/hyperparameters.py has {', '.join(LOSS_NUMBERS)}; add it there, with a field, or take none"
         )
     made, is_f_gan = make(**{argument: hparams[argument] for argument in arguments}), config.loss.startswith("f_gan:")
     kind: Any = divergences.Divergence if is_f_gan else losses.AdversarialLoss
@@ -128,41 +113,6 @@ def build_optimizers(config: ml_collections.ConfigDict, hparams: dict[str, Any])
 def _optimizer(name, learning_rate, hparams):
     numbers = hparams | {"learning_rate": learning_rate}
     return getattr(optimizers, name)(**{argument: numbers[argument] for argument in optimizers.arguments(name)})
-
-
-def hyperparameters(config: ml_collections.ConfigDict) -> dict[str, float]:
-    """The numbers that may change from run to run without a new compilation."""
-    values = flat(config)
-    return {name: values[field] for name, field in HPARAMS.items()} | {EMA_STEPS: 0.0}
-
-
-def fields_of(hparams: dict[str, Any]) -> dict[str, float]:
-    """Those numbers of a state by the names of the fields that gave them, in as few digits as tell them in 32 bits."""
-    return {HPARAMS[name]: float(str(np.float32(value))) for name, value in hparams.items() if name in HPARAMS}
-
-
-def structure(config: ml_collections.ConfigDict) -> tuple[tuple[str, Any], ...]:
-    """What the compiled program of a configuration depends on: all fields but the seed and those of `hparams`.
-
-    A program whose configuration has no noise, or no weight clipping, has no part that these numbers could change.
-    """
-    fixed = {name: value for name, value in flat(config).items() if name not in ("seed", *HPARAMS.values())}
-    return *fixed.items(), ("noise", config.noise.sigma > 0), ("clipping", config.weight_clip > 0)
-
-
-def at_step(hparams: dict[str, jax.Array], step: jax.Array) -> dict[str, jax.Array]:
-    """The same numbers, with the learning rates and the instance noise as far down their slopes as `step` is."""
-    rate = _slope(step, hparams["decay_steps"], hparams["final_lr"])
-    return hparams | {
-        "generator_lr": hparams["generator_lr"] * rate,
-        "critic_lr": hparams["critic_lr"] * rate,
-        "noise_sigma": hparams["noise_sigma"] * _slope(step, hparams["noise_steps"], 0.0),
-    }
-
-
-def _slope(step, steps, end):
-    """From 1 at step 0 in a straight line to `end` at `steps` and after; 1 throughout where `steps` is 0."""
-    return jnp.where(steps > 0, 1 - (1 - end) * jnp.minimum(step / jnp.maximum(steps, 1), 1), 1.0)
 
 
 def create_state(config: ml_collections.ConfigDict, shape: tuple[int, ...]) -> GANState:

@@ -17,16 +17,8 @@ from gan_jax.data import batches, bursts
 from gan_jax.networks.layers import mixes_samples
 from gan_jax.objectives import augmentations, penalties
 from gan_jax.training import conditional
-from gan_jax.training.state import (
-    EMA_STEPS,
-    NetState,
-    at_step,
-    build_loss,
-    build_networks,
-    build_optimizers,
-    pack,
-    packed_for_critic,
-)
+from gan_jax.training.hyperparameters import EMA_STEPS, at_step
+from gan_jax.training.state import NetState, build_loss, build_networks, build_optimizers, pack, packed_for_critic
 
 
 def make_train_step(config, shape, shard=lambda latents: latents):

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from gan_jax import comparison, measures
-from gan_jax.comparison import compare
+from gan_jax.comparing import comparison
+from gan_jax.comparing.comparison import compare
 from gan_jax.config import FIELDS
 from gan_jax.errors import UserError
+from gan_jax.evaluation import measures
 
 HINGE, WASSERSTEIN = {0: 1.0, 1: 1.2, 2: 1.1}, {0: 0.7, 1: 1.1, 2: 0.6}
 
@@ -518,7 +519,7 @@ def test_pictures_that_are_damaged_are_left_out(make_run, make_pictures):
 
 def test_jax_is_not_needed(make_run):
     make_run("a", 1.0)
-    text = "import sys, pathlib; from gan_jax import comparison; comparison.compare([pathlib.Path('a')]);"
+    text = "import sys, pathlib; from gan_jax.comparing import comparison; comparison.compare([pathlib.Path('a')]);"
     subprocess.run([sys.executable, "-c", text + "assert not {'jax', 'PIL'} & {*sys.modules}"], check=True)
 
 

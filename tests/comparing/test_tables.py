@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from gan_jax.comparing import tables
-from gan_jax.comparison import compare
+from gan_jax.comparing.comparison import compare
 
 
 def printed():

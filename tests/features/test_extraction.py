@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from gan_jax import cache
-from gan_jax.features import extraction
+from gan_jax.features import cache, extraction
 from gan_jax.features.extraction import Network, extract
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (21, 3, 4, 1), dtype=np.uint8)

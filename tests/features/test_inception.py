@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gan_jax import cache
 from gan_jax.errors import UserError
-from gan_jax.features import inception
+from gan_jax.features import cache, inception
 from gan_jax.features.extraction import extract
 from gan_jax.features.resize import NAMES
 

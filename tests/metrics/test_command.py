@@ -11,10 +11,11 @@ import scipy.linalg
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from gan_jax import evaluation
+from gan_jax.evaluation import measures, measuring
 from gan_jax.features import extraction
+from gan_jax.files import atomic
 from gan_jax.metrics.__main__ import main
-from gan_jax.reports import atomic, scalars
+from gan_jax.reports import scalars
 
 DIGITS = np.round(load_digits().images * 255 / 16).astype(np.uint8)[..., None]
 
@@ -172,7 +173,7 @@ def a_network(monkeypatch):
         return values @ np.float32([[1, 0, 1], [0, 1, 1]]), None
 
     network = extraction.Network("a network", apply, enlarged=enlarged)
-    monkeypatch.setattr(evaluation, "_inception", lambda weights, resizer: network)
+    monkeypatch.setattr(measuring, "_inception", lambda weights, resizer: network)
     monkeypatch.setattr("gan_jax.features.inception.at_hand", lambda: pathlib.Path("weights.npz"))
 
 
@@ -272,8 +273,6 @@ def test_without_weights_the_line_says_how_to_get_them(here, capsys, monkeypatch
 
 
 def test_help_names_every_metric(capsys):
-    from gan_jax import measures
-
     with pytest.raises(SystemExit) as ended:
         main(["--help"])
     assert ended.value.code == 0

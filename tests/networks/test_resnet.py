@@ -13,7 +13,8 @@ import pytest
 from gan_jax.config import default_config
 from gan_jax.data import sources
 from gan_jax.networks import conditional, layers, resnet
-from gan_jax.training import loop, population
+from gan_jax.runs import loop
+from gan_jax.training import population
 
 try:
     import torch

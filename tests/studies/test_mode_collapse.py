@@ -8,9 +8,11 @@ from PIL import Image
 from gan_jax.config import f_gans, loss_names, penalty_names, validate
 from gan_jax.data import mixtures, sources
 from gan_jax.errors import UserError
+from gan_jax.runs import loop
 from gan_jax.studies import command, mode_collapse
-from gan_jax.training import loop, population, sampling
-from gan_jax.training.state import build_loss, hyperparameters
+from gan_jax.training import population, sampling
+from gan_jax.training.hyperparameters import hyperparameters
+from gan_jax.training.state import build_loss
 
 TINY = {"steps": 20, "network.width": 8, "network.depth": 2, "batch_size": 16}
 PAIR = ("minimax", "remedy:dragan")

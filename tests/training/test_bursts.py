@@ -10,7 +10,8 @@ import pytest
 from gan_jax.config import default_config
 from gan_jax.data import bursts, sources
 from gan_jax.data.batches import Batch
-from gan_jax.training import loop, population
+from gan_jax.runs import loop
+from gan_jax.training import population
 from gan_jax.training.state import DATA
 from gan_jax.training.step import make_train_step
 

@@ -79,8 +79,8 @@ PAIRS = {
     "config.loss='mine': the generator's must be a function (real_logits, fake_logits) -> number": (
         lambda: AdversarialLoss(mean, 0.0)
     ),
-    "config.loss='mine' takes margin, which no field gives: LOSS_NUMBERS in config.py has smoothing_real, "
-    "smoothing_fake, a, b, c, alpha; add it there with a field of its own, or take no argument": lambda margin: mean,
+    "config.loss='mine' takes margin, which no field gives: LOSS_NUMBERS in training/hyperparameters.py has "
+    "smoothing_real, smoothing_fake, a, b, c, alpha; add it there, with a field, or take none": lambda margin: mean,
 }
 
 

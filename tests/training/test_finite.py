@@ -9,10 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gan_jax import trained
 from gan_jax.config import default_config
 from gan_jax.data import sources
 from gan_jax.reports import tracking
+from gan_jax.runs import trained
 from gan_jax.training import finite
 from gan_jax.training.state import DATA, create_state
 from gan_jax.training.step import make_train_step

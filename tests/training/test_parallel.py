@@ -25,11 +25,12 @@ import pytest
 from jax.sharding import AxisType, Mesh
 from PIL import Image
 
-from gan_jax import main, trained, workdir
+from gan_jax import main
 from gan_jax.config import default_config
 from gan_jax.data import sources
 from gan_jax.errors import UserError
-from gan_jax.training import checkpoint, finite, loop, parallel, population
+from gan_jax.runs import checkpoint, loop, trained, workdir
+from gan_jax.training import finite, parallel, population
 from gan_jax.training.state import create_states
 
 ROOT = pathlib.Path(__file__).parents[2]

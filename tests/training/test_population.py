@@ -12,7 +12,8 @@ import pytest
 
 from gan_jax.config import default_config
 from gan_jax.data import sources
-from gan_jax.training import loop, population
+from gan_jax.runs import loop
+from gan_jax.training import population
 
 SETTINGS = ({"seed": 3}, {"seed": 4}, {"seed": 3, "optimizer.critic_lr": 3e-3, "penalty.weight": 0.5})
 SYSTEMS = {
@@ -154,7 +155,8 @@ import jax, numpy as np, sys
 jax.config.update("jax_num_cpu_devices", 2)
 sys.path.insert(0, sys.argv[1])
 import test_population as t
-from gan_jax.training import loop, population
+from gan_jax.runs import loop
+from gan_jax.training import population
 configs, source = t.configured("mlp")
 members, alone = (t.trained(configs, source, way, 10) for way in ("shard_map", "one_after_another"))
 for a, b in zip(members, alone, strict=True):

@@ -5,16 +5,15 @@ import pytest
 
 from gan_jax.config import default_config
 from gan_jax.errors import UserError
+from gan_jax.training.hyperparameters import at_step, hyperparameters
 from gan_jax.training.state import (
     CALIBRATION,
     DATA,
     SAMPLES,
-    at_step,
     build_loss,
     build_networks,
     create_state,
     create_states,
-    hyperparameters,
     pack,
 )
 

@@ -7,11 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gan_jax.config import LOSS_NUMBERS, default_config, f_gans, loss_names, penalty_names, validate
+from gan_jax.config import default_config, f_gans, loss_names, penalty_names, validate
 from gan_jax.data.batches import Batch
 from gan_jax.objectives.losses import AdversarialLoss
 from gan_jax.training import step as step_module
-from gan_jax.training.state import build_loss, build_networks, create_state, structure
+from gan_jax.training.hyperparameters import LOSS_NUMBERS, structure
+from gan_jax.training.state import build_loss, build_networks, create_state
 from gan_jax.training.step import make_train_step
 
 

@@ -1,0 +1,43 @@
+"""The configuration of a run: every field once, with its default, what it may be, and what it means.
+
+config = default_config("fashion_mnist")      # the defaults that suit a data set
+config.loss = "wasserstein"                   # an experiment file changes what it is about
+validate(config)                              # one line of UserError where something is wrong
+"""
+
+from gan_jax.config.checks import validate
+from gan_jax.config.choices import f_gans, loss_names, optimizer_names, penalty_names
+from gan_jax.config.fields import (
+    CHANGEABLE,
+    CONDITIONS,
+    FIELDS,
+    FIXED,
+    FREE,
+    KINDS,
+    SMALL,
+    Field,
+    default_config,
+    flat,
+    neutral_fields,
+)
+
+__all__ = [
+    "CHANGEABLE",
+    "CONDITIONS",
+    "FIELDS",
+    "FIXED",
+    "FREE",
+    "KINDS",
+    "LOSS_NUMBERS",
+    "SMALL",
+    "Field",
+    "default_config",
+    "f_gans",
+    "flat",
+    "loss_function",
+    "loss_names",
+    "neutral_fields",
+    "optimizer_names",
+    "penalty_names",
+    "validate",
+]

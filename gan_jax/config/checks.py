@@ -1,0 +1,236 @@
+"""Whether a configuration makes sense: each of its fields, and all of them together."""
+
+import inspect
+import types
+
+import numpy as np
+
+from gan_jax import networks
+from gan_jax.config.choices import f_gans, loss_names, optimizer_names
+from gan_jax.config.fields import FIELDS, FIXED, SMALL, flat
+from gan_jax.data import bursts, sources
+from gan_jax.errors import UserError
+from gan_jax.evaluation import measures
+from gan_jax.networks.layers import mixes_samples
+from gan_jax.objectives import divergences, losses, penalties
+from gan_jax.training import conditional, optimizers
+from gan_jax.training.hyperparameters import LOSS_NUMBERS
+from gan_jax.training.state import loss_function
+
+
+def validate(config) -> None:
+    """Raises UserError, in one line, where a field is unknown, out of range, or at odds with another."""
+    values = flat(config)
+    _check_names(values)
+    for name, field in FIELDS.items():
+        _check_value(name, values[name], field)
+    # First what would change nothing: of such a field, nothing else is asked.
+    _check_numbers_of_losses(values)
+    _check_weight_decay(config)
+    _check_conditional(config)
+    _check_needed(values)
+    _check_combinations(config)
+
+
+def _check_names(values):
+    for name in values:
+        if name not in FIELDS:
+            raise UserError(f"config.{name}: no such field; python -m gan_jax.main --help lists them")
+    for name in FIELDS:
+        if name not in values:
+            raise UserError(f"config.{name} is missing: begin the experiment with gan_jax.config.default_config()")
+
+
+def _check_value(name, value, field):
+    kind = type(field.default)
+    if type(value) is not kind and not (kind is float and type(value) is int):
+        raise UserError(f"config.{name}={value!r}: give a value of type {kind.__name__}")
+    is_allowed, words = field.allowed
+    # Numbers are computed with in float32, in which 1e-60 is 0 and 0.99999999999 is 1.
+    with np.errstate(over="ignore", under="ignore"):
+        computed = _in_float32(value) if kind is float else value
+    if not is_allowed(computed):
+        raise UserError(f"config.{name}={value!r}: give {words}{_why_unknown(name, value)}")
+
+
+# How one's own function is known: in which module it is to be, and by what.
+_KNOWN_BY = {
+    "loss": (losses, "the annotation `-> AdversarialLoss`"),
+    "f_gan": (divergences, "the annotation `-> Divergence`"),
+    "penalty.name": (penalties, "the arguments (critic_fn, real, fake, key)"),
+    **dict.fromkeys(
+        ("optimizer.name", "optimizer.generator_name", "optimizer.critic_name"),
+        (optimizers, "an argument `learning_rate`"),
+    ),
+}
+
+
+def _why_unknown(name, value):
+    """What is missing where a function of that name is there, yet is none of the choices."""
+    kind, _, function = str(value).rpartition(":")
+    if (kind or name) not in _KNOWN_BY:
+        return ""
+    module, sign = _KNOWN_BY[kind or name]
+    if not isinstance(getattr(module, function, None), types.FunctionType):
+        return ""
+    return f"; {module.__name__} has a function {function}, but it is known by {sign} alone"
+
+
+def _in_float32(value):
+    try:
+        return np.float32(value)
+    except OverflowError:  # an integer beyond even float64
+        return np.float32(np.inf)
+
+
+def _check_combinations(config):
+    if config.penalty.name != "none" and mixes_samples(config.network.critic_norm):
+        raise UserError(
+            f"config.penalty.name={config.penalty.name!r} with config.network.critic_norm='batch': batch norm mixes "
+            "the samples whose gradients the penalty takes one by one; give critic_norm none or layer"
+        )
+    if config.batch_size < 2 and mixes_samples(config.network.generator_norm):
+        raise UserError(
+            "config.batch_size=1 with config.network.generator_norm='batch': give at least 2, or in a new run another "
+            "norm"
+        )
+    if config.batch_size < 2 * config.packing and mixes_samples(config.network.critic_norm):
+        raise UserError(
+            f"config.batch_size={config.batch_size} with config.network.critic_norm='batch' and "
+            f"config.packing={config.packing}: the critic would see a batch of one; give at least {2 * config.packing}"
+        )
+    if config.smoothing.real + config.smoothing.fake >= 1:
+        raise UserError(
+            f"config.smoothing.real={config.smoothing.real} with config.smoothing.fake={config.smoothing.fake}: "
+            "the fakes' target would not be below the reals'; give a sum below 1"
+        )
+    if config.least_squares.a == config.least_squares.b:
+        raise UserError(
+            f"config.least_squares.a={config.least_squares.a} with config.least_squares.b={config.least_squares.b}: "
+            "the critic would have one target for reals and fakes; give two"
+        )
+    updates = bursts.updates_before(bursts.of(config), config.n_critic, config.steps)
+    if config.penalty.every > updates:
+        raise UserError(
+            f"config.penalty.every={config.penalty.every} with config.steps={config.steps} and "
+            f"config.n_critic={config.n_critic}: no penalty would come; give at most {updates}"
+        )
+    if config.n_critic_burst.updates and not (config.n_critic_burst.first_steps or config.n_critic_burst.every):
+        raise UserError(
+            f"config.n_critic_burst.updates={config.n_critic_burst.updates} with config.n_critic_burst.first_steps=0 "
+            "and config.n_critic_burst.every=0: no step is of a burst; give updates 0, or one of the others"
+        )
+    metrics = {*config.eval_metrics.split(",")}
+    if config.eval_every and not metrics & {"auto", *measures.SCORING}:
+        raise UserError(
+            f"config.eval_metrics={config.eval_metrics!r} with config.eval_every={config.eval_every}: none of them "
+            f"says which checkpoint is the best; add one of {', '.join(measures.SCORING)}"
+        )
+    if config.batch_size % config.packing:
+        raise UserError(
+            f"config.packing={config.packing} with config.batch_size={config.batch_size}: "
+            f"give a batch size that {config.packing} divides, or in a new run a packing that divides it"
+        )
+    if config.network.attention and not hasattr(getattr(networks, config.network.name), "attention_sizes"):
+        raise UserError(
+            f"config.network.attention={config.network.attention} with config.network.name={config.network.name!r}: "
+            "only resnet has self-attention; give 0"
+        )
+    if config.data.name == "folder" and not config.data.dir:
+        raise UserError("config.data.name='folder' needs the folder of images: give --config.data.dir=PATH")
+    if sources.is_points(config.data.name) and config.data.image_size:
+        raise UserError(f"config.data.image_size with config.data.name={config.data.name!r}: give 0")
+    of_images = {"data.flip": config.data.flip, "augment": config.augment, "data.balanced": config.data.balanced}
+    for name, value in of_images.items():
+        if sources.is_points(config.data.name) and value != FIELDS[name].default:
+            raise UserError(
+                f"config.{name}={value!r} with config.data.name={config.data.name!r}: it is for images; "
+                f"give {FIELDS[name].default!r}, or in a new run a set of images"
+            )
+    if config.augment != "none" and config.packing > 1:
+        raise UserError(
+            f"config.packing={config.packing} with config.augment={config.augment!r}: give augment none, or in a "
+            "new run packing 1"
+        )
+    if config.data.name in SMALL and config.data.dir:
+        raise UserError(f"config.data.dir with config.data.name={config.data.name!r}: leave it empty")
+
+
+def _check_conditional(config):
+    name, settings = config.conditional.name, config.conditional
+    way = getattr(conditional, name)
+    if way.is_in_norms and config.network.generator_norm == "none":
+        raise UserError(
+            f"config.conditional.name={name!r} with config.network.generator_norm='none': the generator is told the "
+            "class by its norms; give batch or layer, or another conditional.name"
+        )
+    if way.head and config.packing > 1:
+        raise UserError(
+            f"config.packing={config.packing} with config.conditional.name={name!r}: a pack has no one class; give 1 "
+            "(only concatenation goes with more)"
+        )
+    if settings.continuous and not way.is_told_codes:
+        raise UserError(
+            f"config.conditional.continuous={settings.continuous} with config.conditional.name={name!r}: only infogan "
+            "has such codes; give 0"
+        )
+    takers = {
+        "weight": (way.loss, "auxiliary_classifier and infogan take"),
+        "continuous_weight": (way.is_told_codes, "infogan takes"),
+    }
+    for field, (is_taken, words) in takers.items():
+        default = FIELDS[f"conditional.{field}"].default
+        if settings[field] != default and not is_taken:
+            raise UserError(
+                f"config.conditional.{field}={settings[field]} with config.conditional.name={name!r} changes nothing: "
+                f"only {words} it; give {default}, or in a new run another conditional.name"
+            )
+
+
+def _check_numbers_of_losses(values):
+    """A number that the loss does not take would change nothing, and the user would never know."""
+    for argument, name in LOSS_NUMBERS.items():
+        if values[name] != FIELDS[name].default and not _takes_argument(values["loss"], argument):
+            takers = [loss for loss in (*loss_names(), *f_gans()) if _takes_argument(loss, argument)]
+            raise UserError(
+                f"config.{name}={values[name]!r} with config.loss={values['loss']!r}: only {', '.join(takers)} takes "
+                f"it; give {FIELDS[name].default!r}, or in a new run another loss"
+            )
+
+
+def _check_weight_decay(config):
+    of_generator, of_critic = optimizers.of(config)
+    if config.optimizer.weight_decay and not any(
+        "weight_decay" in optimizers.arguments(name) for name in (of_generator, of_critic)
+    ):
+        takers = [name for name in optimizer_names() if "weight_decay" in optimizers.arguments(name)]
+        raise UserError(
+            f"config.optimizer.weight_decay={config.optimizer.weight_decay}: neither the generator's {of_generator} "
+            f"nor the critic's {of_critic} takes it; give 0.0, or in a new run optimizer.critic_name "
+            f"{' or '.join(takers)}"
+        )
+
+
+def _takes_argument(loss, argument):
+    return argument in inspect.signature(loss_function(loss)).parameters
+
+
+# Fields that change nothing where another is at its default.
+_NEEDED = {
+    "n_critic_burst.first_steps": "n_critic_burst.updates",
+    "n_critic_burst.every": "n_critic_burst.updates",
+    "noise.steps": "noise.sigma",
+    "penalty.every": "penalty.name",
+    "optimizer.final_lr": "optimizer.decay_steps",
+    "conditional.continuous_weight": "conditional.continuous",
+}
+
+
+def _check_needed(values):
+    for name, needed in _NEEDED.items():
+        if values[name] != FIELDS[name].default and values[needed] == FIELDS[needed].default:
+            new = "in a new run " if FIELDS[needed].kind == FIXED else ""
+            raise UserError(
+                f"config.{name}={values[name]!r} with config.{needed}={values[needed]!r} changes nothing: "
+                f"give {FIELDS[name].default!r}, or {new}{needed} too"
+            )
