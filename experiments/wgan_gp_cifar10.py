@@ -12,7 +12,9 @@ from gan_jax.config import default_config
 def get_config(data="cifar10"):
     """The configuration; another image set of 32 pixels will do."""
     config = default_config(data)
-    config.steps = config.optimizer.decay_steps = 100_000
+    config.steps = 100_000
+    for rate in (config.schedule.optimizer.generator_lr, config.schedule.optimizer.critic_lr):
+        rate.shape, rate.over = "linear", 100_000.0  # to 0
     config.loss, config.penalty.name, config.penalty.weight = "wasserstein", "gradient_penalty", 10.0
     config.batch_size, config.n_critic, config.generator_batch = 64, 5, 2
     config.data.flip = True

@@ -40,11 +40,13 @@ from gan_jax.reports import page
 from gan_jax.runs import beginning, changes, init_from, loop, reading, trained
 from gan_jax.sweeps import search, sweep
 from gan_jax.training import parallel, population
+from gan_jax.training.hyperparameters import HPARAMS
 
 # How ml_collections says that a field is unknown: the representation of its name, and perhaps of a second line.
 _UNKNOWN_FIELD = re.compile(r"""['"\\]+(\w+)['"\\]+(?:n?(Did you mean .*\?))?['"]?""")
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _IN_THE_WAY = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.EISDIR, errno.ENOTDIR)
+MOST_FIELDS = 10  # of a group, in a message
 MODES = ("train", "evaluate", "sample", "export", "compare")
 
 
@@ -322,10 +324,15 @@ def usage() -> str:
     lines += [f"  --{name}={values[name].default}\n      {values[name].help}" for name in values]
     lines += ["", "Fields, with the defaults that experiments and data sets may change. One that is"]
     lines += [f"  {kind} {meaning}" for kind, meaning in KINDS.items()]
+    # Every number that may follow a schedule has the same fields for it: those of the first tell what they are.
+    first = f"schedule.{next(iter(HPARAMS.values()))}."
+    shown = {name: field for name, field in FIELDS.items() if name.count(".") < 2 or not name.startswith("schedule.")}
+    shown |= {name: field for name, field in FIELDS.items() if name.startswith(first)}
     lines += [
         f"  --config.{name}={field.default}\n      {field.meaning} ({field.allowed[1]}; {field.kind})"
-        for name, field in FIELDS.items()
+        for name, field in shown.items()
     ]
+    lines += ["  and likewise schedule.FIELD for FIELD any of", f"      {', '.join(HPARAMS.values())}"]
     return "\n".join(lines)
 
 
@@ -342,7 +349,8 @@ def _check_group(name):
     if fields := [field for field in above if field in FIELDS]:
         raise UserError(f"config.{name}: {fields[0]} is a field, no group of them; give --config.{fields[0]}=VALUE")
     if within := [field for field in FIELDS if field.startswith(f"{name}.")]:
-        raise UserError(f"config.{name} is a group of fields; give one of --config.{', --config.'.join(within)}")
+        some = within if len(within) < MOST_FIELDS else [*within[:MOST_FIELDS], "..."]
+        raise UserError(f"config.{name} is a group of fields; give one of --config.{', --config.'.join(some)}")
     if above and not any(field.startswith(f"{above[-1]}.") for field in FIELDS):
         raise UserError(f"config.{name}: no such field; python -m gan_jax.main --help lists them")
 

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from gan_jax.config import FIELDS, default_config, f_gans, loss_names, penalty_names, validate
 from gan_jax.data import batches
 from gan_jax.errors import UserError
-from gan_jax.training.state import build_networks, create_state
+from gan_jax.training.game import build_networks
+from gan_jax.training.state import create_state
 from gan_jax.training.step import make_train_step
 
 SETTINGS = settings(

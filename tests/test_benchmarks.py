@@ -9,7 +9,8 @@ import pytest
 
 from gan_jax.data.batches import Batch
 from gan_jax.networks import conv
-from gan_jax.training.state import build_networks, create_state
+from gan_jax.training.game import build_networks
+from gan_jax.training.state import create_state
 from gan_jax.training.step import make_train_step
 
 FOLDER = pathlib.Path(__file__).parents[1] / "benchmarks"

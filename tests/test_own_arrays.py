@@ -142,7 +142,8 @@ def test_what_else_an_evaluation_takes_is_said(small_model):
 def small_model():
     """A generator that was never trained."""
     from gan_jax.runs.trained import Trained
-    from gan_jax.training.state import build_networks, create_state
+    from gan_jax.training.game import build_networks
+    from gan_jax.training.state import create_state
 
     config = default_config()
     config.update_from_flattened_dict({"network.width": 8, "network.depth": 1, "network.latent_dim": 4})

@@ -98,10 +98,10 @@ def _fields(found: Sequence[Run]) -> list[Row]:
 
 def _filled(run: Run) -> Row:
     """Its fields, neutral where the version of the program that made it had none."""
-    from gan_jax.config import neutral_fields  # needs JAX, which runs of one version do without
+    from gan_jax.config import as_now, neutral_fields  # needs JAX, which runs of one version do without
 
     data = str(run.config.get("data.name", "digits"))
-    return run.config if run.status == "not begun" else neutral_fields(data) | run.config
+    return run.config if run.status == "not begun" else neutral_fields(data) | as_now(run.config)
 
 
 def _is_compared(name):

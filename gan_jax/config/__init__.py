@@ -16,9 +16,11 @@ from gan_jax.config.fields import (
     KINDS,
     SMALL,
     Field,
+    as_now,
     default_config,
     flat,
     neutral_fields,
+    without_constants,
 )
 
 __all__ = [
@@ -31,6 +33,7 @@ __all__ = [
     "LOSS_NUMBERS",
     "SMALL",
     "Field",
+    "as_now",
     "default_config",
     "f_gans",
     "flat",
@@ -40,4 +43,5 @@ __all__ = [
     "optimizer_names",
     "penalty_names",
     "validate",
+    "without_constants",
 ]

@@ -1,21 +1,22 @@
 """Whether a configuration makes sense: each of its fields, and all of them together."""
 
 import inspect
+import math
 import types
 
 import numpy as np
 
 from gan_jax import networks
-from gan_jax.config.choices import f_gans, loss_names, optimizer_names
+from gan_jax.config.choices import f_gans, loss_names, optimizer_names, penalty_names
 from gan_jax.config.fields import FIELDS, FIXED, SMALL, flat
-from gan_jax.data import bursts, sources
+from gan_jax.data import batches, bursts, sources
 from gan_jax.errors import UserError
 from gan_jax.evaluation import measures
 from gan_jax.networks.layers import mixes_samples
 from gan_jax.objectives import divergences, losses, penalties
 from gan_jax.training import conditional, optimizers
-from gan_jax.training.hyperparameters import LOSS_NUMBERS
-from gan_jax.training.state import loss_function
+from gan_jax.training.game import loss_function
+from gan_jax.training.hyperparameters import HPARAMS, LOSS_NUMBERS, PARTS, PENALTIES, TERMS
 
 
 def validate(config) -> None:
@@ -29,7 +30,11 @@ def validate(config) -> None:
     _check_weight_decay(config)
     _check_conditional(config)
     _check_needed(values)
-    _check_combinations(config)
+    _check_schedules(values)
+    for check in (_check_penalties, _check_players, _check_loss, _check_intervals, _check_bursts):
+        check(config)
+    _check_evaluations(config)
+    _check_data(config)
 
 
 def _check_names(values):
@@ -52,6 +57,8 @@ def _check_value(name, value, field):
     if not is_allowed(computed):
         raise UserError(f"config.{name}={value!r}: give {words}{_why_unknown(name, value)}")
 
+
+RATES = "optimizer.generator_lr", "optimizer.critic_lr"  # may end at 0, though they can't begin there
 
 # How one's own function is known: in which module it is to be, and by what.
 _KNOWN_BY = {
@@ -83,12 +90,8 @@ def _in_float32(value):
         return np.float32(np.inf)
 
 
-def _check_combinations(config):
-    if config.penalty.name != "none" and mixes_samples(config.network.critic_norm):
-        raise UserError(
-            f"config.penalty.name={config.penalty.name!r} with config.network.critic_norm='batch': batch norm mixes "
-            "the samples whose gradients the penalty takes one by one; give critic_norm none or layer"
-        )
+def _check_players(config):
+    """What the players' norms, packs and attention ask of the minibatch and of one another."""
     if config.batch_size < 2 and mixes_samples(config.network.generator_norm):
         raise UserError(
             "config.batch_size=1 with config.network.generator_norm='batch': give at least 2, or in a new run another "
@@ -99,6 +102,36 @@ def _check_combinations(config):
             f"config.batch_size={config.batch_size} with config.network.critic_norm='batch' and "
             f"config.packing={config.packing}: the critic would see a batch of one; give at least {2 * config.packing}"
         )
+    if config.batch_size % config.packing:
+        raise UserError(
+            f"config.packing={config.packing} with config.batch_size={config.batch_size}: "
+            f"give a batch size that {config.packing} divides, or in a new run a packing that divides it"
+        )
+    _check_groups(config)
+    if config.network.attention and not hasattr(getattr(networks, config.network.name), "attention_sizes"):
+        raise UserError(
+            f"config.network.attention={config.network.attention} with config.network.name={config.network.name!r}: "
+            "only resnet has self-attention; give 0"
+        )
+
+
+def _check_groups(config):
+    """Of a minibatch deviation."""
+    group, count = config.network.minibatch_deviation, config.batch_size // config.packing
+    if group and "group" not in getattr(networks, config.network.name).Critic.__dataclass_fields__:
+        raise UserError(
+            f"config.network.minibatch_deviation={group} with config.network.name={config.network.name!r}: its Critic "
+            "has no group; give 0"
+        )
+    if group and count % group:
+        raise UserError(
+            f"config.network.minibatch_deviation={group} with config.batch_size={config.batch_size} and config.packing="
+            f"{config.packing}: groups of {group} of {count} samples, of one kind each; give a batch size that makes a "
+            f"multiple of {group}, or in a new run 0 or a group that divides {count}"
+        )
+
+
+def _check_loss(config):
     if config.smoothing.real + config.smoothing.fake >= 1:
         raise UserError(
             f"config.smoothing.real={config.smoothing.real} with config.smoothing.fake={config.smoothing.fake}: "
@@ -109,33 +142,97 @@ def _check_combinations(config):
             f"config.least_squares.a={config.least_squares.a} with config.least_squares.b={config.least_squares.b}: "
             "the critic would have one target for reals and fakes; give two"
         )
-    updates = bursts.updates_before(bursts.of(config), config.n_critic, config.steps)
-    if config.penalty.every > updates:
+
+
+def _check_penalties(config):
+    for group in PENALTIES:
+        penalty = config[group]
+        if penalty.name != "none" and mixes_samples(config.network.critic_norm):
+            raise UserError(
+                f"config.{group}.name={penalty.name!r} with config.network.critic_norm='batch': batch norm mixes "
+                "the samples whose gradients the penalty takes one by one; give critic_norm none or layer"
+            )
+        if penalty.share < 1 and config.packing > 1:
+            raise UserError(
+                f"config.{group}.share={penalty.share} with config.packing={config.packing}: give share 1, or in a new "
+                "run packing 1"
+            )
+        if penalty.estimator == "finite_difference":
+            _check_estimated(config, group, penalty)
+
+
+def _check_estimated(config, group, penalty):
+    estimated = [name for name in penalty_names() if "squared_norms" in _arguments(getattr(penalties, name))]
+    if penalty.name not in estimated:
         raise UserError(
-            f"config.penalty.every={config.penalty.every} with config.steps={config.steps} and "
-            f"config.n_critic={config.n_critic}: no penalty would come; give at most {updates}"
+            f"config.{group}.estimator='finite_difference' with config.{group}.name={penalty.name!r}: only "
+            f"{', '.join(estimated)} are means of squared norms; give exact, or in a new run one of these"
         )
+    if config.network.dtype != "float32":
+        raise UserError(
+            f"config.{group}.estimator='finite_difference' with config.network.dtype={config.network.dtype!r}: a "
+            "difference of logits of three digits is rounding; give exact, or in a new run float32"
+        )
+
+
+def _check_intervals(config):
+    """A lazy term that never comes, or so many intervals that no count of updates tells when each does."""
+    values = flat(config)
+    of_critic = bursts.updates_before(bursts.of(config), config.n_critic, config.steps)
+    made = {"critic": of_critic, "generator": config.steps * config.n_generator}
+    intervals: dict[str, list[int]] = {"critic": [], "generator": []}
+    for group in (*PENALTIES, *TERMS):
+        player = group.partition(".")[0] if group in TERMS else "critic"
+        every = values[f"{group}.every"]
+        intervals[player].append(every)
+        if every > made[player]:
+            raise UserError(
+                f"config.{group}.every={every} with config.steps={config.steps} and config.n_{player}="
+                f"{config[f'n_{player}']}: none would come; give at most {made[player]}"
+            )
+    for player, given in intervals.items():
+        if math.lcm(*given) >= batches.MAX_ROWS:
+            words = ", ".join(map(str, sorted({*given} - {1})))
+            raise UserError(
+                f"the {player}'s terms come every {words} updates, together only every {math.lcm(*given)}: give "
+                "intervals that divide one another"
+            )
+
+
+def _check_schedules(values):
+    """Of a schedule that is constant the rest says nothing, and one that takes no time is none."""
+    for field in HPARAMS.values():
+        shape, start, over, to = (values[f"schedule.{field}.{part}"] for part in ("shape", *PARTS))
+        name = f"schedule.{field}"
+        if shape == "constant" and (start or over or to):
+            raise UserError(f"config.{name} with shape='constant' changes nothing: give {name}.shape too, or leave it")
+        if shape != "constant" and not over:
+            raise UserError(f"config.{name}.shape={shape!r} with {name}.over=0.0: give the {values['schedule.unit']}")
+        if shape == "warm_up" and to:
+            raise UserError(f"config.{name}.to={to!r} with shape='warm_up', which goes up to {field}: give to 0.0")
+        is_allowed, words = FIELDS[field].allowed
+        if shape in ("linear", "cosine") and not is_allowed(_in_float32(to)) and not (to == 0 and field in RATES):
+            raise UserError(f"config.{name}.to={to!r}: {field} is {words}; give such a number")
+
+
+def _check_bursts(config):
     if config.n_critic_burst.updates and not (config.n_critic_burst.first_steps or config.n_critic_burst.every):
         raise UserError(
             f"config.n_critic_burst.updates={config.n_critic_burst.updates} with config.n_critic_burst.first_steps=0 "
             "and config.n_critic_burst.every=0: no step is of a burst; give updates 0, or one of the others"
         )
+
+
+def _check_evaluations(config):
     metrics = {*config.eval_metrics.split(",")}
     if config.eval_every and not metrics & {"auto", *measures.SCORING}:
         raise UserError(
             f"config.eval_metrics={config.eval_metrics!r} with config.eval_every={config.eval_every}: none of them "
             f"says which checkpoint is the best; add one of {', '.join(measures.SCORING)}"
         )
-    if config.batch_size % config.packing:
-        raise UserError(
-            f"config.packing={config.packing} with config.batch_size={config.batch_size}: "
-            f"give a batch size that {config.packing} divides, or in a new run a packing that divides it"
-        )
-    if config.network.attention and not hasattr(getattr(networks, config.network.name), "attention_sizes"):
-        raise UserError(
-            f"config.network.attention={config.network.attention} with config.network.name={config.network.name!r}: "
-            "only resnet has self-attention; give 0"
-        )
+
+
+def _check_data(config):
     if config.data.name == "folder" and not config.data.dir:
         raise UserError("config.data.name='folder' needs the folder of images: give --config.data.dir=PATH")
     if sources.is_points(config.data.name) and config.data.image_size:
@@ -187,14 +284,22 @@ def _check_conditional(config):
             )
 
 
+def _given(values, name):
+    """The field that gives a number which is not the default, or changes; "" where there is none."""
+    if values[name] != FIELDS[name].default:
+        return name
+    shape = f"schedule.{name}.shape"
+    return shape if name in HPARAMS.values() and values[shape] != "constant" else ""
+
+
 def _check_numbers_of_losses(values):
     """A number that the loss does not take would change nothing, and the user would never know."""
     for argument, name in LOSS_NUMBERS.items():
-        if values[name] != FIELDS[name].default and not _takes_argument(values["loss"], argument):
+        if (given := _given(values, name)) and not _takes_argument(values["loss"], argument):
             takers = [loss for loss in (*loss_names(), *f_gans()) if _takes_argument(loss, argument)]
             raise UserError(
-                f"config.{name}={values[name]!r} with config.loss={values['loss']!r}: only {', '.join(takers)} takes "
-                f"it; give {FIELDS[name].default!r}, or in a new run another loss"
+                f"config.{given}={values[given]!r} with config.loss={values['loss']!r}: only {', '.join(takers)} takes "
+                f"it; give {FIELDS[given].default!r}, or in a new run another loss"
             )
 
 
@@ -212,25 +317,35 @@ def _check_weight_decay(config):
 
 
 def _takes_argument(loss, argument):
-    return argument in inspect.signature(loss_function(loss)).parameters
+    return argument in _arguments(loss_function(loss))
+
+
+def _arguments(function):
+    return inspect.signature(function).parameters
 
 
 # Fields that change nothing where another is at its default.
 _NEEDED = {
     "n_critic_burst.first_steps": "n_critic_burst.updates",
     "n_critic_burst.every": "n_critic_burst.updates",
-    "noise.steps": "noise.sigma",
-    "penalty.every": "penalty.name",
-    "optimizer.final_lr": "optimizer.decay_steps",
+    **{
+        f"{group}.{field}": f"{group}.name"
+        for group in PENALTIES
+        for field in ("every", "own_step", "estimator", "share")
+    },
+    **{f"{group}.sigma": f"{group}.estimator" for group in PENALTIES},
+    **{f"{group}.{field}": f"{group}.weight" for group in TERMS for field in ("every", "own_step")},
     "conditional.continuous_weight": "conditional.continuous",
+    "augment_probability": "augment",
+    "ema_ramp": "ema_half_life",
 }
 
 
 def _check_needed(values):
     for name, needed in _NEEDED.items():
-        if values[name] != FIELDS[name].default and values[needed] == FIELDS[needed].default:
+        if (given := _given(values, name)) and not _given(values, needed):
             new = "in a new run " if FIELDS[needed].kind == FIXED else ""
             raise UserError(
-                f"config.{name}={values[name]!r} with config.{needed}={values[needed]!r} changes nothing: "
-                f"give {FIELDS[name].default!r}, or {new}{needed} too"
+                f"config.{given}={values[given]!r} with config.{needed}={values[needed]!r} changes nothing: "
+                f"give {FIELDS[given].default!r}, or {new}{needed} too"
             )

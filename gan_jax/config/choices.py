@@ -35,16 +35,18 @@ def is_network(value: Any) -> bool:
     return hasattr(value, "Generator") and hasattr(value, "Critic")
 
 
-def _takes(*arguments):
-    """Penalties are told from other functions of their module by the arguments that they take."""
-    return lambda value: (
-        isinstance(value, types.FunctionType) and tuple(inspect.signature(value).parameters) == arguments
-    )
-
-
 def penalty_names() -> list[str]:
     """What `penalty.name` may be, but for none."""
-    return names_in(penalties, _takes("critic_fn", "real", "fake", "key"))
+    return names_in(penalties, _is_penalty)
+
+
+_TAKEN = "critic_fn", "real", "fake", "key"
+
+
+def _is_penalty(value):
+    """Penalties are told from other functions of their module by the arguments that they take."""
+    taken = tuple(inspect.signature(value).parameters) if isinstance(value, types.FunctionType) else ()
+    return taken in (_TAKEN, (*_TAKEN, "squared_norms"))
 
 
 def _is_optimizer(value):

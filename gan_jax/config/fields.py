@@ -15,8 +15,8 @@ from gan_jax.evaluation import measures
 from gan_jax.features import resize
 from gan_jax.objectives import augmentations, divergences
 from gan_jax.reports import tracking
-from gan_jax.training import conditional
-from gan_jax.training.hyperparameters import leaves
+from gan_jax.training import conditional, schedules
+from gan_jax.training.hyperparameters import HPARAMS, TERMS, leaves
 
 
 class Field(NamedTuple):
@@ -53,6 +53,10 @@ def _above(low):
     return lambda value: low < value < math.inf, f"above {low}"
 
 
+def _above_to(low, high):
+    return lambda value: low < value <= high, f"above {low}, up to {high}"
+
+
 def _one_of(*names):
     return lambda value: value in names, "one of " + ", ".join(names)
 
@@ -81,6 +85,7 @@ def _is_colour(value):
 
 
 CONDITIONS = ("as_reals", "even")
+ESTIMATORS = ("exact", "finite_difference")
 _YES_OR_NO = (lambda value: True, "true or false")
 _PATH = (lambda value: "\0" not in value, "a path")
 _FRACTION = (lambda value: 0 <= value < 1, "at least 0 and below 1")
@@ -91,7 +96,66 @@ _SHARE = (lambda value: 0 <= value <= 1, "from 0 to 1")
 # The products of these sizes stay below 2**63, beyond which XLA ends the process.
 _BATCH, _UPDATES = _from_to(1, 2**20), _from_to(1, 10_000)
 _WIDTH, _DEPTH, _SAMPLES = _from_to(1, 2**16), _from_to(1, 1000), 10**7
+_UPDATES_BETWEEN = _from_to(1, batches.MAX_ROWS - 1)
+_OWN_STEP = Field(
+    False,
+    _YES_OR_NO,
+    "it has an optimiser step to itself, with the learning rate times c and the betas to the power c, as all steps of "
+    "that player then have: c = every / (every + 1)",
+    CHANGEABLE,
+)
 _SEED = (lambda value: 0 <= value < 2**32, "from 0 to 2**32 - 1")
+
+
+def _penalty_fields(group, meaning):
+    return {
+        f"{group}.name": Field("none", _one_of("none", *penalty_names()), meaning),
+        f"{group}.weight": Field(
+            10.0, _at_least(0), "the factor of the penalty in the critic's loss; gamma of r1 and r2", CHANGEABLE
+        ),
+        f"{group}.every": Field(
+            1,
+            _UPDATES_BETWEEN,
+            "critic updates between penalties, which then count this many times; under adam with b2 = 0.9, 16 leaves "
+            "them about 0.7 of their weight, with 0.99 all but 0.04; under lion, about b1 of it; see own_step",
+            CHANGEABLE,
+        ),
+        f"{group}.own_step": _OWN_STEP,
+        f"{group}.estimator": Field(
+            "exact",
+            _one_of(*ESTIMATORS),
+            "finite_difference: r1, r2, r1_r2, zero_centered without a second derivative",
+            CHANGEABLE,
+        ),
+        f"{group}.sigma": Field(0.01, _above(0), "finite_difference: how far it goes from a sample", CHANGEABLE),
+        f"{group}.share": Field(1.0, _above_to(0, 1), "of the minibatch, on which the penalty is computed", CHANGEABLE),
+    }
+
+
+def _term_fields():
+    """Of every function in objectives/critic_terms.py and generator_terms.py, without a word here for it."""
+    fields = {}
+    for group in TERMS:
+        player, _, name = group.partition(".")
+        meaning = f"{name} in objectives/{player}_terms.py, beside the {player}'s loss; 0: none"
+        fields[f"{group}.weight"] = Field(0.0, _at_least(0), meaning, CHANGEABLE)
+        between = f"{player} updates between two of it, which then counts this many times"
+        fields[f"{group}.every"] = Field(1, _UPDATES_BETWEEN, between, CHANGEABLE)
+        fields[f"{group}.own_step"] = _OWN_STEP
+    return fields
+
+
+def _schedule_fields():
+    """Of every number of `hparams`."""
+    fields = {}
+    for field in HPARAMS.values():
+        shape = f"how {field} changes as training goes on, from its value to `to`; warm_up: from 0 to its value"
+        fields[f"schedule.{field}.shape"] = Field("constant", _one_of(*schedules.SHAPES), shape, CHANGEABLE)
+        fields[f"schedule.{field}.start"] = Field(0.0, _at_least(0), "steps or images before it begins", CHANGEABLE)
+        fields[f"schedule.{field}.over"] = Field(0.0, _at_least(0), "steps or images that it takes", CHANGEABLE)
+        fields[f"schedule.{field}.to"] = Field(0.0, _ANY_NUMBER, "what it is after them", CHANGEABLE)
+    return fields
+
 
 FIELDS = {
     "seed": Field(0, _SEED, "root of all randomness"),
@@ -136,28 +200,14 @@ FIELDS = {
     "f_gan.generator": Field(
         "minimax", _one_of(*divergences.GENERATORS), "f_gan: the generator's loss, the bound itself or section 3.2's"
     ),
-    "penalty.name": Field(
-        "none",
-        _one_of("none", *penalty_names()),
-        "a penalty in objectives/penalties.py, or none",
-    ),
-    "penalty.weight": Field(
-        10.0, _at_least(0), "the factor of the penalty in the critic's loss; gamma of r1 and r2", CHANGEABLE
-    ),
-    "penalty.every": Field(
-        1,
-        _from_to(1, batches.MAX_ROWS - 1),
-        "critic updates between penalties, which then count this many times; under adam with b2 = 0.9, 16 leaves them "
-        "about 0.7 of their weight, with 0.99 all but 0.04; under lion, about b1 of it",
-        CHANGEABLE,
-    ),
+    **_penalty_fields("penalty", "a penalty in objectives/penalties.py, or none"),
+    **_penalty_fields("second_penalty", "another beside it, with fields of its own"),
     "weight_clip": Field(
         0.0, _at_least(0), "bound on every critic parameter after each of its updates; 0: no clipping", CHANGEABLE
     ),
     "noise.sigma": Field(
         0.0, _at_least(0), "deviation of the noise on all that the critic sees, reals and fakes alike", CHANGEABLE
     ),
-    "noise.steps": Field(0, _NO_OR_STEPS, "steps over which this noise falls linearly to 0; 0: it stays", CHANGEABLE),
     "conditional.name": Field(
         "none",
         _named_in(conditional, lambda value: isinstance(value, conditional.Conditional)),
@@ -181,6 +231,9 @@ FIELDS = {
         _alone_or_some_of("none", augmentations.names()),
         "DiffAugment: what is done to all that the critic sees, reals and fakes alike",
         CHANGEABLE,
+    ),
+    "augment_probability": Field(
+        1.0, _SHARE, "of each of these for each sample, which stays as it is otherwise", CHANGEABLE
     ),
     "data.name": Field("digits", (bool, "a name"), "an embedded set, a 2-D mixture, a TFDS image set, or folder"),
     "data.dir": Field("", _PATH, "the TFDS folder (empty: TFDS's own), or the image folder", FREE),
@@ -217,6 +270,11 @@ FIELDS = {
     "network.critic_norm": Field(
         "none", _one_of("none", "batch", "layer"), "normalisation in the critic; batch: in two passes"
     ),
+    "network.minibatch_deviation": Field(
+        0,
+        _from_to(0, 2**20),
+        "samples in a group whose deviation from one another the critic is shown, 4 in StyleGAN2; 0: none",
+    ),
     "network.dtype": Field(
         "float32", _one_of("float32", "bfloat16"), "what the networks compute in; parameters are float32 in either case"
     ),
@@ -246,12 +304,23 @@ FIELDS = {
         "adamw, lion: times the learning rate, how far each update shrinks parameters, biases and scales too",
         CHANGEABLE,
     ),
-    "optimizer.decay_steps": Field(
-        0, _NO_OR_STEPS, "steps over which both rates fall linearly; 0: they stay", CHANGEABLE
-    ),
-    "optimizer.final_lr": Field(0.0, _SHARE, "share of the learning rates that is left after decay_steps", CHANGEABLE),
     "ema_decay": Field(
         0.999, _FRACTION, "of the generator's average, for each step after the first ones; 0: none", CHANGEABLE
+    ),
+    "ema_half_life": Field(
+        0.0,
+        _at_least(0),
+        "images after which the average has forgotten half of what was there, instead of ema_decay; 0: by ema_decay",
+        CHANGEABLE,
+    ),
+    "ema_ramp": Field(
+        0.0,
+        _at_least(0),
+        "the half-life is at most this times the images seen so far, 0.05 in StyleGAN2; 0: no such bound",
+        CHANGEABLE,
+    ),
+    "ema_start": Field(
+        0.0, _at_least(0), "steps before which the average is a copy, as in BigGAN's code; 0: none", CHANGEABLE
     ),
     "ema_conditions": Field(
         "as_trained",
@@ -291,6 +360,11 @@ FIELDS = {
     ),
     "eval_resizer": Field("tf1", _one_of(*resize.NAMES), "how images are resized for inception", FREE),
     "wandb.mode": Field("disabled", _one_of(*tracking.MODES), "Weights & Biases", FREE),
+    **_term_fields(),
+    "schedule.unit": Field(
+        "steps", _one_of(*schedules.UNITS), "what schedules count: steps, or images, batch_size for each", CHANGEABLE
+    ),
+    **_schedule_fields(),
 }
 
 SMALL = ("digits", *mixtures.MIXTURES)
@@ -301,10 +375,13 @@ def default_config(data: str = "digits") -> ml_collections.ConfigDict:
     """Every field at its default, with the network and the sizes that suit the data set `data`."""
     config = ml_collections.ConfigDict()
     for name, field in FIELDS.items():
-        group, _, leaf = name.rpartition(".")
-        if group and group not in config:
-            config[group] = ml_collections.ConfigDict()
-        (config[group] if group else config)[leaf] = field.default
+        *groups, leaf = name.split(".")
+        place = config
+        for group in groups:
+            if group not in place:
+                place[group] = ml_collections.ConfigDict()
+            place = place[group]
+        place[leaf] = field.default
     config.data.name, config.conditional.classes = data, CLASSES.get(data, 10)
     if data in SMALL:
         _suit_small(config)
@@ -332,6 +409,31 @@ def neutral_fields(data: str) -> dict[str, Any]:
     if data != "folder":  # which alone are read in one way or the other
         others["data.reading"] = FIELDS["data.reading"].default
     return flat(default_config(data)) | others
+
+
+def as_now(fields: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a run as they are called now: older ones had falling rates, and noise, in fields of their own."""
+    now = {name: value for name, value in fields.items() if name not in _FORMER}
+    decay, noise = (fields.get(name, 0) for name in ("optimizer.decay_steps", "noise.steps"))
+    falling = {"optimizer.generator_lr": decay, "optimizer.critic_lr": decay, "noise.sigma": noise}
+    for field, over in falling.items():
+        if over:
+            end = 0.0 if field == "noise.sigma" else fields.get("optimizer.final_lr", 0.0) * fields[field]
+            now |= {f"schedule.{field}.{part}": value for part, value in (("shape", "linear"), ("over", float(over)))}
+            now[f"schedule.{field}.to"] = end
+    return now
+
+
+_FORMER = "optimizer.decay_steps", "optimizer.final_lr", "noise.steps"
+
+
+def without_constants(fields: dict[str, Any]) -> dict[str, Any]:
+    """The fields without those of schedules that are none, as files hold them: most of all fields are such."""
+    return {
+        name: value
+        for name, value in fields.items()
+        if not (name.startswith("schedule.") and value == FIELDS[name].default)
+    }
 
 
 def flat(config) -> dict[str, Any]:

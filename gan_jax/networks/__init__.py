@@ -3,7 +3,17 @@
 Each exports `Generator(shape, width, depth, norm, momentum, dtype, classes)`, `Critic(width, depth, norm, dtype, head)`
 and `check_shape(shape)`, which says in words what is wrong with samples of a shape. `config.network.name` is the name
 of the file. `classes` and `head` are those of `conditional`. Where both also have `attention`, the module says by
-`attention_sizes(sides)` what that may be for images of these sides.
+`attention_sizes(sides)` what that may be for images of these sides. A critic with `group` has a minibatch deviation.
+
+What they may have besides:
+- random numbers of their own, of the stream `noise`: `self.make_rng("noise")`. They are a function of (key, step) in
+  training, and of a sample's place after it.
+- statistics, in collections that are no parameters: updated where `train` is true, in the generator's own updates; a
+  `momentum` of 0 sets them to those of one minibatch, which is done for the average.
+- of a generator that maps its latents first, methods `mapping(inputs, train) -> w [b, ...]` and `synthesis(w, train) ->
+  samples`, of which `__call__` is one after the other, and the mean of w as `w_avg` in the collection `averages`.
+- `mixes_samples = True` of a critic whose logits depend on others of their minibatch: reals and fakes are then two. Not
+  where these are alike already, as with `layers.MinibatchDeviation`.
 """
 
 from gan_jax.networks import dcgan, mlp, resnet, sn_cnn

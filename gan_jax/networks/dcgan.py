@@ -14,7 +14,7 @@ from flax import linen as nn
 
 from gan_jax.networks.conditional import parted
 from gan_jax.networks.conv import Conv, ConvTranspose
-from gan_jax.networks.layers import Norm, doubled, halved, halvings, problem_of_images
+from gan_jax.networks.layers import MinibatchDeviation, Norm, doubled, halved, halvings, problem_of_images
 
 # The paper draws the weights from N(0, 0.02), which leaves a critic without batch norm nearly flat for its first
 # thousand updates. He's variance, fan-in for fan-in, does not.
@@ -65,6 +65,7 @@ class Critic(nn.Module):
     norm: str
     dtype: Any = None
     head: nn.Module | None = None
+    group: int = 0
 
     @nn.compact
     def __call__(self, samples, train: bool, condition=None):
@@ -73,7 +74,7 @@ class Critic(nn.Module):
             norm = self.norm if layer else "none"
             x = Conv(features, use_bias=norm != "batch", kernel_init=_INIT, dtype=self.dtype)(x)
             x = nn.leaky_relu(Norm(norm, train, dtype=self.dtype)(x), 0.2)
-        features = x.reshape(x.shape[0], -1)
+        features = MinibatchDeviation(self.group)(x).reshape(x.shape[0], -1)
         logits = nn.Dense(1, kernel_init=_INIT, dtype=self.dtype)(features)[:, 0].astype(jnp.result_type(samples))
         return self.head(logits, features, condition) if self.head else logits
 

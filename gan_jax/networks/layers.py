@@ -104,6 +104,28 @@ class SelfAttention(nn.Module):
         return Conv(features, 1, 1, use_bias=False, kernel_init=_GLOROT, dtype=self.dtype, name=name)(x)
 
 
+class MinibatchDeviation(nn.Module):
+    """One more channel: how much a group of samples differ, the same number at all pixels of all of them.
+
+    Of features [b, ..., c]: the deviation of each number over the group, with 1e-8 under the root, and its mean over
+    all numbers (Karras et al. 2018, arXiv:1710.10196, section 3). Groups of `group` samples are strided, as in
+    StyleGAN2: of 8 in groups of 4, those at 0, 2, 4, 6 and at 1, 3, 5, 7. So where reals and fakes take turns, a group
+    holds samples of one kind, if `group` divides the minibatch of either. 0: no channel.
+    """
+
+    group: int
+
+    @nn.compact
+    def __call__(self, x):
+        if not self.group:
+            return x
+        grouped = x.astype(jnp.float32).reshape(self.group, -1, *x.shape[1:])
+        deviations = jnp.sqrt(jnp.mean(jnp.square(grouped - grouped.mean(0)), 0) + 1e-8)
+        means = jnp.tile(deviations.reshape(len(deviations), -1).mean(1), self.group)
+        channel = jnp.broadcast_to(means.reshape(-1, *(1,) * (x.ndim - 1)), (*x.shape[:-1], 1))
+        return jnp.concatenate([x, channel.astype(x.dtype)], axis=-1)
+
+
 def _maxima(x):
     """[b, h, w, c] -> [b, h / 2, w / 2, c]."""
     batch, height, width, channels = x.shape

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from gan_jax.networks.conditional import parted
-from gan_jax.networks.layers import Norm
+from gan_jax.networks.layers import MinibatchDeviation, Norm
 
 
 def check_shape(shape: tuple[int, ...]) -> str:
@@ -47,6 +47,7 @@ class Critic(nn.Module):
     norm: str
     dtype: Any = None
     head: nn.Module | None = None
+    group: int = 0
 
     @nn.compact
     def __call__(self, samples, train: bool, condition=None):
@@ -55,6 +56,7 @@ class Critic(nn.Module):
             norm = self.norm if layer else "none"
             x = _dense(self.width, self.dtype, norm != "batch")(x)
             x = nn.leaky_relu(Norm(norm, train, dtype=self.dtype)(x), 0.2)
+        x = MinibatchDeviation(self.group)(x)
         logits = _dense(1, self.dtype)(x)[:, 0].astype(jnp.result_type(samples))
         return self.head(logits, x, condition) if self.head else logits
 

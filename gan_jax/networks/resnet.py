@@ -26,7 +26,7 @@ from flax import linen as nn
 
 from gan_jax.networks.conditional import parted
 from gan_jax.networks.conv import Conv, ConvMeanPool, UpsampleConv
-from gan_jax.networks.layers import Norm, SelfAttention, halved, halvings, problem_of_images
+from gan_jax.networks.layers import MinibatchDeviation, Norm, SelfAttention, halved, halvings, problem_of_images
 
 # By halvings: the generator's channels, in widths, of its first image and after each block; and of the critic's blocks,
 # with whether they halve the image.
@@ -97,6 +97,7 @@ class Critic(nn.Module):
     dtype: Any = None
     head: nn.Module | None = None
     attention: int = 0
+    group: int = 0
 
     @nn.compact
     def __call__(self, samples, train: bool, condition=None):
@@ -106,7 +107,7 @@ class Critic(nn.Module):
         for factor, is_down in downs:
             x = DownBlock(self.width * factor, is_down, self.norm, self.dtype)(x, train)
             x = SelfAttention(self.dtype)(x) if is_down and min(x.shape[1:3]) == self.attention else x
-        features = jnp.sum(nn.relu(x), (1, 2))
+        features = jnp.sum(nn.relu(MinibatchDeviation(self.group)(x)), (1, 2))
         logits = nn.Dense(1, kernel_init=_INIT, dtype=self.dtype)(features)[:, 0].astype(jnp.result_type(samples))
         return self.head(logits, features, condition) if self.head else logits
 

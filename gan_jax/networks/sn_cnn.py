@@ -21,7 +21,7 @@ from flax import linen as nn
 
 from gan_jax.networks.conditional import parted
 from gan_jax.networks.conv import Conv, ConvTranspose
-from gan_jax.networks.layers import Norm, doubled, halved, halvings, problem_of_images
+from gan_jax.networks.layers import MinibatchDeviation, Norm, doubled, halved, halvings, problem_of_images
 
 _INIT = nn.initializers.normal(0.02)
 
@@ -66,6 +66,7 @@ class Critic(nn.Module):
     norm: str
     dtype: Any = None
     head: nn.Module | None = None
+    group: int = 0
 
     @nn.compact
     def __call__(self, samples, train: bool, condition=None):
@@ -74,6 +75,6 @@ class Critic(nn.Module):
         for layer, (features, size, stride) in enumerate([*pairs, (channels[-1], 3, 1)]):
             x = Conv(features, size, stride, kernel_init=_INIT, dtype=self.dtype)(x)
             x = nn.leaky_relu(Norm(self.norm if layer else "none", train, dtype=self.dtype)(x), 0.1)
-        features = x.reshape(x.shape[0], -1)
+        features = MinibatchDeviation(self.group)(x).reshape(x.shape[0], -1)
         logits = nn.Dense(1, kernel_init=_INIT, dtype=self.dtype)(features)[:, 0].astype(jnp.result_type(samples))
         return self.head(logits, features, condition) if self.head else logits

@@ -16,10 +16,11 @@ _FURTHEST = 1 / 8  # of the height and width: how far `translation` goes
 _HOLE = 1 / 2  # of the height and width: what `cutout` takes
 
 
-def augment(images: jax.Array, key: jax.Array, policy: str) -> jax.Array:
+def augment(images: jax.Array, key: jax.Array, policy: str, probability: jax.Array | None = None) -> jax.Array:
     """The images after all that `policy` names by commas, as in "color,translation,cutout", from left to right.
 
-    Each has a key of its own, even if named twice. An empty policy changes nothing. ValueError: an unknown name.
+    Each has a key of its own, even if named twice. An empty policy changes nothing. probability: of each of them for
+    each sample, which stays as it is otherwise; None for 1. ValueError: an unknown name.
     """
     chosen = policy.split(",") if policy else []
     for name in chosen:
@@ -27,8 +28,15 @@ def augment(images: jax.Array, key: jax.Array, policy: str) -> jax.Array:
             allowed = ", ".join(names())
             raise ValueError(f"no augmentation {name!r} in the policy {policy!r}: join some of {allowed} by commas")
     for name, own_key in zip(chosen, jax.random.split(key, len(chosen)), strict=True):
-        images = globals()[name](images, own_key)
+        changed = globals()[name](images, own_key)
+        images = changed if probability is None else _some(changed, images, own_key, probability)
     return images
+
+
+def _some(changed, images, key, probability):
+    """Each sample changed, or left as it is; the key is folded with a number that no split of it reaches."""
+    is_changed = jax.random.bernoulli(jax.random.fold_in(key, 2**32 - 1), probability, (len(images), 1, 1, 1))
+    return jnp.where(is_changed, changed, images)
 
 
 def names() -> list[str]:

@@ -3,7 +3,6 @@
 The average goes on as it was: it does not forget the other run's, as it forgets a random start.
 """
 
-import dataclasses
 from typing import Any, NamedTuple
 
 import jax
@@ -59,16 +58,21 @@ def begun(beginning: Beginning, state: GANState) -> tuple[GANState, dict[str, An
         return leaf if name in fresh else jnp.copy(jax.device_put(jax.device_get(there[name]), leaf.sharding))
 
     parts = jax.tree_util.tree_map_with_path(chosen, _parts(state))
-    players = {name: getattr(state, name).replace(**parts[name]) for name in ("generator", "critic")}
+    players = {
+        name: net.replace(params=parts[name]["params"]).with_stats(parts[name]["stats"], net.memory)
+        for name, net in (("generator", state.generator), ("critic", state.critic))
+    }
     steps = beginning.state.step + beginning.state.hparams.get(EMA_STEPS, 0.0)
     hparams = state.hparams | {EMA_STEPS: jax.device_put(jnp.float32(steps), state.step.sharding)}
-    taken = dataclasses.replace(state, **players, ema=parts["ema"], hparams=hparams)  # type: ignore[type-var]
+    taken = state.replace(**players, ema=parts["ema"], hparams=hparams)
     return taken, {"step": 0, **beginning.record, "fresh": fresh}
 
 
 def _parts(state):
     players = {"generator": state.generator, "critic": state.critic}
-    return {name: {"params": net.params, "stats": net.stats} for name, net in players.items()} | {"ema": state.ema}
+    return {name: {"params": net.params, "stats": net.collections} for name, net in players.items()} | {
+        "ema": state.ema
+    }
 
 
 def _arrays(state):

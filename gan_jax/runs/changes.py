@@ -4,6 +4,7 @@ See config.KINDS: free fields are taken as they come; changeable ones are taken,
 step; fixed ones are refused.
 """
 
+import math
 import pathlib
 from collections.abc import Sequence
 from typing import Any
@@ -11,12 +12,12 @@ from typing import Any
 import ml_collections
 import numpy as np
 
-from gan_jax.config import CHANGEABLE, FIELDS, FIXED, FREE, flat, neutral_fields
+from gan_jax.config import CHANGEABLE, FIELDS, FIXED, FREE, as_now, flat, neutral_fields, without_constants
 from gan_jax.errors import UserError
 from gan_jax.runs import integrity, workdir
 from gan_jax.runs.workdir import Fields
 
-RATES = ("steps", "optimizer.decay_steps", "optimizer.final_lr")
+RATES = "optimizer.generator_lr", "optimizer.critic_lr"
 
 
 def stored(folder: pathlib.Path) -> Fields | None:
@@ -27,6 +28,7 @@ def stored(folder: pathlib.Path) -> Fields | None:
     fields = workdir.stored_fields(folder)
     if fields is None:
         return None
+    fields = as_now(fields)
     if unknown := [name for name in fields if name not in FIELDS]:
         raise UserError(
             f"{folder}/config.json does not fit this version of the program, which does not know "
@@ -44,11 +46,13 @@ def check(folder: pathlib.Path, given: Fields) -> None:
     if before := stored(folder):
         _check_last_saved(folder)
         _check_goes_on(folder, before, given)
-    if no_rate_from(given) and not (before and all(before[name] == given[name] for name in RATES)):
-        steps, decay_steps = given["steps"], given["optimizer.decay_steps"]
+    first = no_rate_from(given)
+    if first and not (before and no_rate_from(before) == first and before["steps"] == given["steps"]):
+        over = given["steps"] * given["batch_size"] if given["schedule.unit"] == "images" else given["steps"]
+        advice = " and ".join(f"--config.schedule.{rate}.over={over}" for rate in RATES)
         raise UserError(
-            f"config.steps={steps} with config.optimizer.decay_steps={decay_steps}: both learning rates would be 0 "
-            f"from there on; give --config.optimizer.decay_steps={steps}, or a config.optimizer.final_lr above 0"
+            f"config.steps={given['steps']}: from step {first} on, both learning rates would be 0; give {advice}, or "
+            "a `to` above 0"
         )
 
 
@@ -75,8 +79,14 @@ def _check_goes_on(folder, before, given):
 
 def no_rate_from(fields: Fields) -> int:
     """The step from which on both learning rates are 0; 0 where none of its steps is so."""
-    steps, decay_steps, final_lr = (fields[name] for name in RATES)
-    return decay_steps if 0 < decay_steps < steps and not final_lr else 0
+    per_step = fields["batch_size"] if fields["schedule.unit"] == "images" else 1
+    firsts = []
+    for rate in RATES:
+        shape, start, over, to = (fields[f"schedule.{rate}.{part}"] for part in ("shape", "start", "over", "to"))
+        if shape not in ("linear", "cosine") or to:
+            return 0
+        firsts.append(math.ceil((start + over) / per_step))
+    return max(firsts) if max(firsts) < fields["steps"] else 0
 
 
 def check_same(folder: pathlib.Path, before: Fields, given: Fields, advice: str) -> None:
@@ -145,7 +155,7 @@ def record(folder: pathlib.Path, given: Fields, step: int, beginning: Fields | N
     """
     before, past = stored(folder) or given, workdir.read_history(folder)
     first = [beginning] if beginning else workdir.beginnings(past)
-    workdir.store(folder, given, first + history(past, step, before, given))
+    workdir.store(folder, without_constants(given), first + history(past, step, before, given))
     return workdir.change_words({name: [before[name], given[name]] for name in _changed(before, given)})
 
 
@@ -161,7 +171,8 @@ def history(past: Sequence[Fields], step: int, before: Fields, given: Fields) ->
             olds.setdefault((min(line["step"], step), name), old)
     for name in _changed(before, given):
         olds.setdefault((step, name), before[name])
-    news, changes = {**given}, dict[int, Fields]()
+    former = {name: new for line in past for name, (_, new) in line.get("changed", {}).items()}
+    news, changes = former | given, dict[int, Fields]()
     for (at, name), old in reversed(olds.items()):
         new, news[name] = news.get(name), old
         if old != new:

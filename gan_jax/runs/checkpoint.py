@@ -22,8 +22,11 @@ from gan_jax.reports import progress
 from gan_jax.runs import integrity, memory, scores
 from gan_jax.runs.integrity import DamagedError
 from gan_jax.training import parallel
+from gan_jax.training.hyperparameters import EMA_STEPS
+from gan_jax.training.state import MEMORY, GANState
 
 KEPT = 3
+PLAYERS = "generator", "critic"
 
 
 @contextlib.contextmanager
@@ -152,8 +155,8 @@ def restore(manager: ocp.CheckpointManager, step: int, **templates) -> dict[str,
     That is the first device where a template says nothing, wherever they lay when they were saved.
 
     Raises DamagedError where they are not what was saved, and another UserError where nothing is wrong with them but
-    the templates are another configuration's. Of the state's `hparams`, those are left out that the program which
-    saved them did not have: the configuration gives them all.
+    the templates are another configuration's. The state's `hparams`, and what terms remember, are as they were saved:
+    which there are depends on numbers that may have changed since, see `renewed`.
     """
     here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
     record = about(manager, step)
@@ -170,12 +173,50 @@ def restore(manager: ocp.CheckpointManager, step: int, **templates) -> dict[str,
 
 
 def _as_saved(record, templates):
-    """The templates without numbers of `hparams` that the checkpoint lacks."""
-    if "state" not in templates:
-        return templates
-    state = templates["state"]
-    kept = {name: leaf for name, leaf in state.hparams.items() if f"state/hparams/{name}" in record["arrays"]}
-    return templates | {"state": state.replace(hparams=kept)}
+    """The templates with the numbers of `hparams`, sums of metrics and memories of terms that the checkpoint has."""
+    saved = dict(templates)
+    if state := templates.get("state"):
+        hparams = dict.fromkeys(_names(record, "state/hparams/"), _scalar(jnp.float32, state.step))
+        players = {player: _with_memory_of(record, player, getattr(state, player)) for player in PLAYERS}
+        saved["state"] = state.replace(hparams=hparams, **players)
+    if sums := templates.get("sums"):
+        beside = next(iter(sums["broken"].values()))
+        types = {"totals": jnp.float32, "broken": jnp.int32}
+        saved["sums"] = {
+            part: dict.fromkeys(_names(record, f"sums/{part}/"), _scalar(dtype, beside))
+            for part, dtype in types.items()
+        }
+    return saved
+
+
+def _names(record, prefix):
+    return [name.removeprefix(prefix) for name in record["arrays"] if name.startswith(prefix)]
+
+
+def _with_memory_of(record, player, net):
+    there = {name.partition("/")[0] for name in _names(record, f"state/{player}/stats/{MEMORY}/")}
+    return net.with_stats(net.collections, {name: kept for name, kept in net.memory.items() if name in there})
+
+
+def _scalar(dtype, beside):
+    return jax.ShapeDtypeStruct((), dtype, sharding=getattr(beside, "sharding", None))
+
+
+def renewed(saved: tuple[GANState, Any], fresh: tuple[GANState, Any]) -> tuple[GANState, Any]:
+    """A saved carry with the numbers that the configuration gives now; the one that it does not give is as saved.
+
+    Terms that were not there begin as they do in the fresh carry: what they remember, and the sums of their lines.
+    """
+    (state, sums), (anew, zeros) = saved, fresh
+    kept = {name: state.hparams[name] for name in (EMA_STEPS,) if name in state.hparams}
+    players = {}
+    for player in PLAYERS:
+        net, new = getattr(state, player), getattr(anew, player)
+        players[player] = net.with_stats(
+            net.collections, {name: net.memory.get(name, new.memory[name]) for name in new.memory}
+        )
+    sums = {part: {name: sums[part].get(name, zero) for name, zero in zeros[part].items()} for part in zeros}
+    return state.replace(hparams=anew.hparams | kept, **players), sums
 
 
 def restore_newest(manager: ocp.CheckpointManager, carry) -> tuple[int, Any] | None:

@@ -32,8 +32,9 @@ from gan_jax.reports import scalars, tracking
 from gan_jax.reports.progress import Progress
 from gan_jax.runs import beginning, changes, checkpoint, outputs, times, workdir
 from gan_jax.training import conditional, contracts, finite, optimizers, parallel, population
-from gan_jax.training.hyperparameters import EMA_STEPS, fields_of
-from gan_jax.training.state import build_networks, create_states
+from gan_jax.training.game import build_networks
+from gan_jax.training.hyperparameters import fields_of
+from gan_jax.training.state import create_states
 from gan_jax.training.step import make_train_step
 
 BLOCK_SECONDS = 0.5
@@ -320,7 +321,7 @@ def _begin(runs, shapes, bar):
     members = [_restored(run, carry, said) for run, carry in zip(runs, carries, strict=True)]
     for words in said[:SAID] + [f"... and {len(said) - SAID} more"] * (len(said) > SAID):
         _say(words)
-    for words in filter(None, dict.fromkeys(optimizers.lazy_penalty_warning(run.config) for run in runs)):
+    for words in dict.fromkeys(words for run in runs for words in optimizers.lazy_warnings(run.config)):
         outputs.warn(words)
     for index, member in enumerate(members):
         outputs.share_drawing(member, index, len(members))
@@ -333,8 +334,8 @@ def _begin(runs, shapes, bar):
 def _restored(run, carry, said):
     step, record = 0, None
     if found := _restore_newest(run.workdir, run.manager, carry):
-        step, (state, sums) = found
-        carry = state.replace(hparams=_renewed(state.hparams, carry[0].hparams)), sums
+        step, saved = found
+        carry = checkpoint.renewed(saved, carry)
     elif run.start:
         state, record = beginning.begun(run.start, carry[0])
         carry = state, carry[1]
@@ -347,11 +348,6 @@ def _restored(run, carry, said):
         outputs.save(member)
         checkpoint.wait(run.manager)
     return member
-
-
-def _renewed(stored, given):
-    """The numbers that the configuration gives, which may have changed; the one that it does not give is as stored."""
-    return given | {name: stored[name] for name in (EMA_STEPS,) if name in stored}
 
 
 @parallel.lead_only

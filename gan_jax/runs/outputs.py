@@ -148,7 +148,8 @@ def _sample(run, state, step):
     num, labels, columns = (1000, None, None) if sources.is_points(run.source.name) else sampling.grid(takes)
     state = parallel.local(state)
     variables = sampling.averaged_variables(run.generator, state, takes, _counts(run))
-    samples = sampling.generate(run.generator, variables, sampling.inputs(takes, state, num, labels=labels))
+    inputs = sampling.inputs(takes, state, num, labels=labels)
+    samples = sampling.generate(run.generator, variables, inputs, sampling.noise_key(state))
     return lambda: _draw(run, step, sampling.presentable(samples), columns)
 
 

@@ -32,10 +32,10 @@ from gan_jax.files import atomic, names
 from gan_jax.reports import pictures, progress, scalars
 from gan_jax.runs import changes, checkpoint, workdir
 from gan_jax.runs.integrity import DamagedError
-from gan_jax.training import conditional, sampling
+from gan_jax.training import conditional, game, judging, sampling
+from gan_jax.training.game import build_networks
 from gan_jax.training.hyperparameters import fields_of
-from gan_jax.training.state import GANState, build_networks, create_state
-from gan_jax.training.step import judge
+from gan_jax.training.state import GANState, create_state
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 ROWS, COLUMNS = 8, 10  # of an interpolation; a traversal of codes has as many columns, or more
@@ -105,6 +105,35 @@ class Trained:
             raise UserError(f"inputs of shape {np.shape(inputs)}: give [n, {sum(self.takes)}], such as model.inputs(n)")
         inputs = jnp.asarray(np.asarray(inputs, np.float32))  # of whatever type they were given
         return sampling.samples(self.generator, self.state, self.takes, inputs, self.counts)
+
+    @jax.enable_x64(False)
+    def w(self, inputs: jax.Array, psi: float = 1.0) -> np.ndarray:
+        """What the averaged generator maps inputs to, w [n, ...], from which `made_of` makes samples.
+
+        psi: below 1, nearer to the mean of w, as the generator keeps it in `averages`: likelier samples, and more
+        alike. Raises UserError where the network has no `mapping`.
+        """
+        w, variables = sampling.mapped(self._mapping, self._variables, inputs), self._variables
+        return np.asarray(w if psi == 1 else sampling.toward_mean(w, variables["averages"]["w_avg"], psi))
+
+    @jax.enable_x64(False)
+    def made_of(self, w: ArrayLike) -> np.ndarray:
+        """The averaged generator's samples of w [n, ...]: as those of `generate`."""
+        key = sampling.noise_key(self.state)
+        return sampling.presentable(sampling.made_of(self._mapping, self._variables, jnp.asarray(w), key))
+
+    @property
+    def _mapping(self):
+        if not hasattr(self.generator, "mapping"):
+            raise UserError(
+                f"config.network.name={self.config.network.name!r}: its generator maps no latents; take the inputs "
+                "themselves"
+            )
+        return self.generator
+
+    @functools.cached_property
+    def _variables(self):
+        return sampling.averaged_variables(self.generator, self.state, self.takes, self.counts)
 
     def sample(
         self, num: int = 64, seed: int = 0, label: int | str | None = None, truncation: float = 0.0
@@ -212,8 +241,9 @@ class Trained:
 
     @functools.cached_property
     def _logits(self):
-        variables = {"params": self.state.critic.params, **self.state.critic.stats}
-        return jax.jit(lambda x, told: judge(self.config, self.critic, variables, x, told)[0])
+        played, critic = game.make(self.config, self.generator.shape), self.state.critic
+        packed = functools.partial(judging.pack, packing=self.config.packing)
+        return jax.jit(lambda x, told: judging.judged(played, critic.params, critic.collections, packed(x), told)[0])
 
 
 def _whole(name, value, least, most):
@@ -425,10 +455,11 @@ def export(model: Trained, place: pathlib.Path) -> None:
     """
     generator, takes = model.generator, model.takes
     variables = sampling.averaged_variables(generator, model.state, takes, model.counts)
+    rngs = {judging.STREAM: sampling.noise_key(model.state)}
     inputs = jax.ShapeDtypeStruct((jax_export.symbolic_shape("b")[0], sum(takes)), np.float32)
-    exported = jax_export.export(jax.jit(lambda z: generator.apply(variables, z, train=False)), platforms=PLATFORMS)(
-        inputs
-    )
+    exported = jax_export.export(
+        jax.jit(lambda z: generator.apply(variables, z, train=False, rngs=rngs)), platforms=PLATFORMS
+    )(inputs)
     path = place / "generator.jax_export"
     atomic.write(path, bytes(exported.serialize()))
     parts = [f"{size} {name}" for name, size in zip(("latent", "class one-hot", "codes"), takes, strict=True) if size]

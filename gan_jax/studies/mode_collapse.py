@@ -39,7 +39,7 @@ from gan_jax.reports import pictures
 from gan_jax.runs import loop
 from gan_jax.studies import command
 from gan_jax.training import conditional, finite, population, sampling
-from gan_jax.training.state import build_networks
+from gan_jax.training.game import build_networks
 
 
 def _rates(learning_rate):
@@ -128,7 +128,9 @@ def configured(data: str, system: str, **fields):
 
 def system_fields(system: str, steps: int = STEPS, **fields) -> dict[str, Any]:
     """The fields that make a system of it, in place of the defaults: sizes, learning rates and what it is about."""
-    annealed = {"noise.steps": steps} if "noise.sigma" in SYSTEMS[system] else {}
+    annealed = {}
+    if "noise.sigma" in SYSTEMS[system]:
+        annealed = {"schedule.noise.sigma.shape": "linear", "schedule.noise.sigma.over": float(steps)}
     return COMMON | _rates(1e-3) | {"steps": steps} | fields | SYSTEMS[system] | annealed
 
 

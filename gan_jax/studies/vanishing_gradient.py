@@ -33,8 +33,8 @@ from gan_jax.reports import pictures
 from gan_jax.runs.loop import fresh_carries
 from gan_jax.studies import command
 from gan_jax.studies.fitting import fit_watched
+from gan_jax.training.game import build_networks
 from gan_jax.training.population import compile_program, make_advance
-from gan_jax.training.state import build_networks
 
 MINIBATCHES, MINIBATCH = 8, 64  # of latents, among which the spread of the gradients is taken
 PENALTY_WEIGHT = 10.0

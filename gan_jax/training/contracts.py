@@ -13,9 +13,10 @@ import ml_collections
 
 from gan_jax.errors import UserError
 from gan_jax.objectives import penalties
-from gan_jax.training import conditional, optimizers
-from gan_jax.training.hyperparameters import hyperparameters
-from gan_jax.training.state import build_loss, build_networks, packed_for_critic
+from gan_jax.training import conditional, optimizers, terms
+from gan_jax.training.game import build_loss, build_networks
+from gan_jax.training.hyperparameters import PENALTIES, TERMS, hyperparameters
+from gan_jax.training.judging import packed_for_critic
 
 
 def check(config: ml_collections.ConfigDict, shape: tuple[int, ...]) -> None:
@@ -24,10 +25,10 @@ def check(config: ml_collections.ConfigDict, shape: tuple[int, ...]) -> None:
     shape: that of a sample.
     """
     generator, critic = build_networks(config, shape)
-    _check_generator(config, shape, generator)
-    _check_critic(config, shape, critic)
+    of_generator = _check_generator(config, shape, generator)
+    of_critic = _check_critic(config, shape, critic)
     _check_loss(config)
-    _check_penalty(config, shape)
+    _check_terms(config, shape, of_generator, of_critic)
     for name in dict.fromkeys(optimizers.of(config)):
         _check_optimizer(name)
 
@@ -37,8 +38,9 @@ def _check_generator(config, shape, generator):
         inputs = jnp.zeros((config.batch_size, sum(conditional.of(config)[1])))
         return generator.init_with_output(jax.random.key(0), inputs, train=True)
 
-    made, _ = jax.eval_shape(generated)
+    made, variables = jax.eval_shape(generated)
     _check_floats(made, (config.batch_size, *shape), f"config.network.name={config.network.name!r}: its Generator")
+    return variables
 
 
 def _check_critic(config, shape, critic):
@@ -60,6 +62,7 @@ def _check_critic(config, shape, critic):
         )
     logits = outputs[0] if isinstance(outputs, tuple) and len(outputs) == 2 else outputs
     _check_floats(logits, (config.batch_size // config.packing,), words)
+    return variables
 
 
 def _check_loss(config):
@@ -79,16 +82,41 @@ def _takes_two(function):
     return True
 
 
-def _check_penalty(config, shape):
-    if config.penalty.name == "none":
-        return
-    samples = jax.ShapeDtypeStruct((config.batch_size // config.packing, *shape), jnp.float32)
-    penalty = getattr(penalties, config.penalty.name)
+def _check_terms(config, shape, generator, critic):
+    """Each with what its arguments name, of arrays alone; a sum of numbers stands for the players."""
+    _, takes = conditional.of(config)
+    count = config.batch_size // config.packing
+    packs = jax.ShapeDtypeStruct((count, *shape), jnp.float32)
+    w = jax.ShapeDtypeStruct((config.batch_size, takes.latent_dim), jnp.float32)
+    logits, key = jax.ShapeDtypeStruct((count,), jnp.float32), jax.eval_shape(lambda: jax.random.key(0))
+    alike = {"key": key, "w": w, "real": packs, "fake": packs, "real_logits": logits, "fake_logits": logits}
+    functions = {
+        "critic_fn": lambda x: jnp.sum(x, range(1, x.ndim)),
+        "images_of": lambda w: jnp.broadcast_to(jnp.sum(w, 1).reshape(-1, *(1,) * len(shape)), (len(w), *shape)),
+        "squared_norms": penalties.squared_gradient_norms,
+    }
+    for player, params, minimised in (
+        ("critic", critic["params"], terms.of_critic(config)),
+        ("generator", generator["params"], terms.of_generator(config)),
+    ):
+        for term in minimised:
+            if term.name in (*PENALTIES, *(group.replace(".", "_") for group in TERMS)):
+                _check_term(config, player, term, alike | {"params": params}, functions)
 
-    def of_a_sum(real, fake):
-        return penalty(lambda x: jnp.sum(x, range(1, x.ndim)), real, fake, jax.random.key(0))
 
-    _check_floats(_given(of_a_sum, samples, samples), (), f"config.penalty.name={config.penalty.name!r}: it")
+def _check_term(config, player, term, arrays, functions):
+    given = {name: arrays[name] for name in term.takes if name in arrays}
+    others = {name: functions[name] for name in term.takes if name in functions}
+    memory = {"memory": terms.fresh_memory([term])[term.name]} if "memory" in term.takes else {}
+
+    def value(arrays, memory):
+        found = term.function(**arrays, **others, **memory)
+        return found[0] if memory and isinstance(found, tuple) else found
+
+    of_term = (
+        f"config.{term.name}.name={config[term.name].name!r}" if term.name in PENALTIES else term.function.__name__
+    )
+    _check_floats(_given(value, given, memory), (), f"{of_term}: it")
 
 
 def _check_optimizer(name):

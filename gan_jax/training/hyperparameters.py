@@ -1,12 +1,15 @@
-"""The numbers of a run that may change without a new compilation: traced scalars, which a sweep varies."""
+"""The numbers of a run that may change without a new compilation: traced scalars, which a sweep varies.
+
+Each may follow a schedule, see `schedules`.
+"""
 
 from collections.abc import Iterator
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import ml_collections
 import numpy as np
+
+from gan_jax.objectives import critic_terms, generator_terms
 
 # The arguments of the functions in objectives/, by the fields that give them.
 LOSS_NUMBERS = {
@@ -18,6 +21,13 @@ LOSS_NUMBERS = {
     "alpha": "f_gan.alpha",
 }
 
+PENALTIES = "penalty", "second_penalty"  # groups of fields that each choose one in objectives/penalties.py
+# Groups of fields of the other terms, each of which is there where its weight is not 0.
+TERMS = (
+    *(f"critic.{name}" for name in critic_terms.names()),
+    *(f"generator.{name}" for name in generator_terms.names()),
+)
+
 # Steps that the average has behind it as a run begins: those of the run that it begins from. No field gives them.
 EMA_STEPS = "ema_steps"
 # The other numbers of a state's `hparams`, and the fields that give them.
@@ -27,52 +37,64 @@ HPARAMS = {
     "b1": "optimizer.b1",
     "b2": "optimizer.b2",
     "weight_decay": "optimizer.weight_decay",
-    "penalty_weight": "penalty.weight",
     "weight_clip": "weight_clip",
     "ema_decay": "ema_decay",
-    "decay_steps": "optimizer.decay_steps",
-    "final_lr": "optimizer.final_lr",
+    "ema_half_life": "ema_half_life",
+    "ema_ramp": "ema_ramp",
+    "ema_start": "ema_start",
     "noise_sigma": "noise.sigma",
-    "noise_steps": "noise.steps",
+    "augment_probability": "augment_probability",
     "conditional_weight": "conditional.weight",
     "continuous_weight": "conditional.continuous_weight",
+    **{f"{group}_{number}": f"{group}.{number}" for group in PENALTIES for number in ("weight", "sigma")},
+    **{f"{group.replace('.', '_')}_weight": f"{group}.weight" for group in TERMS},
     **LOSS_NUMBERS,
 }
+PARTS = "start", "over", "to"  # the numbers of a schedule
+# Those that a program has no part for where they are 0, and stay so: another program than where they are not.
+SWITCHES = "noise.sigma", "weight_clip", "ema_half_life", "ema_ramp", "ema_start", *(f"{term}.weight" for term in TERMS)
 
 
 def hyperparameters(config: ml_collections.ConfigDict) -> dict[str, float]:
     """The numbers that may change from run to run without a new compilation."""
     values = dict(leaves(config))
-    return {name: values[field] for name, field in HPARAMS.items()} | {EMA_STEPS: 0.0}
+    of_schedules = {name: values[field] for name, field in fields_of_schedules(values).items()}
+    return {name: values[field] for name, field in HPARAMS.items()} | of_schedules | {EMA_STEPS: 0.0}
 
 
 def fields_of(hparams: dict[str, Any]) -> dict[str, float]:
     """Those numbers of a state by the names of the fields that gave them, in as few digits as tell them in 32 bits."""
-    return {HPARAMS[name]: float(str(np.float32(value))) for name, value in hparams.items() if name in HPARAMS}
+    of_schedules = {f"{name}_{part}": f"schedule.{field}.{part}" for name, field in HPARAMS.items() for part in PARTS}
+    fields = HPARAMS | of_schedules
+    return {fields[name]: float(str(np.float32(value))) for name, value in hparams.items() if name in fields}
+
+
+def fields_of_schedules(values: dict[str, Any]) -> dict[str, str]:
+    """The numbers of all schedules of a flat configuration, as in `hparams`, and the fields that give them."""
+    scheduled = {name: field for name, field in HPARAMS.items() if values[f"schedule.{field}.shape"] != "constant"}
+    return {f"{name}_{part}": f"schedule.{field}.{part}" for name, field in scheduled.items() for part in PARTS}
+
+
+def is_on(values: dict[str, Any], field: str) -> bool:
+    """Whether the number of a field is ever another than 0, in a flat configuration."""
+    return values[field] != 0 or (
+        values[f"schedule.{field}.shape"] != "constant" and values[f"schedule.{field}.to"] != 0
+    )
 
 
 def structure(config: ml_collections.ConfigDict) -> tuple[tuple[str, Any], ...]:
-    """What the compiled program of a configuration depends on: all fields but the seed and those of `hparams`.
-
-    A program whose configuration has no noise, or no weight clipping, has no part that these numbers could change.
-    """
-    fixed = {name: value for name, value in dict(leaves(config)).items() if name not in ("seed", *HPARAMS.values())}
-    return *fixed.items(), ("noise", config.noise.sigma > 0), ("clipping", config.weight_clip > 0)
-
-
-def at_step(hparams: dict[str, jax.Array], step: jax.Array) -> dict[str, jax.Array]:
-    """The same numbers, with the learning rates and the instance noise as far down their slopes as `step` is."""
-    rate = _slope(step, hparams["decay_steps"], hparams["final_lr"])
-    return hparams | {
-        "generator_lr": hparams["generator_lr"] * rate,
-        "critic_lr": hparams["critic_lr"] * rate,
-        "noise_sigma": hparams["noise_sigma"] * _slope(step, hparams["noise_steps"], 0.0),
-    }
+    """What the compiled program of a configuration depends on: all fields but the seed and those of `hparams`."""
+    values = dict(leaves(config))
+    traced = {"seed", *HPARAMS.values(), *(f"schedule.{f}.{p}" for f in HPARAMS.values() for p in PARTS)}
+    fixed = {name: value for name, value in values.items() if name not in traced}
+    augments = ("augments_some", augments_some(values))
+    return *fixed.items(), *((f"{field} is on", is_on(values, field)) for field in SWITCHES), augments
 
 
-def _slope(step, steps, end):
-    """From 1 at step 0 in a straight line to `end` at `steps` and after; 1 throughout where `steps` is 0."""
-    return jnp.where(steps > 0, 1 - (1 - end) * jnp.minimum(step / jnp.maximum(steps, 1), 1), 1.0)
+def augments_some(values: dict[str, Any]) -> bool:
+    """Whether a critic sees samples that were left as they are beside those that were augmented."""
+    field = "augment_probability"
+    return values["augment"] != "none" and (values[field] != 1 or values[f"schedule.{field}.shape"] != "constant")
 
 
 def leaves(config: ml_collections.ConfigDict, prefix: str = "") -> Iterator[tuple[str, Any]]:

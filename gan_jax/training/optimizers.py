@@ -11,6 +11,8 @@ import math
 import ml_collections
 import optax
 
+from gan_jax.training.hyperparameters import PENALTIES, TERMS, is_on, leaves
+
 NUMBERS = ("learning_rate", "b1", "b2", "weight_decay")  # arguments that an optimiser may have
 RMSPROP_DECAY = 0.99
 LEAST_WEIGHT = 0.9  # of a lazy penalty; of less, it is said
@@ -101,22 +103,35 @@ def weight_of_lazy_penalty(name: str, b1: float, b2: float, every: int) -> float
     return every * (1 - b1) / (1 - b1**every) * powers * (1 - q) / (1 - q**every)
 
 
-def lazy_penalty_warning(config: ml_collections.ConfigDict) -> str:
-    """What is said of a lazy penalty that may lose more than a tenth of its weight, and what helps; "" of others."""
-    (_, name), b1, b2, every = of(config), config.optimizer.b1, config.optimizer.b2, config.penalty.every
+def lazy_warnings(config: ml_collections.ConfigDict) -> list[str]:
+    """What is said of each lazy term that may lose more than a tenth of its weight, and what helps."""
+    values = dict(leaves(config))
+    of_generator, of_critic = of(config)
+    there = [group for group in PENALTIES if config[group].name != "none"]
+    there += [group for group in TERMS if is_on(values, f"{group}.weight")]
+    said = [
+        _lazy_warning(config, group, of_generator if group.startswith("generator.") else of_critic, values)
+        for group in there
+        if not values[f"{group}.own_step"]
+    ]
+    return [words for words in said if words]
+
+
+def _lazy_warning(config, group, name, values):
+    b1, b2, every = config.optimizer.b1, config.optimizer.b2, values[f"{group}.every"]
     left = weight_of_lazy_penalty(name, b1, b2, every)
     if left >= LEAST_WEIGHT:
         return ""
     if name == "lion":
-        why = f"which moves by signs (b1={b1:g}, b2={b2:g}), of which a penalty that comes seldom turns few"
+        why = f"which moves by signs (b1={b1:g}, b2={b2:g}), of which a term that comes seldom turns few"
         better = [f"config.optimizer.b1={BETTER_B1} with {b2}" for b2 in _better_b2(name, BETTER_B1, every)]
     else:
         moment = f"b2={b2:g}" if "b2" in arguments(name) else f"decay {RMSPROP_DECAY}"
-        why = f"whose second moment ({moment}) forgets a penalty before the next"
+        why = f"whose second moment ({moment}) forgets a term before the next"
         better = _better_b2(name, b1, every)
     return (
-        f"config.penalty.every={every} with {name}, {why}: it may have no more than {left:.2g} of its weight; "
-        f"give {', or '.join([*better, 'config.penalty.every=1'])}"
+        f"config.{group}.every={every} with {name}, {why}: it may have no more than {left:.2g} of its weight; "
+        f"give {', or '.join([*better, f'config.{group}.every=1'])}"
     )
 
 

@@ -13,7 +13,8 @@ from gan_jax.data import batches, sources
 from gan_jax.errors import DivergedError, UserError
 from gan_jax.reports import pictures
 from gan_jax.training.conditional import Inputs, condition
-from gan_jax.training.state import CALIBRATION, CODES, SAMPLES
+from gan_jax.training.judging import STREAM
+from gan_jax.training.state import CALIBRATION, CODES, NOISE, SAMPLES
 
 CHUNK = 512  # latents in one dispatch
 DRAWN = 400  # images in one picture
@@ -103,22 +104,49 @@ def averaged_variables(generator, state, takes: Inputs, counts: tuple[int, ...] 
 
     The running statistics belong to the generator that was trained, not to the average of its past. So they are
     recomputed here from 1,024 latents, of classes in the proportions of `counts`, as it was trained on (of many, the
-    first 1,024): momentum 0 keeps exactly this minibatch's. These are the standing statistics of Brock et al. 2019
+    first 1,024): momentum 0 keeps exactly this minibatch's, which goes for whatever else a generator averages, as the
+    mean of its w. These are the standing statistics of Brock et al. 2019
     (appendix B), in one minibatch.
     """
     key = jax.random.fold_in(state.key, CALIBRATION)
     latents = jax.random.normal(key, (1024, takes.latent_dim))
     told = condition(takes, proportional_labels(takes, 1024, counts), jax.random.fold_in(state.key, CODES))
     inputs = jnp.concatenate([latents, told], axis=1)
-    fresh, stats = generator.clone(momentum=0.0), state.generator.stats
-    _, stats = fresh.apply({"params": state.ema, **stats}, inputs, train=True, mutable=list(stats))
+    fresh, stats = generator.clone(momentum=0.0), state.generator.collections
+    rngs = {STREAM: noise_key(state)}
+    _, stats = fresh.apply({"params": state.ema, **stats}, inputs, train=True, mutable=list(stats), rngs=rngs)
     return {"params": state.ema, **stats}
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def generate(generator, variables, inputs):
-    """Inputs [b, sum(takes)] -> samples [b, ...], each a function of its own input alone."""
-    return generator.apply(variables, inputs, train=False)
+def generate(generator, variables, inputs, key):
+    """Inputs [b, sum(takes)] -> samples [b, ...], each a function of its own input alone.
+
+    key: see `noise_key`; of its own place, too, where the generator draws noise.
+    """
+    return generator.apply(variables, inputs, train=False, rngs={STREAM: key})
+
+
+def noise_key(state, chunk: int = 0) -> jax.Array:
+    """What a generator draws its noise from, for the chunk-th CHUNK of inputs: always the same for the same place."""
+    return jax.random.fold_in(jax.random.fold_in(state.key, NOISE), chunk)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def mapped(generator, variables, inputs):
+    """Inputs [b, sum(takes)] -> w [b, ...], what a generator with a `mapping` makes its images of."""
+    return generator.apply(variables, inputs, train=False, method="mapping")
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def made_of(generator, variables, w, key):
+    """w [b, ...] -> samples [b, ...], by a generator with a `synthesis`."""
+    return generator.apply(variables, w, train=False, method="synthesis", rngs={STREAM: key})
+
+
+def toward_mean(w: jax.Array, mean: jax.Array, psi: float) -> jax.Array:
+    """mean + psi (w - mean): truncation in w (Karras et al. 2019, arXiv:1812.04948, appendix B)."""
+    return mean + psi * (w - mean)
 
 
 def samples(generator, state, takes: Inputs, inputs, counts: tuple[int, ...] = ()) -> np.ndarray:
@@ -140,7 +168,7 @@ def outputs(generator, state, takes: Inputs, inputs, counts: tuple[int, ...] = (
     for start in range(0, len(inputs), size):
         chunk = inputs[start : start + size]
         full = jnp.pad(chunk, ((0, size - len(chunk)), (0, 0)))
-        chunks.append(np.asarray(generate(generator, variables, full))[: len(chunk)])
+        chunks.append(np.asarray(generate(generator, variables, full, noise_key(state, start // size)))[: len(chunk)])
     return np.concatenate(chunks)
 
 

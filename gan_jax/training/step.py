@@ -7,188 +7,112 @@ reals and its own latents. All randomness is a function of (state.key, state.ste
 uninterrupted run.
 """
 
-from typing import Any
+import functools
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import ml_collections
 import optax
 
 from gan_jax.data import batches, bursts
-from gan_jax.networks.layers import mixes_samples
 from gan_jax.objectives import augmentations, penalties
-from gan_jax.training import conditional
-from gan_jax.training.hyperparameters import EMA_STEPS, at_step
-from gan_jax.training.state import NetState, build_loss, build_networks, build_optimizers, pack, packed_for_critic
+from gan_jax.training import averages, conditional, game, judging, schedules, terms
+from gan_jax.training.game import Game, build_optimizers
+from gan_jax.training.state import GANState, NetState
 
 
-def make_train_step(config, shape, shard=lambda latents: latents):
+def make_train_step(config: ml_collections.ConfigDict, shape: tuple[int, ...], shard=lambda latents: latents):
     """The step for a configuration and samples of `shape`; pure, to be compiled by the caller.
 
     shard: where the step is for many devices, how what is drawn [k, b, ...] for k minibatches lies on them. What a
     device computes follows from that and from where its part of the batch is; unsharded latents, all would compute.
 
-    Its metrics are scalars: `critic_loss` with the weighted penalty in it, `generator_loss`, the mean `real_logits`
-    and `fake_logits`, and `penalty` without its weight, a lazy one as often as it counts. For the Wasserstein loss,
-    `wasserstein_estimate` is the difference of these means: at best, Wasserstein-1 times the critic's Lipschitz
-    constant. For an f-GAN, `divergence_estimate` is the bound on the divergence. Where the critic tells the
-    condition, `recognition_loss` is what that costs on fakes, without its weight. All are of the last update, but
-    for `penalty`: it is the mean over the step's updates. The `critic_loss` of an update on which a lazy penalty
-    falls has it as many times as it counts: where `every` divides n_critic, that is every last one.
+    Its metrics are scalars: `critic_loss` with all weighted terms in it that share its update, `generator_loss`
+    likewise, the mean `real_logits` and `fake_logits`, and each term by its name, without its weight, a lazy one as
+    often as it counts. For the Wasserstein loss, `wasserstein_estimate` is the difference of these means: at best,
+    Wasserstein-1 times the critic's Lipschitz constant. For an f-GAN, `divergence_estimate` is the bound on the
+    divergence. Where the critic tells the condition, `recognition_loss` is what that costs on fakes. All are of the
+    last update, but for the other terms: these are means over the step's updates. The `critic_loss` of an update on
+    which a lazy term falls has it as many times as it counts: where `every` divides n_critic, that is every last one.
     """
-    generator, critic = build_networks(config, shape)
-    penalty: Any = getattr(penalties, config.penalty.name) if config.penalty.name != "none" else None
-    # Batch norm sees reals and fakes as two minibatches, as in the DCGAN paper; every other critic sees them as one.
-    judge_both = _two_passes if mixes_samples(config.network.critic_norm) else _one_pass
+    return functools.partial(train_step, game.make(config, shape, shard=shard))
 
-    way, takes = conditional.of(config)
-    of_bursts = bursts.of(config)
 
-    def draw_inputs(latent_key, condition_key, labels):
-        """What the generator takes for reals of these labels [k, b], and the conditions in it: [k, b, ...] each."""
-        latents = shard(jax.random.normal(latent_key, (*labels.shape, takes.latent_dim)))
-        conditions = shard(conditional.told(way, takes, labels, condition_key))
-        return jnp.concatenate([latents, conditions], axis=-1), conditions
+class Update(NamedTuple):
+    """What one update of a player sees beside the states; the updates of a step have it with a leading axis.
 
-    def as_judged(real, fake, key, hparams):
-        """What a critic sees of both: with noise where there is any (Sønderby et al. 2017), and in packs."""
-        if config.noise.sigma:
-            real_key, fake_key = jax.random.split(key)
-            real += hparams["noise_sigma"] * jax.random.normal(real_key, real.shape)
-            fake += hparams["noise_sigma"] * jax.random.normal(fake_key, fake.shape)
-        return pack(real, config.packing), pack(fake, config.packing)
+    real: [b, ...], in packs once they are shown. inputs: of the generator, [b, sum(takes)], with the conditions in
+    them. term_key, noise_key, augment_key: for what each is called after. made: this player's updates before this one,
+    modulo the least common multiple of its intervals.
+    """
 
-    def judgements_of_both(params, stats, real, fake, condition, keys):
-        """((logits, what is told of the condition) of reals, of fakes), and new statistics."""
-        (real, for_head), (fake, _) = shown(real, condition, keys[0]), shown(fake, condition, keys[1])
-        return judge_both(critic, params, stats, real, fake, **for_head)
+    real: Any
+    inputs: jax.Array
+    condition: jax.Array
+    term_key: jax.Array
+    noise_key: jax.Array
+    augment_key: jax.Array
+    made: jax.Array
 
-    def judgement_of(params, stats, samples, condition, key):
-        samples, for_head = shown(samples, condition, key)
-        return _judgement(_apply(critic, params, stats, samples, **for_head)[0])
 
-    def shown(samples, condition, key):
-        """What the critic takes; gradients and penalties are of the samples as they were before."""
-        if config.augment != "none":
-            samples = augmentations.augment(samples, key, config.augment)
-        return conditional.for_critic(way, samples, pack(condition, config.packing))
+def train_step(game: Game, state: GANState, batch: batches.Batch) -> tuple[GANState, dict[str, jax.Array]]:
+    """Both players' updates: see `make_train_step`."""
+    hparams = schedules.at_step(game.config, state.hparams, state.step)
+    of_critic, of_generator, reals = updates(game, state, batch)
+    critic, metrics = jax.lax.scan(
+        functools.partial(critic_update, game, hparams, state.generator), state.critic, of_critic
+    )
+    generator, lines = jax.lax.scan(
+        lambda generator, update: generator_update(game, hparams, critic, generator, update._replace(real=reals)),
+        state.generator,
+        of_generator,
+    )
+    ema = averages.averaged(game.config, state.ema, generator.params, hparams, state.step)
+    metrics = terms.lines_of_step(game.critic_terms, metrics) | terms.lines_of_step(game.generator_terms, lines)
+    return state.replace(step=state.step + 1, generator=generator, critic=critic, ema=ema), metrics
 
-    def recognition(told, condition, hparams):
-        assert way.loss
-        return way.loss(told, condition, takes, hparams["continuous_weight"])
 
-    def weighted_penalty(critic_fn, real, fake, key, count, hparams):
-        """(what is added to the loss, what is reported); every k-th time k times as much, and in between nothing."""
-        every = config.penalty.every
-        if every == 1:
-            value = penalty(critic_fn, real, fake, key)
-        else:
-            is_due = (count + 1) % every == 0
-            value = jax.lax.cond(is_due, lambda: every * penalty(critic_fn, real, fake, key), lambda: jnp.float32(0))
-        return hparams["penalty_weight"] * value, value
+# --------------------------------------------------------------------------------------- what updates see
 
-    def critic_loss(params, critic_stats, hparams, real, fake, condition, key, augment_key, count):
-        *both_keys, penalty_key = jax.random.split(augment_key, 3)
-        judged, stats = judgements_of_both(params, critic_stats, real, fake, condition, both_keys)
-        (real_logits, real_told), (fake_logits, fake_told) = judged
-        total = build_loss(config, hparams).critic(real_logits, fake_logits)
-        metrics = {"real_logits": jnp.mean(real_logits), "fake_logits": jnp.mean(fake_logits)}
-        if config.loss == "wasserstein":
-            metrics["wasserstein_estimate"] = metrics["real_logits"] - metrics["fake_logits"]
-        if config.loss.startswith("f_gan:"):
-            metrics["divergence_estimate"] = -total
-        if way.loss:
-            metrics["recognition_loss"] = recognition(fake_told, condition, hparams)
-            total += hparams["conditional_weight"] * metrics["recognition_loss"]
-            if way.is_for_reals:
-                total += hparams["conditional_weight"] * recognition(real_told, condition, hparams)
-        if penalty:
-            # The singular values of a spectral norm are those that the pass over reals and fakes has just improved.
-            added, metrics["penalty"] = weighted_penalty(
-                lambda x: judgement_of(params, stats, x, condition, penalty_key)[0], real, fake, key, count, hparams
-            )
-            total += added
-        return total, (stats, metrics | {"critic_loss": total})
 
-    def critic_update(generator_state, hparams, transform, critic_state, inputs):
-        real, (generator_inputs, condition), penalty_key, noise_key, augment_key, count = inputs
-        fake, _ = _apply(generator, generator_state.params, generator_state.stats, generator_inputs)
-        real, fake = as_judged(real, fake, noise_key, hparams)
-        gradients, (stats, metrics) = jax.grad(critic_loss, has_aux=True)(
-            critic_state.params, critic_state.stats, hparams, real, fake, condition, penalty_key, augment_key, count
-        )
-        critic_state = _updated(critic_state, gradients, stats, transform)
-        if config.weight_clip:
-            bound = jnp.where(hparams["weight_clip"] > 0, hparams["weight_clip"], jnp.inf)
-            critic_state = critic_state.replace(params=penalties.clip_weights(critic_state.params, bound))
-        return critic_state, metrics
+def updates(game: Game, state: GANState, batch: batches.Batch) -> tuple[Update, Update, jax.Array]:
+    """(the critic's, the generator's without reals, the reals that all of these see)."""
+    config, n_critic = game.config, batch.image.shape[0]
+    keys = jax.random.split(jax.random.fold_in(state.key, state.step), 8)
+    critic_key, generator_key, term_key, noise_key, *condition_keys, flip_key, augment_key = keys
+    own_keys = [jax.random.split(key, n_critic + config.n_generator) for key in (noise_key, augment_key)]
+    reals = _flipped(game, batch.image, flip_key)
+    inputs, conditions = _inputs(game, critic_key, condition_keys[0], batch.label)
+    before = _counts(bursts.made(game.bursts, config.n_critic, state.step), game.critic_terms, n_critic)
+    noise_key, augment_key = (keys[:n_critic] for keys in own_keys)
+    term_key = jax.random.split(term_key, n_critic)
+    of_critic = Update(reals, inputs, conditions, term_key, noise_key, augment_key, before)
+    # Each pack of reals, and its classes, as often as it has fakes beside it.
+    last_reals, labels = (_repeated(x[-1], config) for x in (reals, batch.label))
+    labels = jnp.broadcast_to(labels, (config.n_generator, len(labels)))
+    inputs, conditions = _inputs(game, generator_key, condition_keys[1], labels)
+    before = _counts(bursts.made(bursts.NONE, config.n_generator, state.step), game.generator_terms, config.n_generator)
+    noise_key, augment_key = (keys[n_critic:] for keys in own_keys)
+    return of_critic, Update(None, inputs, conditions, augment_key, noise_key, augment_key, before), last_reals
 
-    def generator_loss(params, generator_stats, critic_state, hparams, real, inputs, noise_key, augment_key):
-        # The critic's statistics are read, never changed. A loss that ignores the reals costs no pass over them.
-        generator_inputs, condition = inputs
-        fake, stats = _apply(generator, params, generator_stats, generator_inputs)
-        real, fake = as_judged(real, fake, noise_key, hparams)
-        keys = jax.random.split(augment_key)
-        real_logits, _ = judgement_of(critic_state.params, critic_state.stats, real, condition, keys[0])
-        fake_logits, told = judgement_of(critic_state.params, critic_state.stats, fake, condition, keys[1])
-        total = build_loss(config, hparams).generator(real_logits, fake_logits)
-        if way.loss:
-            total += hparams["conditional_weight"] * recognition(told, condition, hparams)
-        return total, stats
 
-    def generator_update(critic_state, hparams, real, transform, generator_state, inputs):
-        (loss, stats), gradients = jax.value_and_grad(generator_loss, has_aux=True)(
-            generator_state.params, generator_state.stats, critic_state, hparams, real, *inputs
-        )
-        return _updated(generator_state, gradients, stats, transform), loss
+def _flipped(game, reals, key):
+    """Each minibatch mirrored, left and right, half of the time, where that is asked for."""
+    return jax.vmap(augmentations.flip)(reals, jax.random.split(key, len(reals))) if game.config.data.flip else reals
 
-    def train_step(state, batch):
-        n_critic, n_generator = batch.image.shape[0], config.n_generator
-        hparams = at_step(state.hparams, state.step)
-        generator_transform, critic_transform = build_optimizers(config, hparams)
-        keys = jax.random.split(jax.random.fold_in(state.key, state.step), 8)
-        critic_key, generator_key, penalty_key, noise_key, *condition_keys, flip_key, augment_key = keys
-        noise_keys, augment_keys = (jax.random.split(key, n_critic + n_generator) for key in (noise_key, augment_key))
-        reals = batch.image
-        if config.data.flip:
-            flip_keys = jax.random.split(flip_key, n_critic)
-            reals = jax.vmap(augmentations.flip)(reals, flip_keys)
 
-        made = bursts.made(of_bursts, config.n_critic, state.step)
-        _, count = batches.position_after(made, 1, config.penalty.every)
-        counts = count + jnp.arange(n_critic, dtype=jnp.uint32)
-        penalty_keys = jax.random.split(penalty_key, n_critic)
-        critic_state, metrics = jax.lax.scan(
-            lambda critic_state, inputs: critic_update(
-                state.generator, hparams, critic_transform, critic_state, inputs
-            ),
-            state.critic,
-            (
-                reals,
-                draw_inputs(critic_key, condition_keys[0], batch.label),
-                penalty_keys,
-                noise_keys[:n_critic],
-                augment_keys[:n_critic],
-                counts,
-            ),
-        )
-        mean_penalty = {name: jnp.mean(values) for name, values in metrics.items() if name == "penalty"}
-        metrics = jax.tree.map(lambda values: values[-1], metrics) | mean_penalty
+def _inputs(game, latent_key, condition_key, labels):
+    """What the generator takes for reals of these labels [k, b], and the conditions in it: [k, b, ...] each."""
+    latents = game.shard(jax.random.normal(latent_key, (*labels.shape, game.takes.latent_dim)))
+    conditions = game.shard(conditional.told(game.way, game.takes, labels, condition_key))
+    return jnp.concatenate([latents, conditions], axis=-1), conditions
 
-        # Each pack of reals, and its classes, as often as it has fakes beside it.
-        last_reals, labels = (_repeated(x[-1], config) for x in (reals, batch.label))
-        labels = jnp.broadcast_to(labels, (n_generator, len(labels)))
-        generator_state, losses = jax.lax.scan(
-            lambda generator_state, inputs: generator_update(
-                critic_state, hparams, last_reals, generator_transform, generator_state, inputs
-            ),
-            state.generator,
-            (draw_inputs(generator_key, condition_keys[1], labels), noise_keys[n_critic:], augment_keys[n_critic:]),
-        )
-        ema = _averaged(state, generator_state.params)
-        state = state.replace(step=state.step + 1, generator=generator_state, critic=critic_state, ema=ema)
-        return state, metrics | {"generator_loss": losses[-1]}
 
-    return train_step
+def _counts(made, minimised, number):
+    """How many updates of a player come before each of these, modulo what its lazy terms need."""
+    _, count = batches.position_after(made, 1, terms.period(minimised))
+    return count + jnp.arange(number, dtype=jnp.uint32)
 
 
 def _repeated(samples, config):
@@ -197,52 +121,185 @@ def _repeated(samples, config):
     return jnp.repeat(packs, config.generator_batch, axis=0).reshape(-1, *samples.shape[1:])
 
 
-def judge(config, critic, variables, samples, condition):
-    """(logits, what is told of the condition or None) of samples [b, ...] and conditions [b, c], not in training."""
-    samples, for_head = packed_for_critic(config, samples, condition)
-    return _judgement(critic.apply(variables, samples, train=False, **for_head))
+# ------------------------------------------------------------------------------------------------ the critic
 
 
-def _apply(network, params, stats, inputs, improves=False, **others):
-    """(outputs, new statistics) in training mode; `spectral` vectors change only where this is the pass for it."""
-    mutable = [name for name in stats if improves or name != "spectral"]
-    outputs, changed = network.apply({"params": params, **stats}, inputs, train=True, mutable=mutable, **others)
-    return outputs, stats | changed
+def critic_update(
+    game: Game, hparams: dict[str, Any], generator: NetState, critic: NetState, update: Update
+) -> tuple[NetState, dict[str, jax.Array]]:
+    """(the critic after an update, and the steps that are some terms' own, on reals and fresh fakes; its metrics)."""
+    fake, _ = judging.generated(game, generator.params, generator.collections, update.inputs, update.augment_key)
+    real, fake = judging.noised_and_packed(game, update.real, fake, update.noise_key, hparams)
+    update = update._replace(real=real)
+    hparams = terms.of_steps(game.critic_terms, hparams)
+    _, transform = build_optimizers(game.config, hparams)
+    loss = functools.partial(critic_loss, game, hparams, critic, fake, update)
+    gradients, (stats, memory, metrics) = jax.grad(loss, has_aux=True)(critic.params)
+    critic = _updated(critic, gradients, transform).with_stats(stats, memory)
+    own_loss = functools.partial(own_critic_loss, game, hparams, fake, update)
+    critic, lines = _own_steps(game.critic_terms, own_loss, transform, critic, update.made)
+    if game.clips_weights:
+        bound = jnp.where(hparams["weight_clip"] > 0, hparams["weight_clip"], jnp.inf)
+        critic = critic.replace(params=penalties.clip_weights(critic.params, bound))
+    return critic, metrics | lines
 
 
-def _judgement(outputs):
-    """(logits [b], what the critic tells of the condition, or None)."""
-    return outputs if isinstance(outputs, tuple) else (outputs, None)
+def critic_loss(game: Game, hparams, critic: NetState, fake, update: Update, params):
+    """(the critic's loss, with all terms that share its update; its statistics, what terms remember, metrics)."""
+    *both_keys, own_key = jax.random.split(update.augment_key, 3)
+    judged, stats = judging.both_judged(
+        game, params, critic.collections, update.real, fake, update.condition, both_keys, hparams
+    )
+    (real_logits, _), (fake_logits, _) = judged
+    total = game.loss(hparams).critic(real_logits, fake_logits)
+    metrics = _readings(game.config, total, real_logits, fake_logits)
+    # The singular values of a spectral norm are those that the pass over reals and fakes has just improved.
+    ready = _ready_for_critic(game, hparams, params, stats, fake, update, own_key, lambda: judged, both_keys)
+    shared = terms.shared(game.critic_terms)
+    total, lines, memory = terms.add(shared, total, ready, hparams, critic.memory, update.made)
+    return total, (stats, memory, metrics | lines | {"critic_loss": total})
 
 
-def _one_pass(critic, params, stats, real, fake, **others):
-    """Reals and fakes interleaved, so that a batch sharded over devices stays where it is."""
-    both, others = _interleaved(real, fake), {name: _interleaved(value, value) for name, value in others.items()}
-    outputs, stats = _apply(critic, params, stats, both, improves=True, **others)
-    pairs = jax.tree.map(lambda x: x.reshape(-1, 2, *x.shape[1:]), _judgement(outputs))
-    return [jax.tree.map(lambda x, side=side: x[:, side], pairs) for side in (0, 1)], stats
+def _readings(config, loss, real_logits, fake_logits):
+    readings = {"real_logits": jnp.mean(real_logits), "fake_logits": jnp.mean(fake_logits)}
+    if config.loss == "wasserstein":
+        readings["wasserstein_estimate"] = readings["real_logits"] - readings["fake_logits"]
+    if config.loss.startswith("f_gan:"):
+        readings["divergence_estimate"] = -loss
+    return readings
 
 
-def _interleaved(real, fake):
-    return jnp.stack([real, fake], axis=1).reshape(-1, *real.shape[1:])
+def own_critic_loss(game: Game, hparams, fake, update: Update, own, critic: NetState, params):
+    """(the weighted sum of these terms alone, (their values, what they remember))."""
+    *both_keys, own_key = jax.random.split(update.augment_key, 3)
+    both = params, critic.collections, update.real, fake, update.condition, both_keys, hparams
+    ready = _ready_for_critic(
+        game,
+        hparams,
+        params,
+        critic.collections,
+        fake,
+        update,
+        own_key,
+        lambda: judging.both_judged(game, *both)[0],
+        both_keys,
+    )
+    total, lines, memory = terms.add(own, jnp.float32(0), ready, hparams, critic.memory)
+    return total, (lines, memory)
 
 
-def _two_passes(critic, params, stats, real, fake, **others):
-    of_reals, stats = _apply(critic, params, stats, real, improves=True, **others)
-    of_fakes, stats = _apply(critic, params, stats, fake, **others)
-    return [_judgement(of_reals), _judgement(of_fakes)], stats
+def _ready_for_critic(game, hparams, params, stats, fake, update, key, judged, keys):
+    """What the critic's terms may take, by the names of their arguments, made for a term that asks for it."""
+    some = functools.cache(lambda side, share: penalties.of_share((update.real, fake)[side], share))
+
+    def critic_fn(share, key=key):
+        condition = penalties.of_share(update.condition, share)
+        return lambda x: judging.judged(game, params, stats, x, condition, key, hparams)[0]
+
+    def known_of(side, share):
+        return some(side, share), critic_fn(share, keys[side]), penalties.of_share(judged()[side][0], share)
+
+    def squared_norms(term):
+        """By finite differences from logits that are known, where an augmentation can be made once more."""
+        if not term.is_estimated:
+            return penalties.squared_gradient_norms
+        is_known = term.share == 1 or game.config.augment == "none"
+        known = [known_of(side, term.share) for side in (0, 1) if is_known]
+        return penalties.finite_difference(hparams[f"{term.name}_sigma"], known)
+
+    return {
+        "params": lambda term: params,
+        "real": lambda term: some(0, term.share),
+        "fake": lambda term: some(1, term.share),
+        "critic_fn": lambda term: critic_fn(term.share),
+        "squared_norms": squared_norms,
+        "key": lambda term: terms.key_of(term, update.term_key),
+        "real_logits": lambda term: judged()[0][0],
+        "fake_logits": lambda term: judged()[1][0],
+        "real_told": lambda term: judged()[0][1],
+        "fake_told": lambda term: judged()[1][1],
+        "condition": lambda term: update.condition,
+        "continuous": lambda term: hparams["continuous_weight"],
+    }
 
 
-def _updated(net: NetState, gradients, stats, transform):
-    updates, opt_state = transform.update(gradients, net.opt_state, net.params)
-    return NetState(optax.apply_updates(net.params, updates), stats, opt_state)
+# --------------------------------------------------------------------------------------------- the generator
 
 
-def _averaged(state, params):
-    """ema <- d ema + (1 - d) params, d = min(ema_decay, (1 + t) / (10 + t)): so that it forgets the random start.
+def generator_update(
+    game: Game, hparams: dict[str, Any], critic: NetState, generator: NetState, update: Update
+) -> tuple[NetState, dict[str, jax.Array]]:
+    """(the generator after an update, and the steps that are some terms' own; its metrics)."""
+    hparams = terms.of_steps(game.generator_terms, hparams)
+    transform, _ = build_optimizers(game.config, hparams)
+    loss = functools.partial(generator_loss, game, hparams, critic, generator, update)
+    gradients, (stats, memory, lines) = jax.grad(loss, has_aux=True)(generator.params)
+    generator = _updated(generator, gradients, transform).with_stats(stats, memory)
+    own_loss = functools.partial(own_generator_loss, game, hparams, update)
+    generator, own_lines = _own_steps(game.generator_terms, own_loss, transform, generator, update.made)
+    return generator, lines | own_lines
 
-    t: the step, and those of the run that this one began from.
+
+def generator_loss(game: Game, hparams, critic: NetState, generator: NetState, update: Update, params):
+    """(the generator's loss, with all terms that share its update; its statistics, what terms remember, metrics).
+
+    The critic's statistics are read, never changed. A loss that ignores the reals costs no pass over them.
     """
-    steps = state.step + state.hparams[EMA_STEPS]
-    decay = jnp.minimum(state.hparams["ema_decay"], (1.0 + steps) / (10.0 + steps))
-    return jax.tree.map(lambda average, new: decay * average + (1.0 - decay) * new, state.ema, params)
+    fake, stats = judging.generated(game, params, generator.collections, update.inputs, update.augment_key)
+    real, fake = judging.noised_and_packed(game, update.real, fake, update.noise_key, hparams)
+    keys = jax.random.split(update.augment_key)
+    (real_logits, _), (fake_logits, told) = (
+        judging.judged(game, critic.params, critic.collections, samples, update.condition, key, hparams)
+        for samples, key in zip((real, fake), keys, strict=True)
+    )
+    total = game.loss(hparams).generator(real_logits, fake_logits)
+    ready = _ready_for_generator(game, hparams, params, generator.collections, update) | {
+        "fake_told": lambda term: told
+    }
+    shared = terms.shared(game.generator_terms)
+    total, lines, memory = terms.add(shared, total, ready, hparams, generator.memory, update.made)
+    return total, (stats, memory, lines | {"generator_loss": total})
+
+
+def own_generator_loss(game: Game, hparams, update: Update, own, generator: NetState, params):
+    """(the weighted sum of these terms alone, (their values, what they remember))."""
+    ready = _ready_for_generator(game, hparams, params, generator.collections, update)
+    total, lines, memory = terms.add(own, jnp.float32(0), ready, hparams, generator.memory)
+    return total, (lines, memory)
+
+
+def _ready_for_generator(game, hparams, params, stats, update):
+    """What the generator's terms may take, by the names of their arguments."""
+    return {
+        "params": lambda term: params,
+        "w": lambda term: judging.mapped(game, params, stats, update.inputs, update.augment_key),
+        "images_of": lambda term: lambda w: judging.made_of(game, params, stats, w, update.inputs, update.augment_key),
+        "key": lambda term: terms.key_of(term, update.term_key),
+        "condition": lambda term: update.condition,
+        "continuous": lambda term: hparams["continuous_weight"],
+    }
+
+
+# ----------------------------------------------------------------------------------------------- both of them
+
+
+def _updated(net, gradients, transform):
+    steps, opt_state = transform.update(gradients, net.opt_state, net.params)
+    return net.replace(params=optax.apply_updates(net.params, steps), opt_state=opt_state)
+
+
+def _own_steps(minimised, loss, transform, net, count):
+    """(the network after the steps of the terms that have their own, {name: value, 0 where it did not come})."""
+    lines: dict[str, jax.Array] = {}
+    for every, own in terms.of_own_steps(minimised).items():
+
+        def step(net, own=own):
+            gradients, (lines, memory) = jax.grad(functools.partial(loss, own, net), has_aux=True)(net.params)
+            return _updated(net, gradients, transform).with_stats(net.collections, memory), lines
+
+        def none(net, own=own):
+            return net, {term.name: jnp.float32(0) for term in own}
+
+        net, found = jax.lax.cond(terms.is_due(count, every), step, none, net)
+        lines |= found
+    return net, lines

@@ -16,7 +16,8 @@ from gan_jax.evaluation import generators, measuring
 from gan_jax.evaluation.measuring import How
 from gan_jax.features import extraction
 from gan_jax.training import sampling
-from gan_jax.training.state import build_networks, create_state
+from gan_jax.training.game import build_networks
+from gan_jax.training.state import create_state
 
 PIXELS = How("frechet", "pixels")
 

@@ -8,7 +8,7 @@ import pytest
 
 from gan_jax import networks
 from gan_jax.config import default_config
-from gan_jax.training.state import build_networks
+from gan_jax.training.game import build_networks
 
 SHAPES = {
     "mlp": [(2,), (8, 8, 1), (12, 6, 3)],

@@ -7,8 +7,8 @@ import pytest
 
 from gan_jax.config import default_config, f_gans, validate
 from gan_jax.objectives import divergences, losses
+from gan_jax.training.game import build_loss
 from gan_jax.training.hyperparameters import hyperparameters
-from gan_jax.training.state import build_loss
 
 NAMES = [name.removeprefix("f_gan:") for name in f_gans()]
 ALPHAS = [-1.0, 0.3, 0.5, 2.0, 2.5]

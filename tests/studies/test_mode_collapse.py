@@ -11,8 +11,8 @@ from gan_jax.errors import UserError
 from gan_jax.runs import loop
 from gan_jax.studies import command, mode_collapse
 from gan_jax.training import population, sampling
+from gan_jax.training.game import build_loss
 from gan_jax.training.hyperparameters import hyperparameters
-from gan_jax.training.state import build_loss
 
 TINY = {"steps": 20, "network.width": 8, "network.depth": 2, "batch_size": 16}
 PAIR = ("minimax", "remedy:dragan")

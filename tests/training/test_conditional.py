@@ -11,7 +11,8 @@ from gan_jax.data.batches import Batch
 from gan_jax.errors import UserError
 from gan_jax.training import conditional, sampling
 from gan_jax.training.conditional import Inputs
-from gan_jax.training.state import build_networks, create_state
+from gan_jax.training.game import build_networks
+from gan_jax.training.state import create_state
 from gan_jax.training.step import make_train_step
 
 WAYS = ("concatenation", "auxiliary_classifier", "projection", "infogan")

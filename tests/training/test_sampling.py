@@ -7,7 +7,8 @@ from gan_jax.config import default_config
 from gan_jax.networks import mlp
 from gan_jax.training import sampling
 from gan_jax.training.conditional import Inputs
-from gan_jax.training.state import build_networks, create_state
+from gan_jax.training.game import build_networks
+from gan_jax.training.state import create_state
 
 
 @pytest.fixture(scope="module")

@@ -5,17 +5,11 @@ import pytest
 
 from gan_jax.config import default_config
 from gan_jax.errors import UserError
-from gan_jax.training.hyperparameters import at_step, hyperparameters
-from gan_jax.training.state import (
-    CALIBRATION,
-    DATA,
-    SAMPLES,
-    build_loss,
-    build_networks,
-    create_state,
-    create_states,
-    pack,
-)
+from gan_jax.training.game import build_loss, build_networks
+from gan_jax.training.hyperparameters import hyperparameters
+from gan_jax.training.judging import pack
+from gan_jax.training.schedules import at_step
+from gan_jax.training.state import CALIBRATION, DATA, SAMPLES, create_state, create_states
 
 
 def tiny(**fields):

@@ -11,8 +11,9 @@ from gan_jax.config import default_config, f_gans, loss_names, penalty_names, va
 from gan_jax.data.batches import Batch
 from gan_jax.objectives.losses import AdversarialLoss
 from gan_jax.training import step as step_module
+from gan_jax.training.game import build_loss, build_networks
 from gan_jax.training.hyperparameters import LOSS_NUMBERS, structure
-from gan_jax.training.state import build_loss, build_networks, create_state
+from gan_jax.training.state import create_state
 from gan_jax.training.step import make_train_step
 
 
