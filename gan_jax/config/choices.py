@@ -36,15 +36,16 @@ def is_network(value: Any) -> bool:
 
 
 def _takes(*arguments):
-    """Penalties are told from other functions of their module by the arguments that they take."""
+    """Penalties are told from other functions of their module by the arguments that they take, the last if they may."""
     return lambda value: (
-        isinstance(value, types.FunctionType) and tuple(inspect.signature(value).parameters) == arguments
+        isinstance(value, types.FunctionType)
+        and tuple(inspect.signature(value).parameters) in (arguments, arguments[:-1])
     )
 
 
 def penalty_names() -> list[str]:
     """What `penalty.name` may be, but for none."""
-    return names_in(penalties, _takes("critic_fn", "real", "fake", "key"))
+    return names_in(penalties, _takes("critic_fn", "real", "fake", "key", "squared_norms"))
 
 
 def _is_optimizer(value):
