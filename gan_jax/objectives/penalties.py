@@ -15,22 +15,22 @@ import optax
 
 
 def squared_gradient_norms(critic_fn, x, key=None):
-    """|grad_x f(x)|_2^2 of each sample; x [b, ...] -> [b]. No root, so none that would need care at 0; no use of key."""
+    """|grad_x f(x)|_2^2 of each sample; x [b, ...] -> [b], whatever the key. No root, so none to take care of at 0."""
     return jnp.sum(jnp.square(_gradients(critic_fn, x)), axis=1)
 
 
 def finite_difference(sigma, judged=()):
     """An estimate of the squared norms: ((f(x + s e) - f(x)) / s)^2 of each sample, with one e ~ N(0, I) for each.
 
-    Recipes of 2025 and later take s = sigma = 0.01 for pixels in [-1, 1] (GAT, arXiv:2509.24935, after R3GAN). With g
-    the gradient, H the Hessian and tr H the Laplacian of a smooth f at x,
+    Recipes of 2025 and later take s = sigma = 0.01, as GAT does with R3GAN's penalties (arXiv:2509.24935). With g the
+    gradient, H the Hessian and tr H the Laplacian of a smooth f at x,
 
         mean = |g|^2 + s^2 ((tr H)^2 / 4 + |H|_F^2 / 2 + g . grad tr H) + O(s^4),    variance = 2 |g|^4 + O(s^2),
 
-    so that a mean over n samples is off by about sqrt(2 / n) of itself. A leaky ReLU has no H: on the way it meets
-    kinks, the more the larger s sqrt(numbers of a sample) is, and only small s is near |g|^2. Too small an s is lost in
-    rounding: f is known to about u |f|, u = 6e-8 in float32, which adds (u f / s)^2, doubled. In bfloat16, u = 4e-3, and
-    f(x + s e) - f(x), of about s |g|, is nothing but rounding.
+    so that a mean over n samples is off by about sqrt(2 / n) of itself. A leaky ReLU has no H, but kinks on the way to
+    x + s e, the more of them the larger s: what is lost to them is of order s, not s^2. Too small an s is lost in
+    rounding: logits that are right to u |f| add about 2 (u f / s)^2. That is nothing at s = 0.01 in float32, u = 6e-8;
+    but in bfloat16, u = 4e-3, f(x + s e) - f(x), of about s |g|, is little else, and x + s e has moved on its grid.
 
     judged: what is known already, as (x, critic_fn, f(x) [b]): where the norms of that very array are asked for, its
     logits are these, and its moved samples go through this critic_fn, as where f draws an augmentation that both must
