@@ -27,7 +27,7 @@ def mapped(game: Game, params, stats, inputs: jax.Array, key: jax.Array) -> jax.
     return _apply(game.generator, params, stats, inputs, key, method="mapping")[0]
 
 
-def made_of(game: Game, params, stats, w: jax.Array, inputs: jax.Array, key: jax.Array) -> jax.Array:
+def made_of(game: Game, params, stats, inputs: jax.Array, key: jax.Array, w: jax.Array) -> jax.Array:
     """Samples of w, or of every k-th w: with the conditions of the inputs [b, sum(takes)] that they belong to."""
     if hasattr(game.generator, "synthesis"):
         return _apply(game.generator, params, stats, w, key, method="synthesis")[0]
@@ -51,6 +51,11 @@ def judged(game: Game, params, stats, samples, condition, key=None, hparams=None
     """
     samples, for_head = shown(game, samples, condition, key, hparams)
     return _judgement(_apply(game.critic, params, stats, samples, key, **for_head)[0])
+
+
+def logits(game: Game, params, stats, condition, key, hparams, samples) -> jax.Array:
+    """The logits alone, as a function of the samples: what a penalty calls `critic_fn`."""
+    return judged(game, params, stats, samples, condition, key, hparams)[0]
 
 
 def both_judged(game: Game, params, stats, real, fake, condition, keys, hparams):

@@ -8,6 +8,7 @@ uninterrupted run.
 """
 
 import functools
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -17,9 +18,10 @@ import optax
 
 from gan_jax.data import batches, bursts
 from gan_jax.objectives import augmentations, penalties
-from gan_jax.training import averages, conditional, game, judging, schedules, terms
+from gan_jax.training import averages, conditional, game, judging, schedules, seen, terms
 from gan_jax.training.game import Game, build_optimizers
 from gan_jax.training.state import GANState, NetState
+from gan_jax.training.terms import Term
 
 
 def make_train_step(config: ml_collections.ConfigDict, shape: tuple[int, ...], shard=lambda latents: latents):
@@ -130,34 +132,45 @@ def critic_update(
     """(the critic after an update, and the steps that are some terms' own, on reals and fresh fakes; its metrics)."""
     fake, _ = judging.generated(game, generator.params, generator.collections, update.inputs, update.augment_key)
     real, fake = judging.noised_and_packed(game, update.real, fake, update.noise_key, hparams)
-    update = update._replace(real=real)
     hparams = terms.of_steps(game.critic_terms, hparams)
     _, transform = build_optimizers(game.config, hparams)
-    loss = functools.partial(critic_loss, game, hparams, critic, fake, update)
-    gradients, (stats, memory, metrics) = jax.grad(loss, has_aux=True)(critic.params)
+    losses = [
+        functools.partial(loss, game, hparams, update._replace(real=real), fake) for loss in (critic_loss, critic_terms)
+    ]
+    gradients, (stats, memory, metrics) = jax.grad(losses[0], has_aux=True)(critic.params, critic)
     critic = _updated(critic, gradients, transform).with_stats(stats, memory)
-    own_loss = functools.partial(own_critic_loss, game, hparams, fake, update)
-    critic, lines = _own_steps(game.critic_terms, own_loss, transform, critic, update.made)
+    critic, lines = _own_steps(game.critic_terms, losses[1], transform, critic, update.made)
     if game.clips_weights:
         bound = jnp.where(hparams["weight_clip"] > 0, hparams["weight_clip"], jnp.inf)
         critic = critic.replace(params=penalties.clip_weights(critic.params, bound))
     return critic, metrics | lines
 
 
-def critic_loss(game: Game, hparams, critic: NetState, fake, update: Update, params):
+def critic_loss(game: Game, hparams, update: Update, fake, params, critic: NetState):
     """(the critic's loss, with all terms that share its update; its statistics, what terms remember, metrics)."""
-    *both_keys, own_key = jax.random.split(update.augment_key, 3)
-    judged, stats = judging.both_judged(
-        game, params, critic.collections, update.real, fake, update.condition, both_keys, hparams
-    )
+    *keys, _ = augment_keys = tuple(jax.random.split(update.augment_key, 3))
+    both = update.real, fake, update.condition
+    judged, stats = judging.both_judged(game, params, critic.collections, *both, keys, hparams)
     (real_logits, _), (fake_logits, _) = judged
     total = game.loss(hparams).critic(real_logits, fake_logits)
     metrics = _readings(game.config, total, real_logits, fake_logits)
     # The singular values of a spectral norm are those that the pass over reals and fakes has just improved.
-    ready = _ready_for_critic(game, hparams, params, stats, fake, update, own_key, lambda: judged, both_keys)
+    by_critic = seen.ByCritic(game, hparams, params, stats, *both, update.term_key, augment_keys, lambda: judged)
     shared = terms.shared(game.critic_terms)
-    total, lines, memory = terms.add(shared, total, ready, hparams, critic.memory, update.made)
+    total, lines, memory = terms.add(shared, total, by_critic, hparams, critic.memory, update.made)
     return total, (stats, memory, metrics | lines | {"critic_loss": total})
+
+
+def critic_terms(game: Game, hparams, update: Update, fake, own: Sequence[Term], params, critic: NetState):
+    """(the weighted sum of these terms alone, (their values, what they remember))."""
+    *keys, _ = augment_keys = tuple(jax.random.split(update.augment_key, 3))
+    both = update.real, fake, update.condition
+    judge = functools.partial(judging.both_judged, game, params, critic.collections, *both, keys, hparams)
+    by_critic = seen.ByCritic(
+        game, hparams, params, critic.collections, *both, update.term_key, augment_keys, lambda: judge()[0]
+    )
+    total, lines, memory = terms.add(own, jnp.float32(0), by_critic, hparams, critic.memory)
+    return total, (lines, memory)
 
 
 def _readings(config, loss, real_logits, fake_logits):
@@ -169,60 +182,6 @@ def _readings(config, loss, real_logits, fake_logits):
     return readings
 
 
-def own_critic_loss(game: Game, hparams, fake, update: Update, own, critic: NetState, params):
-    """(the weighted sum of these terms alone, (their values, what they remember))."""
-    *both_keys, own_key = jax.random.split(update.augment_key, 3)
-    both = params, critic.collections, update.real, fake, update.condition, both_keys, hparams
-    ready = _ready_for_critic(
-        game,
-        hparams,
-        params,
-        critic.collections,
-        fake,
-        update,
-        own_key,
-        lambda: judging.both_judged(game, *both)[0],
-        both_keys,
-    )
-    total, lines, memory = terms.add(own, jnp.float32(0), ready, hparams, critic.memory)
-    return total, (lines, memory)
-
-
-def _ready_for_critic(game, hparams, params, stats, fake, update, key, judged, keys):
-    """What the critic's terms may take, by the names of their arguments, made for a term that asks for it."""
-    some = functools.cache(lambda side, share: penalties.of_share((update.real, fake)[side], share))
-
-    def critic_fn(share, key=key):
-        condition = penalties.of_share(update.condition, share)
-        return lambda x: judging.judged(game, params, stats, x, condition, key, hparams)[0]
-
-    def known_of(side, share):
-        return some(side, share), critic_fn(share, keys[side]), penalties.of_share(judged()[side][0], share)
-
-    def squared_norms(term):
-        """By finite differences from logits that are known, where an augmentation can be made once more."""
-        if not term.is_estimated:
-            return penalties.squared_gradient_norms
-        is_known = term.share == 1 or game.config.augment == "none"
-        known = [known_of(side, term.share) for side in (0, 1) if is_known]
-        return penalties.finite_difference(hparams[f"{term.name}_sigma"], known)
-
-    return {
-        "params": lambda term: params,
-        "real": lambda term: some(0, term.share),
-        "fake": lambda term: some(1, term.share),
-        "critic_fn": lambda term: critic_fn(term.share),
-        "squared_norms": squared_norms,
-        "key": lambda term: terms.key_of(term, update.term_key),
-        "real_logits": lambda term: judged()[0][0],
-        "fake_logits": lambda term: judged()[1][0],
-        "real_told": lambda term: judged()[0][1],
-        "fake_told": lambda term: judged()[1][1],
-        "condition": lambda term: update.condition,
-        "continuous": lambda term: hparams["continuous_weight"],
-    }
-
-
 # --------------------------------------------------------------------------------------------- the generator
 
 
@@ -232,52 +191,42 @@ def generator_update(
     """(the generator after an update, and the steps that are some terms' own; its metrics)."""
     hparams = terms.of_steps(game.generator_terms, hparams)
     transform, _ = build_optimizers(game.config, hparams)
-    loss = functools.partial(generator_loss, game, hparams, critic, generator, update)
-    gradients, (stats, memory, lines) = jax.grad(loss, has_aux=True)(generator.params)
+    loss = functools.partial(generator_loss, game, hparams, update, critic)
+    gradients, (stats, memory, lines) = jax.grad(loss, has_aux=True)(generator.params, generator)
     generator = _updated(generator, gradients, transform).with_stats(stats, memory)
-    own_loss = functools.partial(own_generator_loss, game, hparams, update)
-    generator, own_lines = _own_steps(game.generator_terms, own_loss, transform, generator, update.made)
+    loss_of_own = functools.partial(generator_terms, game, hparams, update)
+    generator, own_lines = _own_steps(game.generator_terms, loss_of_own, transform, generator, update.made)
     return generator, lines | own_lines
 
 
-def generator_loss(game: Game, hparams, critic: NetState, generator: NetState, update: Update, params):
+def generator_loss(game: Game, hparams, update: Update, critic: NetState, params, generator: NetState):
     """(the generator's loss, with all terms that share its update; its statistics, what terms remember, metrics).
 
     The critic's statistics are read, never changed. A loss that ignores the reals costs no pass over them.
     """
     fake, stats = judging.generated(game, params, generator.collections, update.inputs, update.augment_key)
-    real, fake = judging.noised_and_packed(game, update.real, fake, update.noise_key, hparams)
-    keys = jax.random.split(update.augment_key)
+    both = judging.noised_and_packed(game, update.real, fake, update.noise_key, hparams)
     (real_logits, _), (fake_logits, told) = (
         judging.judged(game, critic.params, critic.collections, samples, update.condition, key, hparams)
-        for samples, key in zip((real, fake), keys, strict=True)
+        for samples, key in zip(both, jax.random.split(update.augment_key), strict=True)
     )
     total = game.loss(hparams).generator(real_logits, fake_logits)
-    ready = _ready_for_generator(game, hparams, params, generator.collections, update) | {
-        "fake_told": lambda term: told
-    }
+    by_generator = _by_generator(game, hparams, update, params, generator, told)
     shared = terms.shared(game.generator_terms)
-    total, lines, memory = terms.add(shared, total, ready, hparams, generator.memory, update.made)
+    total, lines, memory = terms.add(shared, total, by_generator, hparams, generator.memory, update.made)
     return total, (stats, memory, lines | {"generator_loss": total})
 
 
-def own_generator_loss(game: Game, hparams, update: Update, own, generator: NetState, params):
+def generator_terms(game: Game, hparams, update: Update, own: Sequence[Term], params, generator: NetState):
     """(the weighted sum of these terms alone, (their values, what they remember))."""
-    ready = _ready_for_generator(game, hparams, params, generator.collections, update)
-    total, lines, memory = terms.add(own, jnp.float32(0), ready, hparams, generator.memory)
+    by_generator = _by_generator(game, hparams, update, params, generator)
+    total, lines, memory = terms.add(own, jnp.float32(0), by_generator, hparams, generator.memory)
     return total, (lines, memory)
 
 
-def _ready_for_generator(game, hparams, params, stats, update):
-    """What the generator's terms may take, by the names of their arguments."""
-    return {
-        "params": lambda term: params,
-        "w": lambda term: judging.mapped(game, params, stats, update.inputs, update.augment_key),
-        "images_of": lambda term: lambda w: judging.made_of(game, params, stats, w, update.inputs, update.augment_key),
-        "key": lambda term: terms.key_of(term, update.term_key),
-        "condition": lambda term: update.condition,
-        "continuous": lambda term: hparams["continuous_weight"],
-    }
+def _by_generator(game, hparams, update, params, generator, told=None):
+    sees = update.inputs, update.condition, update.term_key
+    return seen.ByGenerator(game, hparams, params, generator.collections, *sees, told)
 
 
 # ----------------------------------------------------------------------------------------------- both of them
@@ -294,7 +243,7 @@ def _own_steps(minimised, loss, transform, net, count):
     for every, own in terms.of_own_steps(minimised).items():
 
         def step(net, own=own):
-            gradients, (lines, memory) = jax.grad(functools.partial(loss, own, net), has_aux=True)(net.params)
+            gradients, (lines, memory) = jax.grad(functools.partial(loss, own), has_aux=True)(net.params, net)
             return _updated(net, gradients, transform).with_stats(net.collections, memory), lines
 
         def none(net, own=own):

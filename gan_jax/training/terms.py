@@ -9,7 +9,7 @@ kinds of gradients, and rates and decays are those of fewer steps, see `of_steps
 import inspect
 import math
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -25,7 +25,7 @@ class Term(NamedTuple):
     """A summand of what a player minimises.
 
     name: of its line in metrics.jsonl, and of what it remembers; "" for no line. function: known by what it takes, see
-    `ready` of the train step. weight: its name in `hparams`. every: updates between two of them. own_step: whether it
+    seen.py. weight: its name in `hparams`. every: updates between two of them. own_step: whether it
     has a step of the optimiser to itself. is_mean: whether its line is of all updates of a step, and not of the last.
     share: of a minibatch that it is computed on. is_estimated: whether squared norms are, by finite differences.
     """
@@ -92,9 +92,6 @@ def _of_player(config, player, module):
 # ------------------------------------------------------------------------------------------ in an update
 
 
-Ready = Mapping[str, Callable[[Term], Any]]  # what arguments name, made for the term that asks for it
-
-
 def fresh_memory(terms: Sequence[Term]) -> dict[str, Any]:
     """What those terms that remember anything begin with, by their names: float32."""
     remember = [term for term in terms if "memory" in term.takes]
@@ -102,25 +99,26 @@ def fresh_memory(terms: Sequence[Term]) -> dict[str, Any]:
     return jax.tree.map(jnp.float32, begin)
 
 
-def add(terms: Sequence[Term], total: jax.Array, ready: Ready, hparams, memory, count=None):
+def add(terms: Sequence[Term], total: jax.Array, seen: Any, hparams, memory, count=None):
     """(total and the weighted terms, {name: its value, without weight, as often as it counts}, new memory).
 
-    count: updates of this player before this one: a lazy term is 0 where it does not come. None: all come.
+    seen: what terms may take, as in seen.py. count: updates of this player before this one, where a lazy term is 0 if
+    it does not come; None: all come.
     """
     lines: dict[str, jax.Array] = {}
     for term in terms:
-        value, memory = _lazily(term, ready, memory, count)
+        value, memory = _lazily(term, seen, memory, count)
         total += hparams[term.weight] * value
         lines |= {term.name: value} if term.name else {}
     return total, lines, memory
 
 
-def _lazily(term, ready, memory, count):
+def _lazily(term, seen, memory, count):
     if term.every == 1:
-        return _evaluated(term, ready, memory)
+        return _evaluated(term, seen, memory)
 
     def comes():
-        value, new = _evaluated(term, ready, memory)
+        value, new = _evaluated(term, seen, memory)
         return term.every * value, new
 
     if count is None:
@@ -128,8 +126,9 @@ def _lazily(term, ready, memory, count):
     return jax.lax.cond(is_due(count, term.every), comes, lambda: (jnp.float32(0), memory))
 
 
-def _evaluated(term, ready, memory):
-    given = {name: ready[name](term) for name in term.takes if name in ready}
+def _evaluated(term, seen, memory):
+    part = seen.part(term)
+    given = {name: getattr(part, name)(term) for name in term.takes if name != "memory"}
     if "memory" not in term.takes:
         return term.function(**given), memory
     value, new = term.function(**given, memory=memory[term.name])
