@@ -176,8 +176,9 @@ def _as_saved(record, templates):
     """The templates with the numbers of `hparams`, sums of metrics and memories of terms that the checkpoint has."""
     saved = dict(templates)
     if state := templates.get("state"):
-        hparams = dict.fromkeys(_names(record, "state/hparams/"), _scalar(jnp.float32, state.step))
-        players = {player: _with_memory_of(record, player, getattr(state, player)) for player in PLAYERS}
+        number = _scalar(jnp.float32, state.step)
+        hparams = dict.fromkeys(_names(record, "state/hparams/"), number)
+        players = {player: _with_memory_of(record, player, getattr(state, player), number) for player in PLAYERS}
         saved["state"] = state.replace(hparams=hparams, **players)
     if sums := templates.get("sums"):
         beside = next(iter(sums["broken"].values()))
@@ -193,9 +194,14 @@ def _names(record, prefix):
     return [name.removeprefix(prefix) for name in record["arrays"] if name.startswith(prefix)]
 
 
-def _with_memory_of(record, player, net):
-    there = {name.partition("/")[0] for name in _names(record, f"state/{player}/stats/{MEMORY}/")}
-    return net.with_stats(net.collections, {name: kept for name, kept in net.memory.items() if name in there})
+def _with_memory_of(record, player, net, number):
+    """Of terms that the configuration no longer has, too: numbers by themselves, or in tuples."""
+    names = _names(record, f"state/{player}/stats/{MEMORY}/")
+    there: dict[str, Any] = {}
+    for name in names:
+        term, _, part = name.partition("/")
+        there[term] = (*there.get(term, ()), number) if part else number
+    return net.with_stats(net.collections, there)
 
 
 def _scalar(dtype, beside):

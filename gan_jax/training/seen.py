@@ -26,7 +26,7 @@ class ByCritic:
 
     game: Game
     hparams: dict[str, Any]
-    params: Any
+    parameters: Any
     stats: Any
     reals: jax.Array
     fakes: jax.Array
@@ -47,6 +47,9 @@ class ByCritic:
             conditions=cut(self.conditions),
             judgements=lambda: jax.tree.map(cut, self.judgements()),
         )
+
+    def params(self, term):
+        return self.parameters
 
     def real(self, term):
         return self.reals
@@ -88,7 +91,9 @@ class ByCritic:
         return penalties.finite_difference(self.hparams[f"{term.name}_sigma"], known if is_alike else ())
 
     def _judge(self, key):
-        return functools.partial(judging.logits, self.game, self.params, self.stats, self.conditions, key, self.hparams)
+        return functools.partial(
+            judging.logits, self.game, self.parameters, self.stats, self.conditions, key, self.hparams
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,7 +102,7 @@ class ByGenerator:
 
     game: Game
     hparams: dict[str, Any]
-    params: Any
+    parameters: Any
     stats: Any
     inputs: jax.Array
     conditions: jax.Array
@@ -108,11 +113,14 @@ class ByGenerator:
         """All of it."""
         return self
 
+    def params(self, term):
+        return self.parameters
+
     def w(self, term):
-        return judging.mapped(self.game, self.params, self.stats, self.inputs, self.own_key)
+        return judging.mapped(self.game, self.parameters, self.stats, self.inputs, self.own_key)
 
     def images_of(self, term):
-        return functools.partial(judging.made_of, self.game, self.params, self.stats, self.inputs, self.own_key)
+        return functools.partial(judging.made_of, self.game, self.parameters, self.stats, self.inputs, self.own_key)
 
     def fake_told(self, term):
         return self.told
