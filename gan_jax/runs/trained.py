@@ -190,13 +190,17 @@ class Trained:
         """The critic's logits [n] of uint8 images [n, h, w, c] or points [n, 2]: the larger, the more like reals.
 
         labels: the classes [n], where the critic is told them. Raises UserError where they are missing, or the samples
-        have another shape; a critic with packing judges as many at once, one logit each.
+        have another shape; a critic with packing judges as many at once, one logit each, and one with a minibatch
+        deviation as many as a group has.
         """
         way, takes = conditional.of(self.config)
         samples, shape = np.asarray(samples), self.generator.shape
-        if samples.shape[1:] != shape or not len(samples) or len(samples) % self.config.packing:
-            wanted = ", ".join(map(str, shape))
-            raise UserError(f"samples of shape {samples.shape}: give [n, {wanted}], n a multiple of the packing")
+        together = self.config.packing * max(self.config.network.minibatch_deviation, 1)
+        if samples.shape[1:] != shape or not len(samples) or len(samples) % together:
+            wanted, what = ", ".join(map(str, shape)), "packing" if together == self.config.packing else "groups"
+            raise UserError(
+                f"samples of shape {samples.shape}: give [n, {wanted}], n a multiple of the {what} ({together})"
+            )
         if len(shape) == 3 and samples.dtype != np.uint8:
             raise UserError(f"images of type {samples.dtype}: give uint8, from 0 to 255")
         if labels is None and (way.is_joined or way.is_in_norms):

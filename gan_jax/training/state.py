@@ -79,7 +79,8 @@ def _initial_state(config, shape, seed, hparams):
     _, takes = conditional.of(config)
     latents = jnp.zeros((2, sum(takes)))
     generator_state = _initial(generator, generator_key, latents, transforms[0], terms.of_generator(config))
-    samples, condition = jnp.zeros((2 * config.packing, *shape)), jnp.zeros((2 * config.packing, sum(takes[1:])))
+    count = max(2, config.network.minibatch_deviation) * config.packing
+    samples, condition = jnp.zeros((count, *shape)), jnp.zeros((count, sum(takes[1:])))
     samples, for_head = packed_for_critic(config, samples, condition)
     critic_state = _initial(critic, critic_key, samples, transforms[1], terms.of_critic(config), **for_head)
     ema = jax.tree.map(jnp.copy, generator_state.params)
