@@ -46,10 +46,14 @@ def make_step(config, shape, images, is_compiled, precision="tf32"):
         total = _critic_loss(config, judge(real), judge(fake))
         if config.penalty.name == "gradient_penalty":
             total = total + config.penalty.weight * _gradient_penalty(judge, real, fake)
+        if config.penalty.name == "r1_r2":
+            both = _squared_norms(judge, real) + _squared_norms(judge, fake)
+            total = total + config.penalty.weight * both.mean() / 2
         return total
 
-    def generator_loss():
-        return _generator_loss(config, judge(sample(batch * config.generator_batch)))
+    def generator_loss(real):
+        fake_logits = judge(sample(batch * config.generator_batch))
+        return _generator_loss(config, judge(real) if config.loss == "relativistic" else None, fake_logits)
 
     fakes = torch.compile(sample) if is_compiled else sample
     if is_compiled:
@@ -60,7 +64,8 @@ def make_step(config, shape, images, is_compiled, precision="tf32"):
             with torch.no_grad():
                 fake = fakes(batch)
             critic_optimizer.zero_grad()
-            critic_loss(draw(batch), fake).backward()
+            real = draw(batch)
+            critic_loss(real, fake).backward()
             critic_optimizer.step()
             if config.weight_clip:
                 with torch.no_grad():
@@ -68,7 +73,7 @@ def make_step(config, shape, images, is_compiled, precision="tf32"):
                         weight.clamp_(-config.weight_clip, config.weight_clip)
         critic.requires_grad_(False)
         generator_optimizer.zero_grad()
-        generator_loss().backward()
+        generator_loss(real).backward()
         generator_optimizer.step()
         critic.requires_grad_(True)
 
@@ -186,17 +191,29 @@ def _minibatches(images, device):
 def _critic_loss(config, real_logits, fake_logits):
     if config.loss == "wasserstein":
         return fake_logits.mean() - real_logits.mean()
+    if config.loss == "relativistic":
+        return nn.functional.softplus(fake_logits - real_logits).mean()
     return nn.functional.softplus(-real_logits).mean() + nn.functional.softplus(fake_logits).mean()
 
 
-def _generator_loss(config, fake_logits):
+def _generator_loss(config, real_logits, fake_logits):
     if config.loss == "wasserstein":
         return -fake_logits.mean()
+    if config.loss == "relativistic":
+        return nn.functional.softplus(real_logits - fake_logits).mean()
     return nn.functional.softplus(-fake_logits).mean()
 
 
 def _gradient_penalty(critic, real, fake):
     t = torch.rand(len(real), *[1] * (real.dim() - 1), device=real.device)
     x_hat = (t * real + (1 - t) * fake).requires_grad_()
-    (slopes,) = torch.autograd.grad(critic(x_hat).sum(), x_hat, create_graph=True)
-    return ((slopes.flatten(1).norm(dim=1) - 1) ** 2).mean()
+    return ((_slopes(critic, x_hat).flatten(1).norm(dim=1) - 1) ** 2).mean()
+
+
+def _squared_norms(critic, samples):
+    return _slopes(critic, samples.detach().requires_grad_()).flatten(1).square().sum(1)
+
+
+def _slopes(critic, samples):
+    (slopes,) = torch.autograd.grad(critic(samples).sum(), samples, create_graph=True)
+    return slopes

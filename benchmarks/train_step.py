@@ -17,7 +17,8 @@ that a busy machine is busy for all of them. What is timed is what training runs
 
 Floating-point operations are those of our networks, and of all taps of a kernel, also where they fall on padding;
 PyTorch's ResNets take more for the same, since they pool and upsample apart. "stock flax" is our train
-step with flax's layers, and XLA's options are ours. "exchanged" lets XLA exchange kernels for images that are smaller.
+step with flax's layers, and XLA's options are ours. "finite_difference" has the penalties by these, on the whole
+minibatch or on a quarter of it; "of GEMM" counts the exact ones. "exchanged" lets XLA exchange kernels for images that are smaller.
 
 With --gpu the contenders are those that tell something on a GPU. "ours" is the program as training has it: native
 convolutions, and products of float32 in TF32, as JAX has them by default; so has "PyTorch". "float32" is without TF32,
@@ -61,6 +62,7 @@ _JAX = ("ours", "ours, unrolled", "stock flax")
 # In the order in which they tell most: where time is short, the last are left out.
 _PRECISIONS = ("ours", "PyTorch", "ours, bfloat16", "PyTorch, bfloat16", "ours, float32", "PyTorch, float32")
 _ON_GPU = (*_PRECISIONS, "ours, closed", "stock flax", "ours, unrolled")
+_ESTIMATED = ("ours, finite_difference", "ours, finite_difference of 1/4")
 _POPULATION = ("ours", "ours, 8 side_by_side", "ours, 8 vmap", "stock flax", "stock flax, 8 vmap")
 _SEEDS = (
     "ours",
@@ -80,6 +82,14 @@ CASES = {
         _IMAGES,
         (*_JAX, "PyTorch", "PyTorch, compiled"),
         (*_ON_GPU, "PyTorch, compiled"),
+    ),
+    "dcgan_rp_gan": Case(
+        "DCGAN 32x32x3, width 64, batch 64, relativistic with R1 and R2",
+        "rp_gan",
+        "cifar10",
+        _IMAGES,
+        ("ours", *_ESTIMATED, "PyTorch"),
+        ("ours", *_ESTIMATED, "PyTorch", "ours, bfloat16", "PyTorch, bfloat16"),
     ),
     "dcgan64_gan": Case(
         "DCGAN 64x64x3, width 64, batch 64, non-saturating",
@@ -426,6 +436,9 @@ def _change(jax, config, name):
         jax.config.update("jax_default_matmul_precision", "highest")
     if name.endswith("bfloat16"):
         config.network.dtype = "bfloat16"
+    if "finite_difference" in name:
+        config.penalty.estimator = "finite_difference"
+        config.penalty.share = 0.25 if name.endswith("1/4") else 1.0
 
 
 def population_of(contender: str) -> tuple[int, str]:
@@ -511,12 +524,15 @@ def flops(config, shape: tuple[int, ...]) -> int:
     With g and d the products of a pass of one sample through generator and critic: a critic update makes the fakes (g),
     and passes reals and fakes forwards, back to the weights and back to the inputs (3 d each, but for the first layer's
     inputs). A penalty passes its points forwards and back to the inputs, and derives the latter by cotangents and by
-    weights (4 d). The generator's step is 3 g (but for the latents) + 2 d, for generator_batch times as many fakes.
+    weights (4 d), for reals and for fakes where it is of both. The generator's step is 3 g (but for the latents) + 2 d,
+    for generator_batch times as many fakes, and d more for the reals of a relativistic loss.
     """
     generator, critic = _layers(config, shape)
     g, d = sum(generator), sum(critic)
-    critic_update = g + 2 * (3 * d - critic[0]) + (4 * d if config.penalty.name != "none" else 0)
-    generator_update = config.generator_batch * (3 * g - generator[0] + 2 * d)
+    penalties = {"none": 0, "r1_r2": 2}.get(config.penalty.name, 1)
+    critic_update = g + 2 * (3 * d - critic[0]) + penalties * 4 * d
+    judged = 3 if config.loss.startswith("relativistic") else 2
+    generator_update = config.generator_batch * (3 * g - generator[0] + judged * d)
     return 2 * config.batch_size * (config.n_critic * critic_update + generator_update)
 
 

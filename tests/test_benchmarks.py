@@ -33,7 +33,9 @@ def small(benchmark, case):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case", ["mlp128_wgan_gp", *in_hours("dcgan_wgan_gp", "dcgan_wgan", "resnet_wgan_gp")])
+@pytest.mark.parametrize(
+    "case", ["mlp128_wgan_gp", *in_hours("dcgan_wgan_gp", "dcgan_wgan", "resnet_wgan_gp", "dcgan_rp_gan")]
+)
 def test_flops_are_those_that_xla_counts_in_matrix_products(benchmark, case, monkeypatch):
     """XLA counts, before it optimises, all other arithmetic too, but no taps that fall on padding: within 15 %."""
     monkeypatch.setattr(jax.lax, "platform_dependent", lambda *args, cpu, default: cpu(*args))  # not both branches
@@ -53,7 +55,7 @@ def scan_of_one_step(step, carry, inputs):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "case", ["mlp64_wgan_gp", *in_hours("resnet_wgan_gp", "dcgan_wgan_gp", "dcgan_wgan", "dcgan64_gan")]
+    "case", ["mlp64_wgan_gp", *in_hours("resnet_wgan_gp", "dcgan_wgan_gp", "dcgan_wgan", "dcgan64_gan", "dcgan_rp_gan")]
 )
 def test_pytorchs_networks_have_our_parameters_and_learn(benchmark, case, monkeypatch):
     torch = pytest.importorskip("torch")
@@ -71,8 +73,9 @@ def test_pytorchs_networks_have_our_parameters_and_learn(benchmark, case, monkey
     networks[1].register_forward_hook(lambda critic, inputs, logits: seen.append(len(logits)))
     monkeypatch.setattr(peer, "make_networks", lambda config, shape: networks)
     peer.make_step(config, shape, images, is_compiled=False)()
-    passes = 3 if config.penalty.name == "gradient_penalty" else 2
-    assert seen == [8] * passes + [8 * config.generator_batch]
+    passes = {"gradient_penalty": 3, "r1_r2": 4}.get(config.penalty.name, 2)
+    of_reals = [8] if config.loss == "relativistic" else []
+    assert seen == [8] * passes + [8 * config.generator_batch] + of_reals
     for old, network in zip(before, networks, strict=True):
         assert np.isfinite(numbers(network)).all()
         assert (numbers(network) != old).any()
