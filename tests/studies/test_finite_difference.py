@@ -6,7 +6,7 @@ from PIL import Image
 
 from gan_jax.studies import finite_difference
 
-SIGMAS = (1e-4, 1e-3, 0.01, 0.1, 0.3)
+SIGMAS = (1e-3, 0.01, 0.1, 1.0)
 
 
 @pytest.fixture(scope="module")
@@ -60,13 +60,16 @@ def test_a_smooth_critics_mean_is_exact_up_to_taylors_term(numbers, kind):
         error = at(numbers, f"smooth, {kind}", sigma, "error")
         predicted = at(numbers, f"smooth, {kind}", sigma, "predicted")
         assert at(numbers, f"smooth, {kind}", sigma) == pytest.approx(predicted, abs=0.01 + 4 * error)
-    assert at(numbers, f"smooth, {kind}", 0.01) == pytest.approx(1, abs=0.02)
+    assert at(numbers, f"smooth, {kind}", 0.01) == pytest.approx(1, abs=0.05)
 
 
-@pytest.mark.parametrize("kind", ["at random", "trained"])
-def test_kinks_take_some_of_the_mean_at_a_larger_sigma(numbers, kind):
-    assert at(numbers, f"kinks, {kind}", 1e-3) == pytest.approx(1, abs=0.02)
-    assert at(numbers, f"kinks, {kind}", 0.3) < 0.95
+def test_kinks_take_some_of_the_mean_at_random_and_add_to_it_where_a_critic_is_trained(numbers):
+    for kind in ("at random", "trained"):
+        error = at(numbers, f"kinks, {kind}", 1e-3, "error")
+        assert at(numbers, f"kinks, {kind}", 1e-3) == pytest.approx(1, abs=0.01 + 4 * error)
+        assert at(numbers, f"kinks, {kind}", 0.01) == pytest.approx(1, abs=0.02 + 4 * error)
+    assert 0.7 < at(numbers, "kinks, at random", 1.0) < 0.95
+    assert at(numbers, "kinks, trained", 1.0) > 1.1
 
 
 def test_bfloat16_is_rounding_at_a_small_sigma(numbers):
@@ -76,7 +79,7 @@ def test_bfloat16_is_rounding_at_a_small_sigma(numbers):
 
 def test_one_estimate_spreads_as_gaussian_directions_do(numbers):
     for name in ("smooth, at random", "smooth, trained", "kinks, at random", "kinks, trained"):
-        assert at(numbers, name, 0.01, "deviation") == pytest.approx(numbers["critics"][name]["spread"], rel=0.1)
+        assert at(numbers, name, 0.01, "deviation") == pytest.approx(numbers["critics"][name]["spread"], rel=0.2)
 
 
 def test_every_step_is_timed(numbers):
@@ -87,8 +90,10 @@ def test_every_step_is_timed(numbers):
 
 def test_the_table_has_every_critic_and_every_cost(numbers):
     text = finite_difference.table(numbers)
-    assert all(text.count(f"  {name} ") == 4 for name in numbers["critics"])
-    assert all(title in text for title in (*finite_difference.COSTS.values(), "Taylor", "0.0001"))
+    for name in numbers["critics"]:  # its mean, its deviation and, where there is one, what Taylor's formula says
+        assert text.count(f"  {name} ") == (3 if name in ("smooth, at random", "smooth, trained") else 2)
+    assert all(title in text for title in (*finite_difference.COSTS.values(), "Taylor", "0.001"))
+    assert "its deviation / 18." in text  # the root of the draws
 
 
 def test_the_picture_is_one(numbers, tmp_path):
