@@ -174,7 +174,7 @@ def costs(image_size: int, width: int, batch_size: int, rounds: int) -> dict:
     steps = {name: jax.jit(_gradients(network, name), compiler_options=options) for name in COSTS}
     for step in steps.values():  # compiled before any is timed
         jax.block_until_ready(step(params, real, fake, keys[3]))
-    seconds = {name: [] for name in COSTS}
+    seconds: dict[str, list[float]] = {name: [] for name in COSTS}
     for _ in range(rounds):
         for name, step in steps.items():
             start = time.perf_counter()
@@ -230,7 +230,7 @@ def _has_taylor(name):
 
 def draw(path, numbers: dict) -> None:
     """Means with Taylor's formula and deviations by sigma, and the costs."""
-    figure = Figure(figsize=(15, 4.8), layout="constrained")
+    figure = Figure(figsize=(15, 5.4), layout="constrained")
     means, deviations, bars = figure.subplots(1, 3, width_ratios=(1.3, 1.3, 1))
     for i, (name, critic) in enumerate(numbers["critics"].items()):
         style = {"color": f"C{i}", "marker": "o", "markersize": 3}
@@ -245,7 +245,7 @@ def draw(path, numbers: dict) -> None:
     for axes in means, deviations:
         axes.set(xscale="log", xlabel="sigma")
         axes.grid(alpha=0.3)
-    means.legend(frameon=False, fontsize="small", loc="upper left")
+    figure.legend(*means.get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
     bars.barh(list(COSTS.values()), [numbers["seconds"][name] for name in COSTS], color="tab:blue")
     bars.invert_yaxis()
     bars.set(title="a critic's step", xlabel="seconds")
