@@ -28,9 +28,9 @@ def finite_difference(sigma, judged=()):
         mean = |g|^2 + s^2 ((tr H)^2 / 4 + |H|_F^2 / 2 + g . grad tr H) + O(s^4),    variance = 2 |g|^4 + O(s^2),
 
     so that a mean over n samples is off by about sqrt(2 / n) of itself. A leaky ReLU has no H, but kinks on the way to
-    x + s e, the more of them the larger s: what is lost to them is of order s, not s^2. Too small an s is lost in
-    rounding: logits that are right to u |f| add about 2 (u f / s)^2. That is nothing at s = 0.01 in float32, u = 6e-8;
-    but in bfloat16, u = 4e-3, f(x + s e) - f(x), of about s |g|, is little else, and x + s e has moved on its grid.
+    x + s e, the more of them the larger s. Too small an s is lost in rounding: logits that are right to u |f| add about
+    2 (u f / s)^2. At s = 0.01 that is nothing in float32, u = 6e-8; in bfloat16, u = 4e-3, it is more than |g|^2, and
+    x + s e has moved on a grid as coarse as the move. `python -m gan_jax.studies.finite_difference` shows all of this.
 
     judged: what is known already, as (x, critic_fn, f(x) [b]): where the norms of that very array are asked for, its
     logits are these, and its moved samples go through this critic_fn, as where f draws an augmentation that both must
