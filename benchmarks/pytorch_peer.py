@@ -20,7 +20,8 @@ def make_step(config, shape, images, is_compiled, precision="tf32"):
     both losses go through `torch.compile`, whose backward pass can't be derived again: so not with a penalty.
     precision: `bfloat16` is autocast's; on a GPU `tf32` rounds the factors of float32 products, and `float32` does not.
     """
-    if config.loss not in ("wasserstein", "non_saturating") or config.penalty.name not in ("none", "gradient_penalty"):
+    losses, penalties = ("wasserstein", "non_saturating", "relativistic"), ("none", "gradient_penalty", "r1_r2")
+    if config.loss not in losses or config.penalty.name not in penalties:
         raise ValueError(f"PyTorch's side has no {config.loss} with {config.penalty.name}")
     torch.backends.cudnn.benchmark = True
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision == "tf32"

@@ -18,7 +18,8 @@ that a busy machine is busy for all of them. What is timed is what training runs
 Floating-point operations are those of our networks, and of all taps of a kernel, also where they fall on padding;
 PyTorch's ResNets take more for the same, since they pool and upsample apart. "stock flax" is our train
 step with flax's layers, and XLA's options are ours. "finite_difference" has the penalties by these, on the whole
-minibatch or on a quarter of it; "of GEMM" counts the exact ones. "exchanged" lets XLA exchange kernels for images that are smaller.
+minibatch or on a quarter of it; "of GEMM" counts the exact ones. "exchanged" lets XLA exchange kernels for images that
+are smaller.
 
 With --gpu the contenders are those that tell something on a GPU. "ours" is the program as training has it: native
 convolutions, and products of float32 in TF32, as JAX has them by default; so has "PyTorch". "float32" is without TF32,

@@ -8,7 +8,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gan_jax.config import FIELDS, default_config, f_gans, loss_names, penalty_names, validate
+from gan_jax import networks
+from gan_jax.config import FIELDS, default_config, f_gans, loss_names, optimizer_names, penalty_names, validate
+from gan_jax.config.choices import is_network, names_in
 from gan_jax.data import batches
 from gan_jax.errors import UserError
 from gan_jax.training.game import build_networks
@@ -18,9 +20,9 @@ from gan_jax.training.step import make_train_step
 SETTINGS = settings(
     derandomize=True, deadline=None, database=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-NAMES = ["none", "batch", "layer", "mlp", "dcgan", "adam", "adamw", "lion", "rmsprop", "sgd", "digits", "ring",
-         "folder", "mnist", "minimax", "alternative", "auto", "pixels", "offline", "disabled", *loss_names(), *f_gans(),
-         *penalty_names()]  # fmt: skip
+NETWORKS = names_in(networks, is_network)
+NAMES = ["none", "batch", "layer", "digits", "ring", "folder", "mnist", "minimax", "alternative", "auto", "pixels",
+         "offline", "disabled", *NETWORKS, *optimizer_names(), *loss_names(), *f_gans(), *penalty_names()]  # fmt: skip
 NUMBERS = [0, 1, -1, 2, 2**31 - 1, 2**31, 2**32, 2**63, 10**400, 0.0, -0.0, 0.5, 1.0, 1e-46, 1e-38, 3.4e38, 3.5e38,
            1e308, float("inf"), float("nan"), -1e300, 1 - 1e-9]  # fmt: skip
 OTHERS = [None, True, False, (), [1], {}, b"x", np.float32(1), np.int64(3), "", "\0", "\n", "a\nb", "é\x1b[31m", "../x"]
@@ -88,12 +90,12 @@ CHOICES = {
     "augment": ["none", "color,translation,cutout", "flip"],
     "data.flip": [False, True],
     "penalty.name": ["none", *penalty_names()],
-    "network.name": ["mlp", "mlp", "dcgan", "resnet", "sn_cnn"],
+    "network.name": ["mlp", *NETWORKS],
     "network.generator_norm": ["none", "batch", "layer"],
     "network.critic_norm": ["none", "batch", "layer"],
     "network.spectral_norm": [False, True],
-    "optimizer.name": ["adam", "adamw", "lion", "rmsprop", "sgd"],
-    "optimizer.critic_name": ["", "adamw", "lion", "sgd"],
+    "optimizer.name": optimizer_names(),
+    "optimizer.critic_name": ["", *optimizer_names()],
     "f_gan.generator": ["minimax", "alternative"],
 }
 LARGE = st.sampled_from([0, 1e-38, 1e-3, 1, 1e10, 3.4e38])

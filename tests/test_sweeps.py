@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import re
 import runpy
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import pytest
 from gan_jax.studies import mode_collapse
 from gan_jax.sweeps import search, sweep
 from gan_jax.training.hyperparameters import structure
+from tests import shipped
 
 EXPERIMENTS = pathlib.Path(__file__).parents[1] / "experiments"
 # Sweep: (the experiment that its docstring names, an argument, members, groups that share a program).
@@ -52,9 +54,33 @@ def test_every_member_is_a_valid_configuration(name):
     assert all(len({structure(config) for config in group.values()}) == 1 for group in sweep.groups(configs))
 
 
-def test_no_sweep_is_left_out():
-    names = {path.stem for path in (EXPERIMENTS / "sweeps").glob("*.py")}
-    assert names == {*SWEEPS, "tpe"}
+FILES = sorted((EXPERIMENTS / "sweeps").glob("*.py"))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_has_its_members_here(path):
+    """A study of Optuna's has a test of its own."""
+    what = "the experiment that it is for, an argument, how many members that gives, and how many groups"
+    shipped.needs_row(path.stem, shipped.SWEEPS, {*SWEEPS, "tpe"}, "SWEEPS of tests/test_sweeps.py", what)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_says_its_command_and_is_valid_as_it_stands(path):
+    """For the experiment that its docstring names, and where that may be any, for one of them."""
+    text = path.read_text().replace("\\\n", "")
+    if "optuna" in text:
+        pytest.importorskip("optuna")
+    experiment = re.search(
+        rf"^python -m gan_jax.main --config=experiments/(\w+\.py(?::\w+)?).* --sweep=experiments/sweeps/{path.name}",
+        text,
+        re.MULTILINE,
+    )[1]
+    config = configured(experiment.replace("NAME.py", "wgan_gp.py"))
+    function, asked = sweep.read(str(path))
+    if function == "get_study":
+        return search._check(config, asked)
+    nowhere = pathlib.Path("nowhere")
+    assert sweep.member_configs(config, sweep.extended(sweep.Sweep([], {}), asked, nowhere).members, nowhere)
 
 
 def test_created_equal_draws_from_the_papers_ranges_and_the_same_for_every_loss():

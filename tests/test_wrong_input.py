@@ -127,7 +127,7 @@ FLAGS = [
     ("wgan.py", ["--config.loss="], "minimax, non_saturating"),
     ("wgan.py", ["--config.penalty.name=gp"], "none, gradient_penalty"),
     ("wgan.py", ["--config.network.name=resnet50"], "dcgan, mlp"),
-    ("wgan.py", ["--config.optimizer.name=adamx"], "adam, adamw, lion, rmsprop, sgd"),
+    ("wgan.py", ["--config.optimizer.name=adamx"], "adam, adamw"),
     ("wgan.py", ["--config.wandb.mode=on"], "disabled, offline, online"),
     ("wgan_gp.py", ["--config.network.critic_norm=batch"], "none or layer"),
     ("wgan.py:ring", ["--config.network.name=dcgan"], "give --config.network.name=mlp"),

@@ -8,8 +8,11 @@ import pytest
 
 from gan_jax import networks
 from gan_jax.config import default_config
+from gan_jax.config.choices import is_network, names_in
 from gan_jax.training.game import build_networks
+from tests import shipped
 
+NAMES = names_in(networks, is_network)
 SHAPES = {
     "mlp": [(2,), (8, 8, 1), (12, 6, 3)],
     "dcgan": [(size, size, channels) for size in (8, 16, 32, 64) for channels in (1, 3)],
@@ -18,7 +21,8 @@ SHAPES = {
 }
 IMAGES = ("dcgan", "resnet", "sn_cnn")
 NORMS = ("none", "batch", "layer")
-CASES = [(name, shape) for name in networks.__all__ for shape in SHAPES[name]]
+TRIED = [(8, 8, 1), (2,), (32, 32, 3), (64, 64, 1)]  # by a network that has no row above, where it takes them
+CASES = [(name, shape) for name in NAMES for shape in SHAPES.get(name, TRIED)]
 OTHERS = [(24, 16, 1), (64, 96, 3), (28, 28, 1), (128, 128, 3), (256, 256, 3)]
 
 
@@ -38,6 +42,17 @@ def variables_of(network, inputs):
     }
 
 
+def small(name):
+    """The first of the shapes that it is for."""
+    return next(shape for shape in [*TRIED, *SHAPES.get(name, [])] if not getattr(networks, name).check_shape(shape))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_has_its_shapes_here(name):
+    where = "SHAPES of tests/networks/test_architectures.py"
+    shipped.needs_row(name, shipped.NETWORKS, SHAPES, where, "the shapes that it is for")
+
+
 @pytest.mark.parametrize(
     ("name", "shape", "norm"),
     [
@@ -46,7 +61,9 @@ def variables_of(network, inputs):
     ],
 )
 def test_shapes_and_statistics(name, shape, norm):
-    """Only batch norm adds a collection, and nothing is computed in more than float32."""
+    """Only batch norm adds a collection, where a network has a place for it, and all is computed in float32."""
+    if name not in SHAPES and getattr(networks, name).check_shape(shape):
+        return  # it is not for this shape, and says so
     assert getattr(networks, name).check_shape(shape) == ""
     latents, samples = jax.ShapeDtypeStruct((5, 3), jnp.float32), jax.ShapeDtypeStruct((5, *shape), jnp.float32)
     outputs = samples, jax.ShapeDtypeStruct((5,), jnp.float32)
@@ -54,18 +71,19 @@ def test_shapes_and_statistics(name, shape, norm):
         init = functools.partial(network.init_with_output, train=True)
         actual, variables = jax.eval_shape(init, jax.random.key(0), inputs)
         assert (actual.shape, actual.dtype) == (output.shape, output.dtype)
-        assert set(variables) == ({"params", "batch_stats"} if norm == "batch" else {"params"})
+        kinds = {"params", "batch_stats"} if norm == "batch" else {"params"}
+        assert set(variables) == kinds if name in SHAPES else {"params"} <= set(variables) <= kinds
         assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "shape"), [("mlp", (2,)), *((name, (8, 8, 1)) for name in IMAGES)])
+@pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize(
     "norm", ["batch", *(pytest.param(norm, marks=pytest.mark.hours) for norm in ("none", "layer"))]
 )
-def test_bfloat16_is_computed_in_and_what_is_kept_and_given_is_float32(name, shape, norm):
+def test_bfloat16_is_computed_in_and_what_is_kept_and_given_is_float32(name, norm):
     """To 8 bits, what float32 gives; and not to more, or it would not have been computed in bfloat16."""
-    rng = np.random.default_rng(0)
+    rng, shape = np.random.default_rng(0), (2,) if name == "mlp" else small(name)
     inputs = rng.normal(size=(64, 3)).astype(np.float32), rng.normal(size=(64, *shape)).astype(np.float32)
     for network, x in zip(players(name, shape, norm), inputs, strict=True):
         variables = jax.tree.map(scaled, variables_of(network, x))
@@ -139,36 +157,47 @@ def test_dcgan_doubles_its_width_at_each_halving():
     assert kernels[1] == [(4, 4, 3, 4), (4, 4, 4, 8), (4, 4, 8, 16), (4 * 4 * 16, 1)]
 
 
-@pytest.mark.parametrize(("name", "shape"), [("mlp", (2,)), *((name, (8, 8, 1)) for name in SHAPES)])
-def test_images_are_in_the_unit_range_and_points_are_not(name, shape):
+def largest_number(name, shape):
     generator, _ = players(name, shape, "none")
     latents = 100 * np.random.default_rng(0).normal(size=(8, 3))
-    samples = np.abs(generator.apply(variables_of(generator, latents), latents, train=True))
-    assert 0.9 < samples.max() <= 1 if len(shape) == 3 else samples.max() > 10
+    return np.abs(generator.apply(variables_of(generator, latents), latents, train=True)).max()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_images_are_in_the_unit_range(name):
+    if len(shape := small(name)) == 3:
+        assert (0.9 if name in SHAPES else 0) < largest_number(name, shape) <= 1
+
+
+def test_points_are_not():
+    assert largest_number("mlp", (2,)) > 10
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", networks.__all__)
+@pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("norm", NORMS)
 def test_a_critics_logit_depends_on_other_samples_under_batch_norm_alone(name, norm):
-    samples = np.random.default_rng(0).normal(size=(4, 8, 8, 1)).astype(np.float32)
-    _, critic = players(name, (8, 8, 1), norm)
+    samples = np.random.default_rng(0).normal(size=(4, *small(name))).astype(np.float32)
+    _, critic = players(name, small(name), norm)
     variables = variables_of(critic, samples)
 
     def logit(samples):
         return critic.apply(variables, samples, train=True, mutable=list(variables))[0][1]
 
-    gradient = np.abs(jax.jit(jax.grad(logit))(samples)).max((1, 2, 3))
+    gradient = np.abs(jax.jit(jax.grad(logit))(samples)).reshape(4, -1).max(1)
     assert gradient[1] > 0
-    assert (np.delete(gradient, 1) > 0).all() if norm == "batch" else (np.delete(gradient, 1) == 0).all()
+    if norm != "batch":
+        assert (np.delete(gradient, 1) == 0).all()
+    elif name in SHAPES:
+        assert (np.delete(gradient, 1) > 0).all()
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", networks.__all__)
+@pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("norm", NORMS)
 def test_outside_of_training_a_sample_is_a_function_of_its_own_latent(name, norm):
     latents = np.random.default_rng(0).normal(size=(4, 3)).astype(np.float32)
-    generator, _ = players(name, (8, 8, 1), norm)
+    generator, _ = players(name, small(name), norm)
     variables = variables_of(generator, latents)
     generate = jax.jit(functools.partial(generator.apply, train=False))
     np.testing.assert_allclose(generate(variables, latents)[:2], generate(variables, latents[:2]), atol=1e-6)

@@ -3,8 +3,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gan_jax.config import loss_names
+from gan_jax.config import default_config, loss_names
 from gan_jax.objectives import losses
+from gan_jax.training.hyperparameters import hyperparameters
+from gan_jax.training.state import build_loss
+from tests import shipped
 
 
 def sigmoid(x):
@@ -58,18 +61,24 @@ FORMULAS = {
     "relativistic_average_hinge": average(lambda x: max(0, 1 - x)),
 }
 RELATIVISTIC = [name for name in FORMULAS if name.startswith("relativistic")]
-CASES = [(name, player) for name in FORMULAS for player in range(2)]
+WITH_FORMULA = [(name, player) for name in FORMULAS for player in range(2)]
+CASES = [(name, player) for name in loss_names() for player in range(2)]
 
 
 def made(name):
-    return getattr(losses, name)()
+    """With the numbers that the fields of a configuration have by default."""
+    config = default_config()
+    config.loss = name
+    return build_loss(config, hyperparameters(config))
 
 
-def test_every_loss_has_its_formula_here():
-    assert set(loss_names()) == set(FORMULAS)
+@pytest.mark.parametrize("name", loss_names())
+def test_has_its_formula_here(name):
+    where = "FORMULAS of tests/objectives/test_losses.py"
+    shipped.needs_row(name, shipped.LOSSES, FORMULAS, where, "its formula in NumPy")
 
 
-@pytest.mark.parametrize(("name", "player"), CASES)
+@pytest.mark.parametrize(("name", "player"), WITH_FORMULA)
 @pytest.mark.parametrize("scale", [0.01, 1.0, 10.0])
 def test_is_its_formula(name, player, scale):
     real, fake = np.random.default_rng(0).normal(size=(2, 16)) * scale
@@ -77,20 +86,44 @@ def test_is_its_formula(name, player, scale):
     np.testing.assert_allclose(made(name)[player](np.float32(real), np.float32(fake)), expected, rtol=1e-5, atol=1e-7)
 
 
-@pytest.mark.parametrize(("name", "player"), CASES)
-def test_the_gradient_is_that_of_its_formula(name, player):
-    """Central differences in float64, for reals and fakes alike: both hear of the averages that they are in."""
-    both = np.random.default_rng(0).normal(size=(2, 6))
-    gradients = jax.grad(made(name)[player], argnums=(0, 1))(*np.float32(both))
+def differences(loss, both, step=1e-6):
+    """Central ones in float64, for reals and fakes alike: both hear of the averages that they are in."""
 
-    def slope(place, step=1e-6):
+    def slope(place):
         ahead, behind = both.copy(), both.copy()
         ahead[place] += step
         behind[place] -= step
-        return (FORMULAS[name][player](*ahead) - FORMULAS[name][player](*behind)) / (2 * step)
+        return (loss(*ahead) - loss(*behind)) / (2 * step)
 
-    expected = [[slope((of, index)) for index in range(6)] for of in range(2)]
+    return [[float(slope((of, index))) for index in range(6)] for of in range(2)]
+
+
+@pytest.mark.parametrize(("name", "player"), CASES)
+def test_the_gradient_is_that_of_its_formula(name, player):
+    """Of the loss itself in float64, where it has no formula here."""
+    both = np.random.default_rng(0).normal(size=(2, 6))
+    gradients = jax.grad(made(name)[player], argnums=(0, 1))(*np.float32(both))
+    with jax.enable_x64(True):
+        expected = differences(FORMULAS.get(name, made(name))[player], both)
     np.testing.assert_allclose(gradients, expected, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize(("name", "player"), CASES)
+def test_is_traced_once_for_any_logits_and_gives_a_population_what_it_gives_each_run(name, player):
+    """One float32 for each run, of its own logits alone."""
+    traces, logits = [], np.random.default_rng(0).normal(size=(2, 3, 16)).astype(np.float32)
+
+    def traced(real, fake):
+        traces.append(None)
+        return made(name)[player](real, fake)
+
+    side_by_side = jax.jit(jax.vmap(traced))
+    for real, fake in (logits, 5 * logits):
+        found = side_by_side(real, fake)
+        alone = [made(name)[player](*pair) for pair in zip(real, fake, strict=True)]
+        assert (found.shape, found.dtype) == ((3,), np.float32)
+        np.testing.assert_allclose(found, alone, rtol=1e-5, atol=1e-6)
+    assert len(traces) == 1
 
 
 @pytest.mark.parametrize(("name", "player"), CASES)

@@ -5,6 +5,7 @@ import pytest
 
 from gan_jax.config import penalty_names
 from gan_jax.objectives import penalties
+from tests import shipped
 
 KEY = jax.random.key(0)
 
@@ -43,6 +44,8 @@ OF_NORMS = {
     "r2": lambda norms: (norms**2).mean() / 2,
 }
 SUMS = {"r1_r2": ("r1", "r2")}
+WITH_FORMULA = [*OF_NORMS, *SUMS]
+OF_OTHER_THINGS: tuple[str, ...] = ()  # than norms: each has a test of its own
 
 
 def of_norm(name, norm):
@@ -61,11 +64,14 @@ def expected_penalty(name, norms_at, real, fake, t):
     return sum(OF_NORMS[part](norms_at(points(part, real, fake, t))) for part in SUMS.get(name, (name,)))
 
 
-def test_every_penalty_has_its_formula_here():
-    assert set(NAMES) == {*OF_NORMS, *SUMS}
-
-
 @pytest.mark.parametrize("name", NAMES)
+def test_has_its_formula_here(name):
+    where, rows = "OF_NORMS of tests/objectives/test_penalties.py", {*WITH_FORMULA, *OF_OTHER_THINGS}
+    what = "the penalty as a function of the gradients' norms, or to OF_OTHER_THINGS its name"
+    shipped.needs_row(name, shipped.PENALTIES, rows, where, what)
+
+
+@pytest.mark.parametrize("name", WITH_FORMULA)
 @pytest.mark.parametrize("norm", [0.4, 1.0, 3.0])
 @pytest.mark.parametrize("shape", [(2,), (3, 3, 2)])
 def test_of_a_linear_critic_is_exact(name, norm, shape):
@@ -77,7 +83,7 @@ def test_of_a_linear_critic_is_exact(name, norm, shape):
     np.testing.assert_allclose(value, of_norm(name, norm), rtol=1e-5, atol=1e-10)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", WITH_FORMULA)
 @pytest.mark.parametrize("norm", [0.4, 3.0])
 def test_the_critic_learns_by_the_exact_gradient(name, norm):
     """Of f(x) = w x: with n = |w|, the derivative of the penalty of n, here by differences, times w / n."""
@@ -97,7 +103,7 @@ def test_dragans_points_are_the_reals_and_half_a_deviation_of_uniform_noise_weig
     np.testing.assert_allclose(value, np.mean((norms - 1) ** 2), rtol=1e-5)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", WITH_FORMULA)
 def test_of_a_quadratic_critic_takes_each_samples_own_norm_at_the_right_points(name, fixed_t):
     """f(x) = a |x|^2 / 2 has the gradient a x. One norm for the batch, or one for each pixel, gives another mean."""
     real, fake = normal(5, 3, 3, 2, seed=1), normal(5, 3, 3, 2, seed=2)
@@ -138,11 +144,80 @@ def test_zero_gradient_has_an_exact_value_and_finite_derivatives(name, scale):
 
     w = np.full(3, scale, np.float32)
     value, gradient = jax.jit(jax.value_and_grad(penalty))(w)
-    assert value == pytest.approx(of_norm(name, 0))
+    assert np.isfinite((value, *gradient)).all()
+    assert np.isfinite(jax.jit(jax.hessian(penalty))(w)).all()
+    if name in WITH_FORMULA:
+        assert value == pytest.approx(of_norm(name, 0))
+        np.testing.assert_allclose(gradient, 0, atol=1e-25)
     if name in ("gradient_penalty", "one_sided", "dragan"):
         assert (gradient == 0).all()  # the norm's own; a square's is as small as its argument
-    np.testing.assert_allclose(gradient, 0, atol=1e-25)
-    assert np.isfinite(jax.jit(jax.hessian(penalty))(w)).all()
+
+
+def smooth_critic(weights):
+    """One layer of softplus, then a sum."""
+    return lambda x: jnp.sum(jax.nn.softplus(x.reshape(len(x), -1) @ weights), 1)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_gradient_to_the_critic_is_that_of_central_differences(name):
+    """In float64, along one direction, the same numbers being drawn each time."""
+    weights, direction = np.random.default_rng(0).normal(size=(2, 18, 4))
+    with jax.enable_x64(True):
+        real, fake = (normal(6, 3, 3, 2, seed=seed).astype(float) for seed in (1, 2))
+
+        def penalty(weights):
+            return getattr(penalties, name)(smooth_critic(weights), real, fake, KEY)
+
+        slope = (penalty(weights + 1e-6 * direction) - penalty(weights - 1e-6 * direction)) / 2e-6
+        found = jnp.sum(jax.grad(penalty)(weights) * direction)
+    np.testing.assert_allclose(found, slope, rtol=1e-5, atol=1e-8)
+
+
+@pytest.fixture
+def alike(monkeypatch):
+    """The samples of a minibatch are all given the numbers that are drawn for the first of them."""
+
+    def of_the_first(draw):
+        def drawn(key, shape=(), dtype=float, *limits, **others):
+            return jnp.broadcast_to(draw(key, (1, *shape[1:]) if shape else (), dtype, *limits, **others), shape)
+
+        return drawn
+
+    for kind in ("normal", "uniform"):
+        monkeypatch.setattr(jax.random, kind, of_the_first(getattr(jax.random, kind)))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_of_a_larger_minibatch_of_the_same_samples_is_the_same(name, alike):
+    """One norm of a whole minibatch's gradients would grow with its root, that of a mean logit's fall."""
+    weights = normal(18, 4)
+    real, fake = normal(2, 1, 3, 3, 2, seed=1)
+
+    def penalty(count):
+        minibatches = (np.repeat(samples, count, 0) for samples in (real, fake))
+        return getattr(penalties, name)(smooth_critic(weights), *minibatches, KEY)
+
+    np.testing.assert_allclose([penalty(2), penalty(8)], penalty(4), rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_is_traced_once_and_gives_a_population_what_it_gives_each_run(name):
+    """One float32 for each run, of its own critic, samples and key alone."""
+    traces, weights = [], normal(3, 2, 4)
+    (real, fake), keys = normal(2, 3, 6, 2, seed=1), jax.random.split(KEY, 3)
+
+    def traced(weights, real, fake, key):
+        traces.append(None)
+        return getattr(penalties, name)(smooth_critic(weights), real, fake, key)
+
+    side_by_side = jax.jit(jax.vmap(traced))
+    for scale in (1, 2):
+        found = side_by_side(scale * weights, real, fake, keys)
+        members = zip(scale * weights, real, fake, keys, strict=True)
+        alone = [getattr(penalties, name)(smooth_critic(w), *given) for w, *given in members]
+        assert (found.shape, found.dtype) == ((3,), np.float32)
+        np.testing.assert_allclose(found, alone, rtol=1e-5)
+    assert len(traces) == 1
 
 
 @pytest.mark.parametrize("norm", [1e-6, 1e-3, 1e3])
@@ -152,7 +227,7 @@ def test_no_epsilon_floors_the_norm(norm):
     np.testing.assert_allclose(penalties.gradient_norms(lambda x: x @ w, normal(3, 2)), [norm] * 3, rtol=1e-5)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", WITH_FORMULA)
 def test_critics_gradient_agrees_with_pytorchs_double_backward(name, fixed_t):
     torch = pytest.importorskip("torch")
     real, fake = normal(5, 6, 6, 2, seed=1), normal(5, 6, 6, 2, seed=2)

@@ -13,6 +13,7 @@ from gan_jax.studies import command, mode_collapse
 from gan_jax.training import population, sampling
 from gan_jax.training.game import build_loss
 from gan_jax.training.hyperparameters import hyperparameters
+from tests import shipped
 
 TINY = {"steps": 20, "network.width": 8, "network.depth": 2, "batch_size": 16}
 PAIR = ("minimax", "remedy:dragan")
@@ -46,11 +47,16 @@ def test_the_systems_are_told_apart_by_what_they_set():
     assert len(set(configs)) == len(configs)
 
 
-def test_every_loss_and_every_penalty_is_in_a_system():
-    configs = [mode_collapse.configured("ring", system) for system in mode_collapse.SYSTEMS]
-    assert {config.loss for config in configs} == {*loss_names(), *f_gans()} - {*mode_collapse.NON_SATURATING}
-    assert {config.penalty.name for config in configs} == {"none", *penalty_names()}
-    assert len(penalty_names()) > 5
+def test_every_loss_is_in_a_system():
+    losses = {mode_collapse.configured("ring", system).loss for system in mode_collapse.SYSTEMS}
+    assert losses == {*loss_names(), *f_gans()} - {*mode_collapse.NON_SATURATING}
+
+
+@pytest.mark.parametrize("name", penalty_names())
+def test_every_penalty_is_in_a_system(name):
+    penalties = {mode_collapse.configured("ring", system).penalty.name for system in mode_collapse.SYSTEMS}
+    where = "SYSTEMS of gan_jax/studies/mode_collapse.py"
+    shipped.needs_row(name, shipped.PENALTIES, penalties, where, "a system that has it")
 
 
 @pytest.mark.parametrize("name", mode_collapse.NON_SATURATING)

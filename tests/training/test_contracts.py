@@ -14,6 +14,7 @@ from gan_jax.objectives import divergences, losses, penalties
 from gan_jax.objectives.divergences import Divergence
 from gan_jax.objectives.losses import AdversarialLoss
 from gan_jax.training import contracts, optimizers
+from gan_jax.training.hyperparameters import LOSS_NUMBERS
 
 ROOT = pathlib.Path(__file__).parents[2]
 SHAPE, BATCH = (8, 8, 1), 6
@@ -79,8 +80,8 @@ PAIRS = {
     "config.loss='mine': the generator's must be a function (real_logits, fake_logits) -> number": (
         lambda: AdversarialLoss(mean, 0.0)
     ),
-    "config.loss='mine' takes margin, which no field gives: LOSS_NUMBERS in training/hyperparameters.py has "
-    "smoothing_real, smoothing_fake, a, b, c, alpha; add it there, with a field, or take none": lambda margin: mean,
+    "config.loss='mine' takes of_no_field, which no field gives: LOSS_NUMBERS in training/hyperparameters.py has "
+    f"{', '.join(LOSS_NUMBERS)}; add it there, with a field, or take none": lambda of_no_field: mean,
 }
 
 

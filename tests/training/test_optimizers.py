@@ -6,16 +6,17 @@ import numpy as np
 import optax
 import pytest
 
-from gan_jax.config import default_config, validate
+from gan_jax.config import default_config, optimizer_names, validate
 from gan_jax.training import optimizers
+from tests import shipped
 
 START, LR, B1, B2, DECAY = np.float32([1, -2, 0, 0.5]), 0.01, 0.5, 0.9, 0.3
 # Gradients of 1e-9 and 0 show whether epsilon is inside the root.
 GRADIENTS = np.float32([[1, -3, 1e-9, 0], [0.5, 2, 1e-9, 0], [-4, 0.1, -1e-9, 0], [2, 1, 1e-9, 1]])
 
 
-def descend(name):
-    """Parameters after each update, the hyperparameters being traced."""
+def descent(name):
+    """A compiled function of the hyperparameters, which gives the parameters after each update."""
 
     @jax.jit
     def run(**numbers):
@@ -30,7 +31,11 @@ def descend(name):
 
         return jax.lax.scan(update, (jnp.asarray(START), transform.init(START)), GRADIENTS)[1]
 
-    return run(learning_rate=LR, b1=B1, b2=B2, weight_decay=DECAY)
+    return run
+
+
+def descend(name):
+    return descent(name)(learning_rate=LR, b1=B1, b2=B2, weight_decay=DECAY)
 
 
 def numpy_rmsprop(gradients):
@@ -63,26 +68,48 @@ def numpy_lion(gradients):
         yield x
 
 
-@pytest.mark.parametrize(
-    ("name", "by_hand"),
-    [("rmsprop", numpy_rmsprop), ("adam", numpy_adam), ("sgd", numpy_sgd), ("lion", numpy_lion)],
-)
-def test_is_its_formula(name, by_hand):
+FORMULAS = {"rmsprop": numpy_rmsprop, "adam": numpy_adam, "sgd": numpy_sgd, "lion": numpy_lion}
+PEERS = {
+    "rmsprop": ("RMSprop", {}),
+    "adam": ("Adam", {"betas": (B1, B2)}),
+    "adamw": ("AdamW", {"betas": (B1, B2), "weight_decay": DECAY}),
+    "sgd": ("SGD", {}),
+}
+
+
+@pytest.mark.parametrize("name", optimizer_names())
+def test_has_its_formula_here(name):
+    where = "FORMULAS of tests/training/test_optimizers.py"
+    what = "its updates in NumPy, or to PEERS its name in PyTorch"
+    shipped.needs_row(name, shipped.OPTIMIZERS, {*FORMULAS, *PEERS}, where, what)
+
+
+@pytest.mark.parametrize("name", FORMULAS)
+def test_is_its_formula(name):
     """For RMSprop that is decay 0.99 and epsilon 1e-8 outside the root; optax's own default is 0.9 and inside."""
-    np.testing.assert_allclose(descend(name), list(by_hand(GRADIENTS.astype(float))), rtol=1e-5, atol=1e-8)
+    expected = list(FORMULAS[name](GRADIENTS.astype(float)))
+    np.testing.assert_allclose(descend(name), expected, rtol=1e-5, atol=1e-8)
 
 
-@pytest.mark.parametrize(
-    ("name", "peer", "arguments"),
-    [
-        ("rmsprop", "RMSprop", {}),
-        ("adam", "Adam", {"betas": (B1, B2)}),
-        ("adamw", "AdamW", {"betas": (B1, B2), "weight_decay": DECAY}),
-        ("sgd", "SGD", {}),
-    ],
-)
-def test_is_pytorchs_with_pytorchs_defaults(name, peer, arguments):
+@pytest.mark.parametrize("name", optimizer_names())
+def test_goes_down_and_its_numbers_are_traced(name):
+    """One program for any numbers; with a rate of 0 nothing moves, with another the first update is against the slope.
+
+    Finite throughout, also where a gradient is 0.
+    """
+    run = descent(name)
+    found = run(learning_rate=LR, b1=B1, b2=B2, weight_decay=0.0)
+    assert found.dtype == np.float32
+    assert np.isfinite(found).all()
+    assert np.sum((found[0] - START) * GRADIENTS[0]) < 0
+    np.testing.assert_array_equal(run(learning_rate=0.0, b1=0.0, b2=0.99, weight_decay=DECAY), [START] * 4)
+    assert run._cache_size() == 1
+
+
+@pytest.mark.parametrize("name", PEERS)
+def test_is_pytorchs_with_pytorchs_defaults(name):
     torch = pytest.importorskip("torch")
+    peer, arguments = PEERS[name]
     params = torch.tensor(START, requires_grad=True)
     optimizer = getattr(torch.optim, peer)([params], lr=LR, **arguments)
     for gradient, ours in zip(GRADIENTS, descend(name), strict=True):
