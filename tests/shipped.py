@@ -13,6 +13,7 @@ from gan_jax import networks
 from gan_jax.config import FIELDS as CONFIG_FIELDS
 from gan_jax.config import choices
 from gan_jax.studies import __main__ as listing
+from gan_jax.training import hyperparameters
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -27,22 +28,27 @@ EXPERIMENTS = ("ac_gan", "conditional_gan", "dcgan", "dcgan_cifar10", "dragan", 
                "ns_gan", "own_pictures", "projection_gan", "r1_gan", "rp_gan", "sn_gan", "sn_gan_cifar10", "wgan",
                "wgan_cifar10", "wgan_gp", "wgan_gp_cifar10", "wgan_lp")  # fmt: skip
 SWEEPS = ("conditionings", "created_equal", "grid25_objectives", "lr_seed", "random_search", "seeds", "tpe")
-STUDIES = ("disjoint_supports", "equilibrium", "f_divergence_fit", "lipschitz", "mode_collapse", "transport",
-           "vanishing_gradient")  # fmt: skip
-FIELDS = (
+STUDIES = ("disjoint_supports", "equilibrium", "f_divergence_fit", "finite_difference", "lipschitz", "mode_collapse",
+           "transport", "vanishing_gradient")  # fmt: skip
+TERMS = ("critic.drift", "critic.lecam", "critic.logit_centring", "critic.orthogonal", "generator.orthogonal",
+         "generator.path_length")  # fmt: skip
+FIELDS = (  # but those that are made for each term, and for each number that may follow a schedule
     "seed", "steps", "batch_size", "n_critic", "n_critic_burst.updates", "n_critic_burst.first_steps",
     "n_critic_burst.every", "n_generator", "generator_batch", "packing", "loss", "smoothing.real", "smoothing.fake",
     "least_squares.a", "least_squares.b", "least_squares.c", "f_gan.alpha", "f_gan.generator", "penalty.name",
-    "penalty.weight", "penalty.every", "weight_clip", "noise.sigma", "noise.steps", "conditional.name",
-    "conditional.classes", "conditional.continuous", "conditional.weight", "conditional.continuous_weight", "augment",
-    "data.name", "data.dir", "data.image_size", "data.background", "data.reading", "data.flip", "data.balanced",
-    "data.memory_mb", "network.name", "network.latent_dim", "network.width", "network.generator_width", "network.depth",
-    "network.attention", "network.generator_norm", "network.critic_norm", "network.dtype", "network.spectral_norm",
-    "optimizer.name", "optimizer.generator_name", "optimizer.critic_name", "optimizer.generator_lr",
-    "optimizer.critic_lr", "optimizer.b1", "optimizer.b2", "optimizer.weight_decay", "optimizer.decay_steps",
-    "optimizer.final_lr", "ema_decay", "ema_conditions", "log_every", "sample_every", "checkpoint_every", "eval_every",
-    "eval_samples", "eval_reals", "eval_split", "eval_conditions", "eval_metrics", "eval_features", "eval_resizer",
-    "wandb.mode",
+    "penalty.weight", "penalty.every", "penalty.own_step", "penalty.estimator", "penalty.sigma", "penalty.share",
+    "second_penalty.name", "second_penalty.weight", "second_penalty.every", "second_penalty.own_step",
+    "second_penalty.estimator", "second_penalty.sigma", "second_penalty.share", "weight_clip", "noise.sigma",
+    "conditional.name", "conditional.classes", "conditional.continuous", "conditional.weight",
+    "conditional.continuous_weight", "augment", "augment_probability", "data.name", "data.dir", "data.image_size",
+    "data.background", "data.reading", "data.flip", "data.balanced", "data.memory_mb", "network.name",
+    "network.latent_dim", "network.width", "network.generator_width", "network.depth", "network.attention",
+    "network.generator_norm", "network.critic_norm", "network.minibatch_deviation", "network.dtype",
+    "network.spectral_norm", "optimizer.name", "optimizer.generator_name", "optimizer.critic_name",
+    "optimizer.generator_lr", "optimizer.critic_lr", "optimizer.b1", "optimizer.b2", "optimizer.weight_decay",
+    "ema_decay", "ema_half_life", "ema_ramp", "ema_start", "ema_conditions", "log_every", "sample_every",
+    "checkpoint_every", "eval_every", "eval_samples", "eval_reals", "eval_split", "eval_conditions", "eval_metrics",
+    "eval_features", "eval_resizer", "wandb.mode",
 )  # fmt: skip
 
 
@@ -57,6 +63,7 @@ def found() -> dict[str, list[str]]:
         "EXPERIMENTS": sorted(path.stem for path in ROOT.glob("experiments/*.py")),
         "SWEEPS": sorted(path.stem for path in ROOT.glob("experiments/sweeps/*.py")),
         "STUDIES": [*listing.sentences()],
+        "TERMS": sorted(hyperparameters.TERMS),
         "FIELDS": [*CONFIG_FIELDS],
     }
 

@@ -13,7 +13,9 @@ from gan_jax.config import FIELDS, default_config, f_gans, loss_names, optimizer
 from gan_jax.config.choices import is_network, names_in
 from gan_jax.data import batches
 from gan_jax.errors import UserError
+from gan_jax.training import schedules
 from gan_jax.training.game import build_networks
+from gan_jax.training.hyperparameters import HPARAMS, PENALTIES, TERMS
 from gan_jax.training.state import create_state
 from gan_jax.training.step import make_train_step
 
@@ -26,6 +28,10 @@ NAMES = ["none", "batch", "layer", "digits", "ring", "folder", "mnist", "minimax
 NUMBERS = [0, 1, -1, 2, 2**31 - 1, 2**31, 2**32, 2**63, 10**400, 0.0, -0.0, 0.5, 1.0, 1e-46, 1e-38, 3.4e38, 3.5e38,
            1e308, float("inf"), float("nan"), -1e300, 1 - 1e-9]  # fmt: skip
 OTHERS = [None, True, False, (), [1], {}, b"x", np.float32(1), np.int64(3), "", "\0", "\n", "a\nb", "é\x1b[31m", "../x"]
+
+
+# Of schedules, which are alike for all numbers, those of one.
+ANY = [name for name in FIELDS if not name.startswith("schedule.") or name.startswith("schedule.ema_decay.")]
 
 
 def anything(name):
@@ -72,7 +78,7 @@ def complaint(function):
 
 @pytest.mark.slow
 @settings(SETTINGS, max_examples=1000)
-@given(some_of({name: anything(name) for name in FIELDS}, 6), st.sampled_from(["digits", "ring", "mnist"]))
+@given(some_of({name: anything(name) for name in ANY}, 6), st.sampled_from(["digits", "ring", "mnist"]))
 def test_a_configuration_is_valid_or_is_refused_in_a_line_that_names_a_field(fields, data):
     is_refused(with_fields(default_config(data), fields), fields)
 
@@ -80,16 +86,14 @@ def test_a_configuration_is_valid_or_is_refused_in_a_line_that_names_a_field(fie
 # Sizes at which a step compiles in a moment; numbers and names as they may be, and some at the ends of their ranges.
 SIZES = {"batch_size": [1, 2, 4], "n_critic": [1, 2], "n_generator": [1, 2], "packing": [1, 2], "network.width": [1, 3],
          "network.depth": [1, 2], "network.latent_dim": [1, 2], "generator_batch": [1, 2],
-         "conditional.classes": [2, 10], "n_critic_burst.updates": [0, 3],
-         "conditional.continuous": [0, 2], "network.generator_width": [0, 5], "penalty.every": [1, 2, 3]}  # fmt: skip
-ENDS = {"seed": [0, 2**32 - 1], "steps": [1, 2**31 - 1], "noise.steps": [0, 1, 2**31 - 1],
-        "optimizer.decay_steps": [0, 1, 2**31 - 1], "f_gan.alpha": [-3.0, 0.5, 2]}  # fmt: skip
+         "conditional.classes": [2, 10], "n_critic_burst.updates": [0, 3], "network.minibatch_deviation": [0, 1, 2],
+         "conditional.continuous": [0, 2], "network.generator_width": [0, 5]}  # fmt: skip
+ENDS = {"seed": [0, 2**32 - 1], "steps": [1, 2**31 - 1], "f_gan.alpha": [-3.0, 0.5, 2]}
 CHOICES = {
     "loss": [*loss_names(), *f_gans()],
     "conditional.name": ["none", "concatenation", "auxiliary_classifier", "projection", "infogan"],
     "augment": ["none", "color,translation,cutout", "flip"],
     "data.flip": [False, True],
-    "penalty.name": ["none", *penalty_names()],
     "network.name": ["mlp", *NETWORKS],
     "network.generator_norm": ["none", "batch", "layer"],
     "network.critic_norm": ["none", "batch", "layer"],
@@ -97,11 +101,28 @@ CHOICES = {
     "optimizer.name": optimizer_names(),
     "optimizer.critic_name": ["", *optimizer_names()],
     "f_gan.generator": ["minimax", "alternative"],
+    "schedule.unit": ["steps", "images"],
 }
-LARGE = st.sampled_from([0, 1e-38, 1e-3, 1, 1e10, 3.4e38])
-TRAINABLE = {
-    **{name: st.sampled_from(values) for name, values in (SIZES | ENDS | CHOICES).items()},
-    **{name: LARGE for name, field in FIELDS.items() if isinstance(field.default, float) and name != "f_gan.alpha"},
+LARGE = [0, 1e-38, 1e-3, 1, 1e10, 3.4e38]
+# What says nothing by itself comes together.
+LAZY = {"weight": LARGE[1:], "every": [1, 2, 3], "own_step": [False, True]}
+PENALTY = {"name": penalty_names(), "estimator": ["exact", "finite_difference"], "sigma": [1e-38, 0.01, 3.4e38],
+           "share": [1e-38, 0.3, 1.0]}  # fmt: skip
+SCHEDULE = {"shape": schedules.SHAPES[1:], "start": LARGE, "over": LARGE[1:], "to": [0, 0, 0.5]}
+TOGETHER = {
+    **dict.fromkeys(PENALTIES, PENALTY | LAZY),
+    **dict.fromkeys(TERMS, LAZY),
+    **{f"schedule.{number}": SCHEDULE for number in HPARAMS.values()},
+}
+ALONE = [
+    name
+    for name, field in FIELDS.items()
+    if isinstance(field.default, float) and name not in ENDS and name.rpartition(".")[0] not in TOGETHER
+]
+SINGLY = SIZES | ENDS | CHOICES | dict.fromkeys(ALONE, LARGE)
+TRAINABLE = {name: st.fixed_dictionaries({name: st.sampled_from(values)}) for name, values in SINGLY.items()} | {
+    group: st.fixed_dictionaries({f"{group}.{part}": st.sampled_from(values) for part, values in parts.items()})
+    for group, parts in TOGETHER.items()
 }
 SHAPES = {"digits": (8, 8, 1), "ring": (2,)}
 TINY = {"batch_size": 4, "network.width": 2, "network.latent_dim": 2, "network.depth": 1}
@@ -109,6 +130,7 @@ TINY = {"batch_size": 4, "network.width": 2, "network.latent_dim": 2, "network.d
 
 def trains_a_step(fields, data):
     """It does, or is refused; whether the numbers stay finite is another question."""
+    fields = functools.reduce(dict.__or__, fields.values(), {})
     config = with_fields(default_config(data), TINY | fields)
     if is_refused(config, TINY | fields):
         return

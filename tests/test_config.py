@@ -7,12 +7,24 @@ import re
 import traceback
 
 import pytest
+from flax import linen as nn
 
-from gan_jax.config import FIELDS, default_config, flat, neutral_fields, penalty_names, validate
+from gan_jax import networks
+from gan_jax.config import (
+    FIELDS,
+    as_now,
+    default_config,
+    flat,
+    neutral_fields,
+    penalty_names,
+    validate,
+    without_constants,
+)
 from gan_jax.config import checks as config_module
 from gan_jax.data import sources
 from gan_jax.errors import UserError
 from gan_jax.evaluation import measures
+from gan_jax.training.hyperparameters import HPARAMS, PENALTIES, TERMS
 from tests import shipped
 
 NAN, INF = float("nan"), float("inf")
@@ -27,6 +39,16 @@ FRACTION = (0.0, [1.0, 1.5, -0.1, NAN, INF, 0.99999999999])
 POSITIVE = (1e-6, [0.0, -1e-4, NAN, INF, 1e-60, 1e300])
 NOT_NEGATIVE = (0.0, [-1.0, NAN, INF, -INF])
 NUMBER = (-5.0, [NAN, INF, -INF, 1e300])
+NO_UPDATES = [*NO_STEPS, 2**25]
+# Schedules are alike for every number of a run: those of these two are gone through.
+SCHEDULED = "optimizer.generator_lr", "noise.sigma"
+
+
+def is_alike(name):
+    """Whether it is of the schedule of another number, or a user's own term's."""
+    return name.startswith("schedule.") and name != "schedule.unit" and name[9:].rpartition(".")[0] not in SCHEDULED
+
+
 # field: (a value on the edge of what is allowed, values beyond it)
 RANGES = {
     "seed": (2**32 - 1, [-1, 2**32]),
@@ -39,6 +61,7 @@ RANGES = {
     "n_generator": (1, NO_STEPS),
     "generator_batch": (1, NO_STEPS),
     "packing": POSITIVE_INT,
+    "augment_probability": (1.0, [1.1, -0.1, NAN, INF]),
     "augment": ("flip", [*NO_NAMES, "color, cutout", "color,", "augment", "names"]),
     "data.flip": (True, []),
     "data.balanced": (True, []),
@@ -57,11 +80,7 @@ RANGES = {
     "least_squares.c": NUMBER,
     "f_gan.alpha": (-1.0, [0.0, 1.0, 1e-60, 1.000000000001, NAN, INF]),
     "f_gan.generator": ("alternative", NO_NAMES),
-    "penalty.name": ("none", [*NO_NAMES, "clip_weights", "interpolate", "gradient_norms", "_from_one"]),
-    "penalty.weight": NOT_NEGATIVE,
-    "penalty.every": (2**25 - 1, [*NO_STEPS, 2**25]),
     "noise.sigma": NOT_NEGATIVE,
-    "noise.steps": NO_OR_STEPS,
     "weight_clip": NOT_NEGATIVE,
     "data.name": ("any_set", []),
     "data.dir": ("", []),
@@ -76,6 +95,7 @@ RANGES = {
     "network.generator_norm": ("layer", [*NO_NAMES, "spectral"]),
     "network.critic_norm": ("layer", [*NO_NAMES, "spectral"]),
     "network.dtype": ("bfloat16", [*NO_NAMES, "float16", "float64"]),
+    "network.minibatch_deviation": (0, [-1, 2**20 + 1]),
     "network.spectral_norm": (True, []),
     "optimizer.name": ("rmsprop", [*NO_NAMES, "optax", "arguments"]),
     "optimizer.generator_name": ("lion", [*NO_NAMES[1:], "optax", "arguments"]),
@@ -85,9 +105,10 @@ RANGES = {
     "optimizer.b1": FRACTION,
     "optimizer.b2": FRACTION,
     "optimizer.weight_decay": NOT_NEGATIVE,
-    "optimizer.decay_steps": NO_OR_STEPS,
-    "optimizer.final_lr": (1.0, [-0.1, 1.1, NAN, INF]),
     "ema_decay": FRACTION,
+    "ema_half_life": NOT_NEGATIVE,
+    "ema_ramp": NOT_NEGATIVE,
+    "ema_start": NOT_NEGATIVE,
     "ema_conditions": ("even", [*NO_NAMES, "as_reals"]),
     "log_every": POSITIVE_INT,
     "sample_every": COUNT,
@@ -101,7 +122,28 @@ RANGES = {
     "eval_conditions": ("even", [*NO_NAMES, "as reals"]),
     "eval_resizer": ("clean", NO_NAMES),
     "wandb.mode": ("offline", [*NO_NAMES, "on"]),
+    "schedule.unit": ("images", [*NO_NAMES, "SHAPES", "updates"]),
 }
+for group in PENALTIES:
+    RANGES |= {
+        f"{group}.name": ("none", [*NO_NAMES, "clip_weights", "interpolate", "gradient_norms", "_from_one"]),
+        f"{group}.weight": NOT_NEGATIVE,
+        f"{group}.every": (2**25 - 1, NO_UPDATES),
+        f"{group}.own_step": (True, []),
+        f"{group}.estimator": ("finite_difference", NO_NAMES),
+        f"{group}.sigma": POSITIVE,
+        f"{group}.share": (1.0, [0.0, -0.5, 1.1, NAN, INF, 1e-60]),
+    }
+for group in TERMS:
+    RANGES |= {f"{group}.weight": NOT_NEGATIVE, f"{group}.every": (2**25 - 1, NO_UPDATES)}
+    RANGES |= {f"{group}.own_step": (True, [])}
+for number in SCHEDULED:
+    RANGES |= {
+        f"schedule.{number}.shape": ("warm_up", [*NO_NAMES, "SHAPES", "_at", "exponential"]),
+        f"schedule.{number}.start": NOT_NEGATIVE,
+        f"schedule.{number}.over": (1e-6, [-1.0, NAN, INF]),
+        f"schedule.{number}.to": (0.0, [NAN, INF, -INF, 1e300]),
+    }
 WRONG_TYPES = {int: ["1", 1.0, True, None, [1]], float: ["0.1", None, (0.1,)], str: [1, None, True, ["digits"]]}
 WRONG_TYPES[bool] = [0, 1, "true", None]
 # Numbers that only some losses take.
@@ -114,12 +156,25 @@ def with_field(name, value):
     group = functools.reduce(getattr, groups, config)
     with group.unlocked(), group.ignore_type():
         group[leaf] = value
-    if leaf == "final_lr":
-        config.optimizer.decay_steps = 10
+    if groups[0:1] == ["schedule"] and leaf != "unit":
+        number = functools.reduce(getattr, groups, config)
+        with number.unlocked(), number.ignore_type():
+            for part, other in {"shape": "linear", "over": 10.0}.items():
+                number[part] = value if part == leaf else other
     if groups == ["n_critic_burst"] and leaf != "updates":
         config.n_critic_burst.updates = 9
-    if leaf == "every" and groups == ["penalty"]:
-        config.penalty.name, config.steps = "r1", 2**25
+    if leaf == "every":
+        config.steps = 2**25
+    if groups[0:1] in (["penalty"], ["second_penalty"]) and leaf not in ("name", "weight"):
+        config[groups[0]].name = "r1"
+    if leaf == "sigma" and groups != ["noise"]:
+        config[groups[0]].estimator = "finite_difference"
+    if groups[0:1] in (["critic"], ["generator"]) and leaf != "weight":
+        config[groups[0]][groups[1]].weight = 1.0
+    if name == "augment_probability":
+        config.augment = "flip"
+    if name == "ema_ramp":
+        config.ema_half_life = 1000.0
     if leaf == "weight_decay":
         config.optimizer.critic_name = "adamw"
     if leaf == "attention":
@@ -149,7 +204,7 @@ def experiment(path):
 FREE = {"data.dir", "log_every", "sample_every", "checkpoint_every", "eval_every", "wandb.mode"}
 FREE |= {"eval_samples", "eval_reals", "eval_split", "eval_metrics", "eval_features", "eval_resizer", "eval_conditions"}
 FIXED = {"seed", "packing", "loss", "f_gan.generator", "penalty.name", "optimizer.name", "data.name", "data.image_size"}
-FIXED |= {"optimizer.generator_name", "optimizer.critic_name"}
+FIXED |= {"second_penalty.name", "optimizer.generator_name", "optimizer.critic_name"}
 FIXED |= {"conditional.name", "conditional.classes", "conditional.continuous", "data.reading", "ema_conditions"}
 # Fields whose default is another thing than what runs did before, and what that was.
 LATER = {"eval_conditions": "even", "eval_features": "auto", "ema_conditions": "even"}
@@ -175,10 +230,59 @@ def test_a_field_that_a_run_lacks_is_as_before_there_was_one():
         assert neutral_fields("digits")["eval_reals"] == 7
 
 
-@pytest.mark.parametrize("name", FIELDS)
+def test_a_run_from_before_there_were_schedules_followed_the_same():
+    """Rates fell in a line to a share of themselves, and noise to none: fields of their own said so."""
+    rates = {"optimizer.generator_lr": 2e-4, "optimizer.critic_lr": 1e-3, "noise.sigma": 0.5, "seed": 3}
+    falls = {"optimizer.decay_steps": 80, "optimizer.final_lr": 0.25, "noise.steps": 30}
+    assert as_now(rates | falls) == rates | {
+        "schedule.optimizer.generator_lr.shape": "linear",
+        "schedule.optimizer.generator_lr.over": 80.0,
+        "schedule.optimizer.generator_lr.to": 5e-5,
+        "schedule.optimizer.critic_lr.shape": "linear",
+        "schedule.optimizer.critic_lr.over": 80.0,
+        "schedule.optimizer.critic_lr.to": 2.5e-4,
+        "schedule.noise.sigma.shape": "linear",
+        "schedule.noise.sigma.over": 30.0,
+        "schedule.noise.sigma.to": 0.0,
+    }
+    stays = dict.fromkeys(falls, 0)
+    assert as_now(rates | stays) == as_now(rates) == rates
+    for fields in (rates | falls, rates | stays):
+        assert as_now(as_now(fields)) == as_now(fields)
+        config = default_config()
+        config.update_from_flattened_dict(as_now(fields))
+        validate(config)
+
+
+def test_files_leave_out_schedules_that_are_none():
+    values = flat(default_config())
+    assert not [name for name in without_constants(values) if name.startswith("schedule.")]
+    falling = {"schedule.noise.sigma.shape": "linear", "schedule.noise.sigma.over": 9.0}
+    assert without_constants(values | falling) == without_constants(values) | falling
+    assert neutral_fields("digits") | without_constants(values | falling) == values | falling
+
+
+@pytest.mark.parametrize("name", [name for name in FIELDS if not is_alike(name)])
 def test_has_its_range_here(name):
     what = "a value on the edge of what is allowed, and values beyond it"
     shipped.needs_row(name, shipped.FIELDS, RANGES, "RANGES of tests/test_config.py", what)
+
+
+PARTS = {"shape": "constant", "start": 0.0, "over": 0.0, "to": 0.0}
+UNSCHEDULED = {*HPARAMS.values()} - {*SCHEDULED}
+
+
+def test_every_number_of_a_run_has_a_schedule_like_the_others():
+    of_schedules = [name for name in FIELDS if name.startswith("schedule.") and name != "schedule.unit"]
+    assert of_schedules == [f"schedule.{name}.{part}" for name in HPARAMS.values() for part in PARTS]
+    for name in of_schedules:
+        part, field = name.rpartition(".")[2], FIELDS[name]
+        alike = FIELDS[f"schedule.{SCHEDULED[0]}.{part}"]
+        assert (field.default, field.kind, field.neutral) == (PARTS[part], "changeable", ...)
+        assert field.allowed[1] == alike.allowed[1]
+        edge, beyond = RANGES[f"schedule.{SCHEDULED[0]}.{part}"]
+        assert field.allowed[0](edge)
+        assert not any(field.allowed[0](value) for value in beyond if value != 1e300)
 
 
 @pytest.mark.parametrize("name", RANGES)
@@ -192,7 +296,7 @@ def test_values_out_of_range_are_refused_in_one_line_that_names_the_field(name, 
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [(name, value) for name, field in FIELDS.items() for value in WRONG_TYPES[type(field.default)]]
+    ("name", "value"), [(name, value) for name in RANGES for value in WRONG_TYPES[type(FIELDS[name].default)]]
 )
 def test_values_of_a_wrong_type_are_refused_in_one_line_that_names_the_field(name, value):
     text = complaint(with_field(name, value))
@@ -236,7 +340,7 @@ def test_a_missing_field_is_named(name):
         ({"loss": "wasserstein", "least_squares.c": 0.5}, ["least_squares.c=0.5", "only least_squares takes it"]),
         ({"loss": "f_gan:pearson", "f_gan.alpha": 0.2}, ["f_gan.alpha=0.2", "only f_gan:alpha takes it"]),
         ({"smoothing.real": 0.6, "smoothing.fake": 0.5}, ["smoothing.real=0.6", "smoothing.fake=0.5", "below 1"]),
-        ({"noise.steps": 9}, ["noise.steps=9", "noise.sigma=0.0", "give 0"]),
+        ({"schedule.noise.sigma.over": 9.0}, ["schedule.noise.sigma", "'constant'", "give schedule.noise.sigma.shape"]),
         ({"penalty.name": "r1", "penalty.every": 41, "n_critic": 4, "steps": 10}, ["penalty.every=41", "at most 40"]),
         ({"loss": "least_squares", "least_squares.a": 1.0}, ["least_squares.a=1.0", "least_squares.b=1.0", "give two"]),
         ({"conditional.name": "projection", "network.generator_norm": "none"}, ["projection", "batch or layer"]),
@@ -252,7 +356,7 @@ def test_a_missing_field_is_named(name):
         ({"augment": "color", "packing": 2}, ["packing=2", "augment='color'", "packing 1"]),
         ({"network.attention": 8}, ["attention=8", "network.name='mlp'", "only resnet"]),
         ({"penalty.every": 4}, ["penalty.every=4", "penalty.name='none'", "give 1"]),
-        ({"optimizer.final_lr": 0.5}, ["optimizer.final_lr=0.5", "optimizer.decay_steps=0", "give 0.0"]),
+        ({"schedule.ema_decay.shape": "linear"}, ["schedule.ema_decay.shape='linear'", "over=0.0", "give the steps"]),
         ({"network.critic_norm": "batch", "packing": 64}, ["batch_size=64", "packing=64", "at least 128"]),
         ({"batch_size": 1, "network.generator_norm": "batch"}, ["batch_size=1", "at least 2"]),
         ({"data.name": "folder"}, ["data.name='folder'", "--config.data.dir=PATH"]),
@@ -270,6 +374,11 @@ def test_fields_at_odds_with_each_other_are_refused(fields, words):
 IMAGES, POINTS = {"data.name": "mnist"}, {"data.name": "ring"}
 PAIRS = [{"batch_size": 8}, {"batch_size": 12}]
 RAW = {"network.generator_norm": "none"}
+ESTIMATED = {"penalty.name": "r1", "penalty.estimator": "finite_difference"}
+OFTEN = {"penalty.name": "r1", "critic.drift.weight": 1.0, "steps": 2**25}
+RISING = {"shape": "linear", "over": 9.0, "to": 0.5}
+SIGMA_FALLS = {"penalty.name": "r1", **{f"schedule.penalty.sigma.{part}": value for part, value in RISING.items()}}
+WARM = {"schedule.optimizer.b1.shape": "warm_up", "schedule.optimizer.b1.over": 9.0}
 # (fields at odds, what is said, what it says to give: each a way out)
 ADVICE = [
     ({"penalty.name": "r1", "network.critic_norm": "batch"}, "give critic_norm none or layer",
@@ -324,11 +433,62 @@ ADVICE = [
     ({"optimizer.weight_decay": 0.1, "optimizer.generator_name": "sgd", "optimizer.critic_name": "rmsprop"},
      "the critic's rmsprop takes it; give 0.0, or in a new run optimizer.critic_name adamw or lion",
      [{"optimizer.weight_decay": 0.0}, {"optimizer.critic_name": "adamw"}, {"optimizer.critic_name": "lion"}]),
-    ({"noise.steps": 9}, "give 0, or noise.sigma too", [{"noise.steps": 0}, {"noise.sigma": 0.1}]),
     ({"penalty.every": 4}, "give 1, or in a new run penalty.name too", [{"penalty.every": 1}, {"penalty.name": "r1"}]),
     ({"penalty.every": 10**6}, "give 1, or in a new run penalty.name too", [{"penalty.every": 1}]),
-    ({"optimizer.final_lr": 0.5}, "give 0.0, or optimizer.decay_steps too",
-     [{"optimizer.final_lr": 0.0}, {"optimizer.decay_steps": 10}]),
+    ({"second_penalty.own_step": True}, "give False, or in a new run second_penalty.name too",
+     [{"second_penalty.own_step": False}, {"second_penalty.name": "r2"}]),
+    ({"penalty.estimator": "finite_difference"}, "give 'exact', or in a new run penalty.name too",
+     [{"penalty.estimator": "exact"}, {"penalty.name": "r1_r2"}]),
+    ({"penalty.share": 0.5}, "give 1.0, or in a new run penalty.name too",
+     [{"penalty.share": 1.0}, {"penalty.name": "r1"}]),
+    ({"penalty.name": "r1", "penalty.sigma": 0.1}, "give 0.01, or penalty.estimator too",
+     [{"penalty.sigma": 0.01}, {"penalty.estimator": "finite_difference"}]),
+    (SIGMA_FALLS, "give 'constant', or penalty.estimator too",
+     [{"schedule.penalty.sigma.shape": "constant", "schedule.penalty.sigma.over": 0.0,
+       "schedule.penalty.sigma.to": 0.0}, {"penalty.estimator": "finite_difference"}]),
+    ({"critic.drift.every": 4}, "give 1, or critic.drift.weight too",
+     [{"critic.drift.every": 1}, {"critic.drift.weight": 1e-3}]),
+    ({"generator.orthogonal.own_step": True}, "give False, or generator.orthogonal.weight too",
+     [{"generator.orthogonal.own_step": False}, {"generator.orthogonal.weight": 1e-4},
+      {f"schedule.generator.orthogonal.weight.{part}": value for part, value in RISING.items()}]),
+    ({"augment_probability": 0.5}, "give 1.0, or augment too", [{"augment_probability": 1.0}, {"augment": "flip"}]),
+    ({"ema_ramp": 0.05}, "give 0.0, or ema_half_life too", [{"ema_ramp": 0.0}, {"ema_half_life": 1000.0}]),
+    ({"network.minibatch_deviation": 5}, "a batch size that makes a multiple of 5, or in a new run 0 or a group that "
+     "divides 64", [{"batch_size": 65}, {"network.minibatch_deviation": 0}, {"network.minibatch_deviation": 4}]),
+    ({"network.minibatch_deviation": 4, "packing": 2, "batch_size": 36}, "in a new run 0 or a group that divides 18",
+     [{"batch_size": 40}, {"network.minibatch_deviation": 0}, {"network.minibatch_deviation": 3}]),
+    ({"penalty.name": "r1", "penalty.share": 0.5, "packing": 2}, "give share 1, or in a new run packing 1",
+     [{"penalty.share": 1.0}, {"packing": 1}]),
+    (ESTIMATED | {"penalty.name": "gradient_penalty"}, "give exact, or in a new run one of these",
+     [{"penalty.estimator": "exact"}, *({"penalty.name": name} for name in ("zero_centered", "r1", "r2", "r1_r2"))]),
+    (ESTIMATED | {"network.dtype": "bfloat16"}, "give exact, or in a new run float32",
+     [{"penalty.estimator": "exact"}, {"network.dtype": "float32"}]),
+    (OFTEN | {"penalty.every": 4097, "critic.drift.every": 8192}, "give intervals that divide one another",
+     [{"penalty.every": 4096}, {"penalty.every": 1}, {"critic.drift.every": 2 * 4097}]),
+    ({"generator.orthogonal.weight": 1.0, "generator.orthogonal.every": 41, "n_generator": 4, "steps": 10},
+     "at most 40", [{"generator.orthogonal.every": 40}]),
+    ({"schedule.noise.sigma.over": 9.0}, "give schedule.noise.sigma.shape too",
+     [{"schedule.noise.sigma.shape": "linear"}, {"schedule.noise.sigma.over": 0.0}]),
+    ({"schedule.noise.sigma.shape": "cosine"}, "give the steps", [{"schedule.noise.sigma.over": 1.0}]),
+    ({"schedule.noise.sigma.shape": "warm_up", "schedule.unit": "images"}, "give the images",
+     [{"schedule.noise.sigma.over": 1.0}]),
+    (WARM | {"schedule.optimizer.b1.to": 0.5}, "give to 0.0", [{"schedule.optimizer.b1.to": 0.0}]),
+    (WARM | {"schedule.optimizer.b1.shape": "linear", "schedule.optimizer.b1.to": 1.0},
+     "optimizer.b1 is at least 0 and below 1; give such a number",
+     [{"schedule.optimizer.b1.to": 0.0}, {"schedule.optimizer.b1.to": 0.99}]),
+    ({"schedule.f_gan.alpha.shape": "cosine", "schedule.f_gan.alpha.over": 9.0, "loss": "f_gan:alpha"},
+     "a number but 0 and 1; give such a number", [{"schedule.f_gan.alpha.to": 0.3}]),
+    ({"schedule.smoothing.real.shape": "linear", "schedule.smoothing.real.over": 9.0, "loss": "hinge"},
+     "give 'constant', or in a new run another loss",
+     [{"schedule.smoothing.real.shape": "constant", "schedule.smoothing.real.over": 0.0}, {"loss": "minimax"}]),
+    ({f"schedule.conditional.weight.{part}": value for part, value in RISING.items()},
+     "give 'constant', or in a new run another conditional.name",
+     [{"schedule.conditional.weight.shape": "constant", "schedule.conditional.weight.over": 0.0,
+       "schedule.conditional.weight.to": 0.0}, {"conditional.name": "infogan"}]),
+    ({f"schedule.optimizer.weight_decay.{part}": value for part, value in RISING.items()},
+     "give 'constant', or in a new run optimizer.critic_name adamw or lion",
+     [{"schedule.optimizer.weight_decay.shape": "constant", "schedule.optimizer.weight_decay.over": 0.0,
+       "schedule.optimizer.weight_decay.to": 0.0}, {"optimizer.critic_name": "lion"}]),
 ]  # fmt: skip
 
 
@@ -369,13 +529,31 @@ def is_valid(config):
     return True
 
 
-def test_every_message_on_fields_at_odds_has_its_advice_tried():
+class Groupless(nn.Module):
+    """A critic of one's own, which knows of no minibatch deviation."""
+
+    width: int
+
+
+GROUPED = {"network.name": "mlp", "network.minibatch_deviation": 4}
+
+
+def test_a_critic_without_a_minibatch_deviation_is_given_none(monkeypatch):
+    validate(configured(GROUPED))
+    monkeypatch.setattr(networks.mlp, "Critic", Groupless)
+    assert "network.name='mlp': its Critic has no group; give 0" in complaint(configured(GROUPED))
+    validate(configured(GROUPED | {"network.minibatch_deviation": 0}))
+
+
+def test_every_message_on_fields_at_odds_has_its_advice_tried(monkeypatch):
     """Each place in the code that says something of this kind; of a field alone, RANGES has what it may be."""
     of_one_field = "_check_names", "_check_value"
     functions = [node for node in ast.parse(inspect.getsource(config_module)).body if isinstance(node, ast.FunctionDef)]
     nodes = [node for function in functions if function.name not in of_one_field for node in ast.walk(function)]
     places = [range(node.lineno, node.end_lineno + 1) for node in nodes if isinstance(node, ast.Raise)]
     tried = [raised_at(configured(fields)) for fields, _, _ in ADVICE]
+    monkeypatch.setattr(networks.mlp, "Critic", Groupless)
+    tried.append(raised_at(configured(GROUPED)))
     assert len(places) > 15
     assert [place for place in places if not {*place} & {*tried}] == []
 
@@ -445,8 +623,12 @@ def test_an_experiment_is_valid_on_every_embedded_set(path, data):
 # What they all have: w86763777/pytorch-gan-collections.
 CIFAR10 = {
     "steps": 100_000,
-    "optimizer.decay_steps": 100_000,
-    "optimizer.final_lr": 0,
+    **{
+        f"schedule.optimizer.{rate}.{part}": value
+        for rate in ("generator_lr", "critic_lr")
+        for part, value in {"shape": "linear", "start": 0, "over": 100_000, "to": 0}.items()
+    },
+    "schedule.unit": "steps",
     "data.flip": True,
     "ema_decay": 0,
 }

@@ -180,23 +180,19 @@ def _check_intervals(config):
     values = flat(config)
     of_critic = bursts.updates_before(bursts.of(config), config.n_critic, config.steps)
     made = {"critic": of_critic, "generator": config.steps * config.n_generator}
-    intervals: dict[str, list[int]] = {"critic": [], "generator": []}
+    intervals: dict[str, dict[str, int]] = {"critic": {}, "generator": {}}
     for group in (*PENALTIES, *TERMS):
         player = group.partition(".")[0] if group in TERMS else "critic"
-        every = values[f"{group}.every"]
-        intervals[player].append(every)
+        every = intervals[player][group] = values[f"{group}.every"]
         if every > made[player]:
             raise UserError(
                 f"config.{group}.every={every} with config.steps={config.steps} and config.n_{player}="
                 f"{config[f'n_{player}']}: none would come; give at most {made[player]}"
             )
-    for player, given in intervals.items():
-        if math.lcm(*given) >= batches.MAX_ROWS:
-            words = ", ".join(map(str, sorted({*given} - {1})))
-            raise UserError(
-                f"the {player}'s terms come every {words} updates, together only every {math.lcm(*given)}: give "
-                "intervals that divide one another"
-            )
+    for given in intervals.values():
+        if (period := math.lcm(*given.values())) >= batches.MAX_ROWS:
+            words = " with ".join(f"config.{group}.every={every}" for group, every in given.items() if every > 1)
+            raise UserError(f"{words}: they meet only every {period} updates; give intervals that divide one another")
 
 
 def _check_schedules(values):
@@ -271,16 +267,16 @@ def _check_conditional(config):
             f"config.conditional.continuous={settings.continuous} with config.conditional.name={name!r}: only infogan "
             "has such codes; give 0"
         )
+    values = flat(config)
     takers = {
-        "weight": (way.loss, "auxiliary_classifier and infogan take"),
-        "continuous_weight": (way.is_told_codes, "infogan takes"),
+        "conditional.weight": (way.loss, "auxiliary_classifier and infogan take"),
+        "conditional.continuous_weight": (way.is_told_codes, "infogan takes"),
     }
     for field, (is_taken, words) in takers.items():
-        default = FIELDS[f"conditional.{field}"].default
-        if settings[field] != default and not is_taken:
+        if (given := _given(values, field)) and not is_taken:
             raise UserError(
-                f"config.conditional.{field}={settings[field]} with config.conditional.name={name!r} changes nothing: "
-                f"only {words} it; give {default}, or in a new run another conditional.name"
+                f"config.{given}={values[given]!r} with config.conditional.name={name!r} changes nothing: only {words} "
+                f"it; give {FIELDS[given].default!r}, or in a new run another conditional.name"
             )
 
 
@@ -305,14 +301,13 @@ def _check_numbers_of_losses(values):
 
 def _check_weight_decay(config):
     of_generator, of_critic = optimizers.of(config)
-    if config.optimizer.weight_decay and not any(
-        "weight_decay" in optimizers.arguments(name) for name in (of_generator, of_critic)
-    ):
+    values = flat(config)
+    given = _given(values, "optimizer.weight_decay")
+    if given and not any("weight_decay" in optimizers.arguments(name) for name in (of_generator, of_critic)):
         takers = [name for name in optimizer_names() if "weight_decay" in optimizers.arguments(name)]
         raise UserError(
-            f"config.optimizer.weight_decay={config.optimizer.weight_decay}: neither the generator's {of_generator} "
-            f"nor the critic's {of_critic} takes it; give 0.0, or in a new run optimizer.critic_name "
-            f"{' or '.join(takers)}"
+            f"config.{given}={values[given]!r}: neither the generator's {of_generator} nor the critic's {of_critic} "
+            f"takes it; give {FIELDS[given].default!r}, or in a new run optimizer.critic_name {' or '.join(takers)}"
         )
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from gan_jax.objectives import critic_terms, generator_terms
+from tests import shipped
 
 REAL, FAKE = (np.random.default_rng(seed).normal(scale=3, size=16).astype(np.float32) for seed in (0, 1))
 KEY = jax.random.key(3)
@@ -179,6 +180,13 @@ def test_a_term_is_a_finite_number_that_is_not_negative_and_its_gradient_is_its_
         assert np.isfinite(jax.value_and_grad(term)(jnp.float32(scale))).all()
 
 
+# The terms whose formula has a test above.
+TESTED = ("critic.drift", "critic.logit_centring", "critic.lecam", "critic.orthogonal", "generator.orthogonal",
+          "generator.path_length")  # fmt: skip
+
+
 @pytest.mark.parametrize(("player", "name"), TERMS)
-def test_a_term_is_said_with_its_source(player, name):
+def test_a_term_has_a_test_of_its_own_here_and_its_source(player, name):
+    term = f"{player}.{name}"
+    shipped.needs_row(term, shipped.TERMS, TESTED, "TESTED of tests/objectives/test_terms.py", "a test of its formula")
     assert "arXiv:" in getattr(MODULES[player], name).__doc__

@@ -6,13 +6,15 @@ import re
 import numpy as np
 import pytest
 
-from gan_jax.config import FIELDS, default_config, flat
+from gan_jax.config import FIELDS, default_config, flat, without_constants
 from gan_jax.errors import UserError
 from gan_jax.runs import changes, workdir
 from gan_jax.training.hyperparameters import fields_of
 
 FLAT = flat(default_config())
 RATE, SIZE = "optimizer.critic_lr", "batch_size"
+# Of schedules, which are alike for all numbers, those of one are gone through.
+NAMES = [name for name in FIELDS if not name.startswith("schedule.") or name.startswith("schedule.noise.sigma")]
 
 
 @pytest.fixture
@@ -29,7 +31,7 @@ def another(name):
     return f"{value}x" if isinstance(value, str) else not value if isinstance(value, bool) else value + 10**6
 
 
-@pytest.mark.parametrize("name", FIELDS)
+@pytest.mark.parametrize("name", NAMES)
 def test_a_run_takes_all_but_what_is_fixed(run, name):
     given = FLAT | {name: another(name)}
     if FIELDS[name].kind != "fixed":
@@ -41,7 +43,7 @@ def test_a_run_takes_all_but_what_is_fixed(run, name):
     changes.check(run / "another", given)
 
 
-@pytest.mark.parametrize("name", FIELDS)
+@pytest.mark.parametrize("name", NAMES)
 def test_a_run_that_is_read_is_at_odds_with_any_field_that_is_fixed(run, name):
     changes.check_same(run, FLAT, {name: FLAT[name]}, "leave them out")
     if FIELDS[name].kind != "fixed":
@@ -63,8 +65,35 @@ def test_what_an_older_program_did_not_store_is_neutral(run):
     assert changes.stored(run) == FLAT
     changes.check(run, FLAT)
     assert changes.record(run, FLAT, 50) == ""
-    assert workdir.stored_fields(run) == FLAT
+    assert workdir.stored_fields(run) == without_constants(FLAT)
     assert not (run / "history.jsonl").exists()
+
+
+FELL = {"optimizer.decay_steps": 80, "optimizer.final_lr": 0.5, "noise.steps": 60}
+FALLS = {
+    **{f"schedule.{rate}.shape": "linear" for rate in (RATE, "optimizer.generator_lr", "noise.sigma")},
+    **{f"schedule.{rate}.over": 80.0 for rate in (RATE, "optimizer.generator_lr")},
+    **{f"schedule.{rate}.to": 1e-4 for rate in (RATE, "optimizer.generator_lr")},
+    "schedule.noise.sigma.over": 60.0,
+}
+
+
+@pytest.mark.parametrize(("former", "now"), [(FELL, FALLS), (dict.fromkeys(FELL, 0), {})])
+def test_falling_rates_and_noise_of_an_older_run_are_read_as_schedules(run, former, now):
+    """It goes on with the experiment file of today, and what its history called them stays as it is."""
+    today = FLAT | {"noise.sigma": 0.2} | now
+    past = [{"step": 30, "changed": {"optimizer.decay_steps": [0, 80], "noise.steps": [9, 60], RATE: [1e-3, 2e-4]}}]
+    workdir.store(run, without_constants(FLAT | {"noise.sigma": 0.2}) | former, past)
+    assert changes.stored(run) == today
+    changes.check(run, today)
+    changes.check_saved(run, 50, {"noise.sigma": 0.2, RATE: 2e-4} | former)
+    assert changes.record(run, today, 50) == ""
+    assert workdir.read_history(run) == past
+    assert workdir.stored_fields(run) == without_constants(today)
+    assert changes.stored(run) == today
+    words = changes.record(run, today | {"schedule.noise.sigma.to": 0.1}, 50)
+    assert words == "schedule.noise.sigma.to 0.0 -> 0.1"
+    assert workdir.read_history(run) == [*past, {"step": 50, "changed": {"schedule.noise.sigma.to": [0.0, 0.1]}}]
 
 
 def test_older_runs_go_on_as_they_were(run):
@@ -97,18 +126,37 @@ def test_what_a_later_program_stored_is_refused(run):
     assert changes.stored(run / "another") is None
 
 
-def slope(steps, decay_steps, final_lr=0.0):
-    return FLAT | {"steps": steps, "optimizer.decay_steps": decay_steps, "optimizer.final_lr": final_lr}
+RATES = "optimizer.generator_lr", RATE
+
+
+def slope(steps, over, to=0.0, shape="linear", rates=RATES, **others):
+    parts = {"shape": shape, "over": over, "to": to, **others}
+    return FLAT | {"steps": steps} | {f"schedule.{rate}.{part}": parts[part] for rate in rates for part in parts}
 
 
 def test_steps_at_a_rate_of_0_are_refused_before_they_are_made(tmp_path):
-    for fields in (slope(100, 0), slope(100, 100), slope(100, 99, 0.01)):
+    some = slope(100, 0, shape="constant"), slope(100, 100), slope(100, 99, 0.01), slope(100, 9, rates=RATES[:1])
+    for fields in (*some, slope(100, 9, shape="warm_up"), slope(100, 90, start=10)):
         changes.check(tmp_path, fields)
         assert changes.no_rate_from(fields) == 0
-    with pytest.raises(UserError, match=r"give --config.optimizer.decay_steps=101, or a config.optimizer.final_lr"):
-        changes.check(tmp_path, slope(101, 100))
-    changes.check(tmp_path, slope(101, 101))
-    changes.check(tmp_path, slope(101, 100, 0.5))
+    advice = " and ".join(f"--config.schedule.{rate}.over=101" for rate in RATES)
+    for shape in ("linear", "cosine"):
+        with pytest.raises(UserError, match=f"from step 100 on.*; give {advice}, or a `to` above 0"):
+            changes.check(tmp_path, slope(101, 100, shape=shape))
+        changes.check(tmp_path, slope(101, 101, shape=shape))
+        changes.check(tmp_path, slope(101, 100, 1e-5, shape=shape))
+
+
+def test_what_is_said_to_give_is_enough_wherever_the_rates_begin_to_fall(tmp_path):
+    """In steps and in images, of 64 for a step."""
+    for fields in (slope(101, 80, start=20), slope(101, 6000, start=400) | {"schedule.unit": "images"}):
+        with pytest.raises(UserError, match="from step 100 on") as error:
+            changes.check(tmp_path, fields)
+        given = dict(re.findall(r"--config\.([\w.]+)=(\d+)", str(error.value)))
+        assert {*given} == {f"schedule.{rate}.over" for rate in RATES}
+        enough = fields | {name: float(value) for name, value in given.items()}
+        changes.check(tmp_path, enough)
+        assert changes.no_rate_from(enough) == 0
 
 
 def test_a_run_that_has_such_steps_already_goes_on(tmp_path):
@@ -125,7 +173,7 @@ def test_a_change_is_recorded_with_its_step_before_it_is_stored(run, monkeypatch
     words = changes.record(run, FLAT | {RATE: 1e-5, "log_every": 7, SIZE: 32}, 50)
     assert words == f"batch_size 64 -> 32, {RATE} 0.0002 -> 1e-05"
     assert workdir.read_history(run) == [{"step": 50, "changed": {RATE: [2e-4, 1e-5], SIZE: [64, 32]}}]
-    assert workdir.stored_fields(run) == FLAT | {RATE: 1e-5, "log_every": 7, SIZE: 32}
+    assert workdir.stored_fields(run) == without_constants(FLAT) | {RATE: 1e-5, "log_every": 7, SIZE: 32}
     before = (run / "history.jsonl").stat().st_mtime_ns
     assert changes.record(run, FLAT | {RATE: 1e-5, SIZE: 32}, 60) == ""
     assert (run / "history.jsonl").stat().st_mtime_ns == before
@@ -190,7 +238,7 @@ def test_a_kill_between_the_writes_is_made_good_by_the_same_command(run, monkeyp
             changes.record(run, fields(1e-5), 50)
     changes.record(run, fields(1e-5), 50)
     assert workdir.read_history(run) == [changed(50, rate=[2e-4, 1e-5])]
-    assert workdir.stored_fields(run) == fields(1e-5)
+    assert workdir.stored_fields(run) == without_constants(fields(1e-5))
 
 
 def test_more_steps_alone_change_nothing_of_how_a_run_trains(run):

@@ -12,19 +12,24 @@ import pytest
 
 from gan_jax.errors import UserError
 from gan_jax.runs import checkpoint, scores
+from gan_jax.training.state import NetState
 
 
 @flax.struct.dataclass
 class State:
-    """Of a run that is hardly one: checkpoints ask for its step, and for which numbers it has."""
+    """Of a run that is hardly one: checkpoints ask for its step, its players, and for which numbers it has."""
 
     step: jax.Array
     weights: jax.Array
+    generator: NetState = NetState({}, {}, ())
+    critic: NetState = NetState({}, {}, ())
     hparams: dict = flax.struct.field(default_factory=dict)
 
 
 def carry(step):
-    return State(jnp.int32(step), jnp.arange(5.0) + step), {"totals": jnp.zeros(2)}
+    """With a sum for each metric, and the step at which it was first broken."""
+    sums = {"totals": {"loss": jnp.float32(2)}, "broken": {"loss": jnp.int32(-1)}}
+    return State(jnp.int32(step), jnp.arange(5.0) + step), sums
 
 
 def saved(folder, evaluations):
@@ -107,7 +112,8 @@ def saved_as_before(folder, evaluations):
     with ocp.CheckpointManager(folder.absolute() / "checkpoints", options=options) as manager:
         for step, record in enumerate(evaluations, start=1):
             state, sums = carry(step)
-            leaves = {"state/step": state.step, "state/weights": state.weights, "sums/totals": sums["totals"]}
+            leaves = {"state/step": state.step, "state/weights": state.weights}
+            leaves |= {f"sums/{part}/{name}": sum_ for part, of in sums.items() for name, sum_ in of.items()}
             about = {"shape": [2], "arrays": {name: array_record(leaf) for name, leaf in leaves.items()}}
             about["evaluation"] = crc(record)
             items = {

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from gan_jax import main
+from gan_jax.config import default_config
 from gan_jax.data import sources
 from gan_jax.reports import pictures
-from gan_jax.runs import checkpoint, loop, trained, workdir
+from gan_jax.runs import changes, checkpoint, loop, trained, workdir
 from gan_jax.training import population
 from gan_jax.training.hyperparameters import HPARAMS
 
@@ -26,6 +27,10 @@ def same(left, right):
 def continued(carry, config, steps):
     """The state after so many steps more of this configuration, its numbers put in by hand."""
     numbers = {name: jnp.float32(getattr_of(config, field)) for name, field in HPARAMS.items()}
+    for name, field in HPARAMS.items():
+        if getattr_of(config.schedule, field).shape != "constant":
+            parts = getattr_of(config.schedule, field)
+            numbers |= {f"{name}_{part}": jnp.float32(parts[part]) for part in ("start", "over", "to")}
     numbers["ema_steps"] = jnp.float32(0)
     source = sources.load(config.data.name, "", 0, config.data.memory_mb)
     carry = (carry[0].replace(hparams=numbers), carry[1])
@@ -50,13 +55,20 @@ def carry_of(folder):
     return found["state"], found["sums"]
 
 
+def falling(over, to=0.0, numbers=("optimizer.generator_lr", "optimizer.critic_lr")):
+    """Fields of linear schedules."""
+    parts = {"shape": "linear", "over": float(over)} | ({"to": to} if to else {})
+    return {f"schedule.{number}.{part}": value for number in numbers for part, value in parts.items()}
+
+
 SLOW = pytest.mark.slow
+NOISE_FALLS = {"noise__sigma": 0.3, **falling(50, numbers=["noise.sigma"])}
 CHANGES = [
     {"optimizer__critic_lr": 3e-3, "penalty__weight": 1.0},
     pytest.param({"batch_size": 16, "n_critic": 3}, marks=SLOW),
     pytest.param({"ema_decay": 0.5, "optimizer__b2": 0.99, "weight_clip": 0.1}, marks=SLOW),
-    pytest.param({"noise__sigma": 0.3, "noise__steps": 50, "n_generator": 2, "penalty__every": 2}, marks=SLOW),
-    pytest.param({"optimizer__decay_steps": 80}, marks=SLOW),
+    pytest.param({**NOISE_FALLS, "n_generator": 2, "penalty__every": 2}, marks=SLOW),
+    pytest.param(falling(80), marks=SLOW),
 ]
 
 
@@ -64,7 +76,7 @@ CHANGES = [
 @pytest.mark.parametrize("fields", CHANGES)
 def test_from_the_change_on_a_run_is_that_of_its_new_fields(command, capsys, fields):
     command("wgan_gp.py:ring", "--workdir=run", steps=30)
-    carry, before = carry_of("run"), workdir.stored_fields(pathlib.Path("run"))
+    carry, before = carry_of("run"), changes.stored(pathlib.Path("run"))
     command("wgan_gp.py:ring", "--workdir=run", steps=60, **fields)
     given = {name.replace("__", "."): value for name, value in fields.items()}
     (line,) = workdir.read_history(pathlib.Path("run"))
@@ -150,30 +162,45 @@ def test_diverged_members_of_a_sweep_go_on_too_and_the_others_are_as_they_were(c
 
 @pytest.mark.slow
 def test_a_run_of_an_older_program_is_resumed_sampled_and_evaluated(command, same_run):
-    """Its configuration lacks fields, and its checkpoint the number that one of them now gives."""
-    command("wgan_gp.py:ring", "--workdir=alone", steps=20)
-    command("wgan_gp.py:ring", "--workdir=old", steps=20)
+    """Its configuration lacks fields, and its checkpoint the number that one of them now gives.
+
+    What it calls falling rates and noise are schedules by now, which it goes on with as a run of today does.
+    """
+    rate = default_config("ring").optimizer.critic_lr
+    today = falling(60, 0.5 * rate) | falling(30, numbers=["noise.sigma"]) | {"noise.sigma": 0.25}
+    today |= {"optimizer.generator_lr": rate, "optimizer.critic_lr": rate}
+    former = {"optimizer.decay_steps": 60, "optimizer.final_lr": 0.5, "noise.steps": 30}
+    past = {"step": 10, "changed": {"optimizer.decay_steps": [0, 60], "noise.steps": [20, 30]}}
+    command("wgan_gp.py:ring", "--workdir=alone", steps=20, **today)
+    command("wgan_gp.py:ring", "--workdir=old", steps=20, **today)
     with pytest.MonkeyPatch.context() as patch:
         for number in ("continuous_weight", "weight_decay"):
             patch.delitem(HPARAMS, number)
         without = dict(HPARAMS)
     state, sums = carry_of("old")
-    state = state.replace(hparams={name: state.hparams[name] for name in without})
-    shape = {"shape": [2]}
+    numbers = {"decay_steps": 60, "final_lr": 0.5, "noise_steps": 30}
+    numbers = {name: jnp.float32(value) for name, value in numbers.items()}
+    state = state.replace(hparams={name: state.hparams[name] for name in without} | numbers)
+    about = {"shape": [2], "fields": {"noise.sigma": 0.25, "optimizer.critic_lr": rate} | former}
     for path in pathlib.Path("old/checkpoints").iterdir():
         path.rename(path.parents[1] / f"was_{path.name}")
     with checkpoint.open_checkpoints(pathlib.Path("old")) as manager:
-        checkpoint.save(manager, (state, sums), shape)
+        checkpoint.save(manager, (state, sums), about)
     lacking = {"conditional.continuous_weight", "eval_reals", "data.balanced", "conditional.classes"}
     lacking |= {f"optimizer.{name}" for name in ("weight_decay", "generator_name", "critic_name")}
     lacking |= {f"n_critic_burst.{name}" for name in ("updates", "first_steps", "every")}
     stored = json.loads(pathlib.Path("old/config.json").read_text())
-    pathlib.Path("old/config.json").write_text(json.dumps({k: v for k, v in stored.items() if k not in lacking}))
+    lacking |= {name for name in stored if name.startswith(("schedule.", "second_penalty.", "critic.", "generator."))}
+    lacking |= {f"penalty.{name}" for name in ("own_step", "estimator", "sigma", "share")}
+    older = {name: value for name, value in stored.items() if name not in lacking} | former
+    pathlib.Path("old/config.json").write_text(json.dumps(older))
+    pathlib.Path("old/history.jsonl").write_text(json.dumps(past) + "\n")
     for flags in (["--mode=sample", "--num=4"], ["--mode=evaluate", "--num=8"], ["--mode=export"]):
-        command("wgan_gp.py:ring", "--workdir=old", *flags, steps=20)
+        command("wgan_gp.py:ring", "--workdir=old", *flags, steps=20, **today)
     for folder in ("alone", "old"):
-        command("wgan_gp.py:ring", f"--workdir={folder}", steps=40)
+        command("wgan_gp.py:ring", f"--workdir={folder}", steps=40, **today)
     same_run("alone", "old")
+    assert workdir.read_history(pathlib.Path("old")) == [past, {"step": 20, "changed": {"steps": [20, 40]}}]
     assert json.loads(pathlib.Path("old/config.json").read_text()) == stored | {"steps": 40}
 
 
@@ -222,15 +249,16 @@ def at_20(command, killed_as_it_saves):
 
 @pytest.mark.slow
 def test_steps_beyond_the_slope_of_the_rates_are_refused_until_it_is_longer(command, capsys):
-    command("wgan_gp.py:ring", "--workdir=run", steps=20, optimizer__decay_steps=20)
-    command("wgan_gp.py:ring", "--workdir=run", steps=30, optimizer__decay_steps=20, code=2)
-    assert "give --config.optimizer.decay_steps=30" in capsys.readouterr().err
-    command("wgan_gp.py:ring", "--workdir=run", steps=30, optimizer__decay_steps=30)
+    command("wgan_gp.py:ring", "--workdir=run", steps=20, **falling(20))
+    command("wgan_gp.py:ring", "--workdir=run", steps=30, **falling(20), code=2)
+    over = [f"--config.schedule.optimizer.{rate}.over=30" for rate in ("generator_lr", "critic_lr")]
+    assert f"give {' and '.join(over)}, or a `to` above 0" in capsys.readouterr().err
+    command("wgan_gp.py:ring", "--workdir=run", steps=30, **falling(30))
     stored = json.loads(pathlib.Path("run/config.json").read_text())
     older = stored | {"steps": 40}  # begun by a program that let it
     pathlib.Path("run/config.json").write_text(json.dumps(older))
     capsys.readouterr()
-    command("wgan_gp.py:ring", "--workdir=run", steps=40, optimizer__decay_steps=30)
+    command("wgan_gp.py:ring", "--workdir=run", steps=40, **falling(30))
     assert "warning: run: from step 30 on, both learning rates are 0" in capsys.readouterr().err
 
 

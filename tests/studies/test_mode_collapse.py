@@ -75,7 +75,9 @@ def test_those_left_out_have_the_gradients_of_the_non_saturating_game(name):
 
 def test_noise_is_gone_at_the_end_of_the_run():
     config = mode_collapse.configured("ring", "remedy:noise", steps=70)
-    assert (config.noise.sigma, config.noise.steps) == (0.2, 70)
+    falls = {"shape": "linear", "start": 0, "over": 70, "to": 0}
+    assert (config.noise.sigma, config.schedule.noise.sigma.to_dict()) == (0.2, falls)
+    assert config.schedule.unit == "steps"
 
 
 @pytest.mark.slow

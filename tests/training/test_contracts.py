@@ -109,7 +109,8 @@ def test_a_penalty_is_a_number(monkeypatch, packing):
     monkeypatch.setattr(penalties, "mine", mine, raising=False)
     words = f"config.penalty.name='mine': it {NUMBER} float32 [{BATCH // packing}]"
     assert refused(penalty__name="mine", packing=packing) == words
-    monkeypatch.setattr(penalties, "mine", lambda *given: jnp.mean(mine(*given)))
+    mean_of_mine = lambda critic_fn, real, fake, key: jnp.mean(mine(critic_fn, real, fake, key))  # noqa: E731
+    monkeypatch.setattr(penalties, "mine", mean_of_mine)
     checked(penalty__name="mine", packing=packing)
 
 
@@ -256,7 +257,8 @@ GROUPS = {
     "loss.name=hinge": "config.loss.name: loss is a field, no group of them; give --config.loss=VALUE",
     "loss.x.y=1": "config.loss.x.y: loss is a field, no group of them; give --config.loss=VALUE",
     "penalty=r1": "config.penalty is a group of fields; give one of --config.penalty.name, --config.penalty.weight, "
-    "--config.penalty.every",
+    "--config.penalty.every, --config.penalty.own_step, --config.penalty.estimator, --config.penalty.sigma, "
+    "--config.penalty.share",
     "nosuch.x=1": "config.nosuch.x: no such field; python -m gan_jax.main --help lists them",
 }
 

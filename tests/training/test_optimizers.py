@@ -202,32 +202,34 @@ def test_a_lazy_penalty_has_the_weight_that_a_simulated_lion_gives_it(every):
 
 def test_noise_and_the_advice_bring_lions_weight_nearer_to_one():
     assert lion_settles_at(0.5, 0.9, 16) > lion_settles_at(0.5, 0.9, 16, noise=3.0) > 1
-    words = optimizers.lazy_penalty_warning(configured(penalty__every=16, optimizer__critic_name="lion"))
+    (words,) = optimizers.lazy_warnings(configured(penalty__every=16, optimizer__critic_name="lion"))
     assert "(b1=0.5, b2=0.9)" in words
     assert "no more than 0.5 of its weight; give config.optimizer.b1=0.95 with config.optimizer.b2=0.99, or" in words
     assert 1 / lion_settles_at(0.95, 0.99, 16) > 0.93
     paper = {"penalty__every": 16, "optimizer__b1": 0.9, "optimizer__b2": 0.99}
-    assert optimizers.lazy_penalty_warning(configured(optimizer__critic_name="lion", **paper)) == ""
+    assert optimizers.lazy_warnings(configured(optimizer__critic_name="lion", **paper)) == []
 
 
 def test_what_a_lazy_penalty_loses_is_said_of_optimisers_with_a_second_moment():
     lazy = {"penalty__every": 16, "steps": 10_000}
-    assert "0.69 of its weight" in optimizers.lazy_penalty_warning(configured(**lazy))
-    assert optimizers.lazy_penalty_warning(configured(penalty__every=4)) == ""
-    assert optimizers.lazy_penalty_warning(configured()) == ""
+    (words,) = optimizers.lazy_warnings(configured(**lazy))
+    assert "0.69 of its weight" in words
+    assert optimizers.lazy_warnings(configured(penalty__every=4)) == []
+    assert optimizers.lazy_warnings(configured()) == []
     for other in ("sgd", "rmsprop"):
-        assert optimizers.lazy_penalty_warning(configured(optimizer__critic_name=other, **lazy)) == ""
-    assert optimizers.lazy_penalty_warning(configured(optimizer__generator_name="sgd", **lazy))
+        assert optimizers.lazy_warnings(configured(optimizer__critic_name=other, **lazy)) == []
+    assert optimizers.lazy_warnings(configured(optimizer__generator_name="sgd", **lazy))
 
 
 @pytest.mark.parametrize("name", ["adam", "adamw", "lion", "rmsprop"])
 @pytest.mark.parametrize("every", [16, 60, 500, 5000, 10**6])
 def test_the_advice_on_a_lazy_penalty_ends_the_warning(name, every):
     config = configured(penalty__every=every, optimizer__critic_name=name, steps=10**6)
-    words = optimizers.lazy_penalty_warning(config)
-    if not words:
+    said = optimizers.lazy_warnings(config)
+    if not said:
         assert (name, every) == ("rmsprop", 16)
         return
+    (words,) = said
     assert "\n" not in words
     advice = dict(re.findall(r"config\.([\w.]+?)=([\d.]+)", words.partition("give ")[2]))
     has_slower = name != "rmsprop" and every <= (5000 if name == "lion" else 500)
@@ -238,4 +240,4 @@ def test_the_advice_on_a_lazy_penalty_ends_the_warning(name, every):
         given = {field: int(advice[field]) if field == "penalty.every" else float(advice[field]) for field in fields}
         changed.update_from_flattened_dict(given)
         validate(changed)
-        assert optimizers.lazy_penalty_warning(changed) == ""
+        assert optimizers.lazy_warnings(changed) == []

@@ -6,7 +6,7 @@ import pytest
 from gan_jax.config import default_config
 from gan_jax.errors import UserError
 from gan_jax.training.game import build_loss, build_networks
-from gan_jax.training.hyperparameters import hyperparameters
+from gan_jax.training.hyperparameters import TERMS, hyperparameters
 from gan_jax.training.judging import pack
 from gan_jax.training.schedules import at_step
 from gan_jax.training.state import CALIBRATION, DATA, SAMPLES, create_state, create_states
@@ -32,7 +32,9 @@ def test_holds_what_the_configuration_says():
     state = create_state(config, (2,))
     numbers = {"penalty_weight": 7, "weight_clip": 0.5, "ema_decay": 0.25, "b1": 0.125, "b2": 0.9}
     rates = {"generator_lr": config.optimizer.generator_lr, "critic_lr": config.optimizer.critic_lr}
-    defaults = {"weight_decay": 0, "decay_steps": 0, "final_lr": 0, "noise_sigma": 0, "noise_steps": 0, "ema_steps": 0}
+    defaults = dict.fromkeys(["weight_decay", "noise_sigma", "ema_steps", "ema_half_life", "ema_ramp", "ema_start"], 0)
+    defaults |= {"augment_probability": 1, "penalty_sigma": 0.01, "second_penalty_sigma": 0.01}
+    defaults |= {"second_penalty_weight": 10, **{f"{term.replace('.', '_')}_weight": 0 for term in TERMS}}
     of_losses = {"smoothing_real": 0.0625, "smoothing_fake": 0.03125, "a": -1, "b": 2, "c": 0.75, "alpha": 3}
     of_conditions = {"conditional_weight": 1, "continuous_weight": 0.1}
     assert jax.tree.map(float, state.hparams) == pytest.approx(numbers | rates | defaults | of_losses | of_conditions)
@@ -119,20 +121,29 @@ def test_a_network_that_cannot_make_the_samples_is_refused_in_one_line():
     ("steps", "final", "step", "share"),
     [(0, 0.5, 0, 1), (0, 0.5, 9, 1), (8, 0, 0, 1), (8, 0, 2, 0.75), (8, 0, 8, 0), (8, 0, 99, 0), (8, 0.5, 4, 0.75)],
 )
-def test_learning_rates_fall_linearly_to_their_final_share_and_stay_there(steps, final, step, share):
-    hparams = create_state(tiny(optimizer__decay_steps=steps, optimizer__final_lr=final), (2,)).hparams
-    now = at_step(hparams, jnp.int32(step))
-    for name in ("generator_lr", "critic_lr"):
-        np.testing.assert_allclose(now[name], share * hparams[name], rtol=1e-6)
-    assert {name for name in hparams if now[name] != hparams[name]} <= {"generator_lr", "critic_lr"}
+def test_learning_rates_fall_linearly_to_what_they_end_at_and_stay_there(steps, final, step, share):
+    """In a schedule that they have alike; without one they stay as they are."""
+    rates = {"generator_lr": 4e-4, "critic_lr": 1e-3}
+    config = tiny(**{f"optimizer__{name}": rate for name, rate in rates.items()})
+    for name, rate in rates.items():
+        parts = {"shape": "linear", "over": float(steps), "to": final * rate} if steps else {}
+        config.schedule.optimizer[name].update(parts)
+    hparams = create_state(config, (2,)).hparams
+    now = at_step(config, hparams, jnp.int32(step))
+    for name, rate in rates.items():
+        np.testing.assert_allclose(now[name], share * rate, rtol=1e-6)
+    assert {name for name in hparams if now[name] != hparams[name]} <= {*rates}
 
 
 @pytest.mark.parametrize(
     ("steps", "step", "sigma"), [(0, 50, 0.4), (10, 0, 0.4), (10, 5, 0.2), (10, 10, 0), (10, 20, 0)]
 )
 def test_noise_falls_linearly_to_nothing(steps, step, sigma):
-    hparams = create_state(tiny(noise__sigma=0.4, noise__steps=steps), (2,)).hparams
-    assert float(at_step(hparams, jnp.int32(step))["noise_sigma"]) == pytest.approx(sigma)
+    config = tiny(noise__sigma=0.4)
+    if steps:
+        config.schedule.noise.sigma.update({"shape": "linear", "over": float(steps)})
+    hparams = create_state(config, (2,)).hparams
+    assert float(at_step(config, hparams, jnp.int32(step))["noise_sigma"]) == pytest.approx(sigma)
 
 
 @pytest.mark.parametrize("shape", [(2,), (3, 3, 2)])

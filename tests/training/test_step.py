@@ -9,10 +9,12 @@ import pytest
 
 from gan_jax.config import default_config, f_gans, loss_names, penalty_names, validate
 from gan_jax.data.batches import Batch
+from gan_jax.objectives import augmentations
 from gan_jax.objectives.losses import AdversarialLoss
-from gan_jax.training import step as step_module
+from gan_jax.training import conditional
+from gan_jax.training import game as game_module
 from gan_jax.training.game import build_loss, build_networks
-from gan_jax.training.hyperparameters import LOSS_NUMBERS, structure
+from gan_jax.training.hyperparameters import structure
 from gan_jax.training.state import create_state
 from gan_jax.training.step import make_train_step
 
@@ -208,13 +210,18 @@ def test_every_update_draws_fresh_numbers(draws, sigma, of_a_sample):
     assert len(np.unique(weights)) == weights.size
 
 
+RATES = "generator_lr", "critic_lr"
+
+
 @pytest.fixture(scope="module")
 def compiled():
     """(config, step, traces): a step of all parts, and a list that grows by one each time it is traced."""
     config = tiny(loss="wasserstein", penalty__name="gradient_penalty", weight_clip=0.05)
     config.optimizer.generator_lr = config.optimizer.critic_lr = 0.01
-    config.noise.sigma, config.noise.steps = 0.1, 20
-    config.optimizer.decay_steps, config.optimizer.final_lr = 20, 0.5
+    config.noise.sigma = 0.1
+    scheduled = [config.schedule.noise.sigma, *(config.schedule.optimizer[rate] for rate in RATES)]
+    for number, end in zip(scheduled, (0.05, 5e-3, 5e-3), strict=True):
+        number.update({"shape": "linear", "start": 1.0, "over": 20.0, "to": end})
     pure, traces = make_train_step(config, (2,)), []
 
     def counted(state, batch):
@@ -270,15 +277,17 @@ def test_hyperparameters_change_the_result_and_not_the_program(compiled):
     state, (batch,) = create_state(config, (2,)).replace(step=jnp.int32(3)), batches(config)
     state = state.replace(hparams=state.hparams | {"ema_steps": jnp.float32(2)})  # of another run
     first, _ = step(state, batch)
+    scheduled = *RATES, "noise_sigma"
+    parts = {"b1", "b2", "weight_clip", "penalty_weight", "ema_steps", *scheduled}
+    parts |= {f"{name}_{part}" for name in scheduled for part in ("start", "over", "to")}
+    assert parts < {*state.hparams}
     for name, value in state.hparams.items():
-        if name in (*LOSS_NUMBERS, "conditional_weight", "continuous_weight", "weight_decay"):
-            continue  # no part of this program
-        assert value > 0
-        other, _ = step(state.replace(hparams=state.hparams | {name: value * 0.5}), batch)
+        assert value > 0 or name not in parts
+        other, _ = step(state.replace(hparams=state.hparams | {name: value * 0.5 if value else 0.5}), batch)
         # In one of the average's first updates, the bound of (1 + 3 + 2) / (10 + 3 + 2) is the smaller decay.
         leaves = (first.critic, first.generator, first.ema), (other.critic, other.generator, other.ema)
         same = all(np.array_equal(a, b) for a, b in zip(*map(jax.tree.leaves, leaves), strict=True))
-        assert same == (name == "ema_decay"), name
+        assert same == (name not in parts), name
     assert len(traces) == 1
 
 
@@ -296,7 +305,7 @@ def test_a_donated_state_trains_on():
 def test_one_pass_over_reals_and_fakes_is_two_without_batch_norm(monkeypatch):
     config = tiny(network__critic_norm="layer")
     states, _, _ = run(config)
-    monkeypatch.setattr(step_module, "mixes_samples", lambda norm: True)
+    monkeypatch.setattr(game_module, "mixes_samples", lambda norm: True)
     by_two, _, _ = run(config)
     assert_close(numpy(states[-1].critic), numpy(by_two[-1].critic), tolerance=1e-4)
 
@@ -454,7 +463,9 @@ def test_each_player_has_its_own_optimiser_and_weight_decay_is_no_new_program():
 
 @pytest.mark.slow
 def test_learning_rates_that_have_fallen_to_nothing_move_nothing():
-    config = tiny(optimizer__decay_steps=1, loss="wasserstein")
+    config = tiny(loss="wasserstein")
+    for rate in RATES:
+        config.schedule.optimizer[rate].update({"shape": "linear", "over": 1.0})
     (_, first, second), _, _ = run(config)
     assert_close(numpy(first.critic.params), numpy(second.critic.params), tolerance=0)
     assert_close(numpy(first.generator.params), numpy(second.generator.params), tolerance=0)
@@ -534,7 +545,7 @@ def all_losses_at_once(monkeypatch):
         made = [build_loss(with_loss(config, name), hparams) for name in LOSSES]
         return AdversarialLoss(*(chosen([loss[player] for loss in made], hparams["which"]) for player in range(2)))
 
-    monkeypatch.setattr(step_module, "build_loss", build_any)
+    monkeypatch.setattr(game_module, "build_loss", build_any)
 
 
 def with_loss(config, name):
@@ -592,13 +603,13 @@ def test_reals_of_a_larger_minibatch_of_fakes_keep_their_classes_and_their_packs
     """The generator's update judges each pack of reals as often as it has fakes, and gives the fakes those classes."""
     fields = {"conditional__name": "concatenation", "conditional__classes": 4, "generator_batch": 2, "n_critic": 1}
     config = tiny(loss="relativistic", packing=packing, **fields)
-    seen, for_critic = [], step_module.conditional.for_critic
+    seen, for_critic = [], conditional.for_critic
 
     def spy(way, samples, condition):
         jax.debug.callback(lambda *values: seen.append(values), samples, condition, ordered=True)
         return for_critic(way, samples, condition)
 
-    monkeypatch.setattr(step_module.conditional, "for_critic", spy)
+    monkeypatch.setattr(conditional, "for_critic", spy)
     reals, labels = np.arange(8, dtype=np.float32).reshape(1, 4, 2), np.arange(4, dtype=np.int32)[None]
     jax.jit(make_train_step(config, (2,)))(create_state(config, (2,)), Batch(jnp.asarray(reals), jnp.asarray(labels)))
     jax.effects_barrier()
@@ -614,7 +625,7 @@ def test_reals_of_a_larger_minibatch_of_fakes_keep_their_classes_and_their_packs
 def test_both_players_see_all_samples_through_the_augmentation(monkeypatch):
     """Where it makes all images alike, all logits are, and the generator learns nothing."""
     blank = lambda images, key, policy: jnp.zeros_like(images)  # noqa: E731
-    monkeypatch.setattr(step_module.augmentations, "augment", blank)
+    monkeypatch.setattr(augmentations, "augment", blank)
     config = tiny((8, 8, 1), network__name="dcgan", augment="color", n_critic=1)
     states, _, metrics = run(config, (8, 8, 1), steps=1)
     assert metrics["real_logits"] == metrics["fake_logits"]
@@ -627,8 +638,11 @@ def test_everything_optional_at_once():
     config = tiny(
         (8, 8, 1), network__name="dcgan", network__critic_norm="layer", network__spectral_norm=True, packing=2
     )
-    changes = {"noise.sigma": 0.1, "noise.steps": 5, "penalty.name": "r1_r2", "penalty.every": 2, "n_generator": 2}
-    changes |= {"smoothing.real": 0.1, "weight_clip": 1.0, "optimizer.decay_steps": 9, "optimizer.final_lr": 0.5}
+    changes = {"noise.sigma": 0.1, "penalty.name": "r1_r2", "penalty.every": 2, "n_generator": 2}
+    changes |= {"smoothing.real": 0.1, "weight_clip": 1.0}
+    for number, over, end in [("noise.sigma", 5.0, 0.0), *((f"optimizer.{rate}", 9.0, 1e-4) for rate in RATES)]:
+        falling = {"shape": "linear", "over": over, "to": end}
+        changes |= {f"schedule.{number}.{part}": value for part, value in falling.items()}
     config.update_from_flattened_dict(changes)
     validate(config)
     states, _, metrics = run(config, (8, 8, 1))
