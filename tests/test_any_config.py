@@ -20,7 +20,10 @@ from gan_jax.training.state import create_state
 from gan_jax.training.step import make_train_step
 
 SETTINGS = settings(
-    derandomize=True, deadline=None, database=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    derandomize=True,
+    deadline=None,
+    database=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],  # a busy machine is no fault
 )
 NETWORKS = names_in(networks, is_network)
 NAMES = ["none", "batch", "layer", "digits", "ring", "folder", "mnist", "minimax", "alternative", "auto", "pixels",

@@ -467,7 +467,7 @@ ADVICE = [
      [{"penalty.every": 4096}, {"penalty.every": 1}, {"critic.drift.every": 2 * 4097}]),
     ({"generator.orthogonal.weight": 1.0, "generator.orthogonal.every": 41, "n_generator": 4, "steps": 10},
      "at most 40", [{"generator.orthogonal.every": 40}]),
-    ({"schedule.noise.sigma.over": 9.0}, "give schedule.noise.sigma.shape too",
+    ({"schedule.noise.sigma.over": 9.0}, "give schedule.noise.sigma.shape too, or over 0.0",
      [{"schedule.noise.sigma.shape": "linear"}, {"schedule.noise.sigma.over": 0.0}]),
     ({"schedule.noise.sigma.shape": "cosine"}, "give the steps", [{"schedule.noise.sigma.over": 1.0}]),
     ({"schedule.noise.sigma.shape": "warm_up", "schedule.unit": "images"}, "give the images",

@@ -27,9 +27,16 @@ def test_help_names_every_flag_and_field(capsys):
     flags = ["config", "workdir", "mode", "num", "reals", "split", "metrics", "features", "resizer", "weights"]
     flags += ["checkpoint", "interpolate", "seed", "sweep", "way", "measure", "out", "init_from", "init_layers"]
     assert all(f"--{name}=" in text for name in flags)
-    assert all(f"--config.{name}=" in text for name in FIELDS)
+    numbers = re.findall(r"schedule\.([\w.]+)\.shape", " ".join(FIELDS))
+    others = tuple(f"schedule.{number}." for number in numbers[1:])  # which are like those of the first
+    shown = [name for name in FIELDS if not name.startswith(others)]
+    assert all(f"--config.{name}=" in text for name in shown)
     of_each = re.findall(r"--config\.([\w.]+)=.*\n      .*; (\w+)\)\n", text + "\n")
-    assert of_each == [(name, field.kind) for name, field in FIELDS.items()]
+    assert of_each == [(name, FIELDS[name].kind) for name in shown]
+    assert text.splitlines()[-2:] == [
+        "  and likewise schedule.FIELD for FIELD any of",
+        f"      {', '.join(numbers)}",
+    ]
 
 
 @pytest.mark.usefixtures("drawn_in_full")
@@ -41,7 +48,8 @@ def test_training_leaves_what_the_readme_promises(command, records):
     assert sorted(path.name for path in (run / "samples").iterdir()) == ["step_0000030.png", "step_0000060.png"]
     assert width(run / "samples/step_0000060.png") == width(run / "samples/step_0000030.png") > 400
     assert width(run / "curves.png") > 500
-    assert set(json.loads((run / "config.json").read_text())) == set(FIELDS)
+    of_no_schedule = {name for name in FIELDS if not name.startswith("schedule.")}
+    assert set(json.loads((run / "config.json").read_text())) == of_no_schedule
 
 
 @pytest.mark.slow

@@ -201,7 +201,11 @@ def _check_schedules(values):
         shape, start, over, to = (values[f"schedule.{field}.{part}"] for part in ("shape", *PARTS))
         name = f"schedule.{field}"
         if shape == "constant" and (start or over or to):
-            raise UserError(f"config.{name} with shape='constant' changes nothing: give {name}.shape too, or leave it")
+            part, value = next((part, value) for part, value in zip(PARTS, (start, over, to), strict=True) if value)
+            raise UserError(
+                f"config.{name}.{part}={value!r} with {name}.shape='constant' changes nothing: give {name}.shape too, "
+                f"or {part} 0.0"
+            )
         if shape != "constant" and not over:
             raise UserError(f"config.{name}.shape={shape!r} with {name}.over=0.0: give the {values['schedule.unit']}")
         if shape == "warm_up" and to:

@@ -283,7 +283,9 @@ def test_hyperparameters_change_the_result_and_not_the_program(compiled):
     assert parts < {*state.hparams}
     for name, value in state.hparams.items():
         assert value > 0 or name not in parts
-        other, _ = step(state.replace(hparams=state.hparams | {name: value * 0.5 if value else 0.5}), batch)
+        other, _ = step(
+            state.replace(hparams=state.hparams | {name: value * 0.5 if value else jnp.float32(0.5)}), batch
+        )
         # In one of the average's first updates, the bound of (1 + 3 + 2) / (10 + 3 + 2) is the smaller decay.
         leaves = (first.critic, first.generator, first.ema), (other.critic, other.generator, other.ema)
         same = all(np.array_equal(a, b) for a, b in zip(*map(jax.tree.leaves, leaves), strict=True))
