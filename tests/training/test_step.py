@@ -325,12 +325,18 @@ def still(**fields):
     return config
 
 
+def noise_falls_over(steps):
+    """Fields with which it falls in a line to nothing; none for 0 steps."""
+    parts = {"shape": "linear", "over": float(steps)} if steps else {}
+    return {f"schedule__noise__sigma__{part}": value for part, value in parts.items()}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("steps", "share"), [(0, 1.0), (2, 0.5)])
 def test_noise_is_on_reals_and_fakes_alike_in_both_players_updates(draws, steps, share):
     """In its second step, noise that falls to 0 within two has half of its deviation."""
     sigma = 0.7
-    states, used, metrics = run(still(n_critic=1, noise__sigma=sigma, noise__steps=steps), drawn=draws)
+    states, used, metrics = run(still(n_critic=1, noise__sigma=sigma, **noise_falls_over(steps)), drawn=draws)
     (w, c), (kernel, bias) = linear(states[-1].critic), linear(states[-1].generator)
     latents, real_noise, fake_noise, generator_latents, *rest = (np.asarray(n, float) for n in draws["normal"][-6:])
 
@@ -359,7 +365,7 @@ def test_the_reals_of_a_relativistic_generator_have_noise_too(draws):
 
 @pytest.mark.slow
 def test_noise_that_has_fallen_to_nothing_leaves_the_step_as_it_was():
-    noisy, plain = still(noise__sigma=3.0, noise__steps=1), still()
+    noisy, plain = still(noise__sigma=3.0, **noise_falls_over(1)), still()
     assert_close(run(noisy)[2], run(plain)[2])
 
 
