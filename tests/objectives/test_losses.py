@@ -6,7 +6,7 @@ import pytest
 from gan_jax.config import default_config, loss_names
 from gan_jax.objectives import losses
 from gan_jax.training.hyperparameters import hyperparameters
-from gan_jax.training.state import build_loss
+from gan_jax.training.game import build_loss
 from tests import shipped
 
 
