@@ -338,7 +338,7 @@ def test_noise_is_on_reals_and_fakes_alike_in_both_players_updates(draws, steps,
     sigma = 0.7
     states, used, metrics = run(still(n_critic=1, noise__sigma=sigma, **noise_falls_over(steps)), drawn=draws)
     (w, c), (kernel, bias) = linear(states[-1].critic), linear(states[-1].generator)
-    latents, real_noise, fake_noise, generator_latents, *rest = (np.asarray(n, float) for n in draws["normal"][-6:])
+    latents, generator_latents, real_noise, fake_noise, *rest = (np.asarray(n, float) for n in draws["normal"][-6:])
 
     def mean_logit(x, noise):
         return np.mean((x + share * sigma * noise) @ w + c)
@@ -348,7 +348,7 @@ def test_noise_is_on_reals_and_fakes_alike_in_both_players_updates(draws, steps,
     assert metrics["fake_logits"] == pytest.approx(mean_logit(latents @ kernel + bias, fake_noise), rel=1e-4)
     loss = -mean_logit(generator_latents @ kernel + bias, rest[-1])
     assert metrics["generator_loss"] == pytest.approx(loss, rel=1e-4)
-    assert len(np.unique(np.concatenate(draws["normal"][-5:][:2] + rest))) == 4 * 4 * 2
+    assert len(np.unique(np.concatenate([real_noise, fake_noise, *rest]))) == 4 * 4 * 2
 
 
 @pytest.mark.slow
@@ -357,7 +357,7 @@ def test_the_reals_of_a_relativistic_generator_have_noise_too(draws):
     config.loss = "relativistic"
     states, used, metrics = run(config, drawn=draws)
     (w, c), (kernel, bias) = linear(states[-1].critic), linear(states[-1].generator)
-    latents, real_noise, fake_noise = (np.asarray(n, float) for n in draws["normal"][-3:])
+    _, latents, *_, real_noise, fake_noise = (np.asarray(n, float) for n in draws["normal"][-6:])
     real = (np.asarray(used[-1].image[0], float) + 0.7 * real_noise) @ w + c
     fake = (latents @ kernel + bias + 0.7 * fake_noise) @ w + c
     assert metrics["generator_loss"] == pytest.approx(np.mean(np.logaddexp(0, real - fake)), rel=1e-4)
