@@ -632,7 +632,7 @@ def test_reals_of_a_larger_minibatch_of_fakes_keep_their_classes_and_their_packs
 @pytest.mark.slow
 def test_both_players_see_all_samples_through_the_augmentation(monkeypatch):
     """Where it makes all images alike, all logits are, and the generator learns nothing."""
-    blank = lambda images, key, policy: jnp.zeros_like(images)  # noqa: E731
+    blank = lambda images, key, policy, probability: jnp.zeros_like(images)  # noqa: E731
     monkeypatch.setattr(augmentations, "augment", blank)
     config = tiny((8, 8, 1), network__name="dcgan", augment="color", n_critic=1)
     states, _, metrics = run(config, (8, 8, 1), steps=1)
