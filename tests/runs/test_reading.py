@@ -272,7 +272,8 @@ def test_the_curve_elsewhere_has_the_evaluations_of_the_run_and_of_no_other(run,
 
 ALONE = """
 import sys
-from gan_jax import main, workdir
+from gan_jax import main
+from gan_jax.runs import workdir
 from gan_jax.config import flat
 for flags in {commands}:
     code = main.main(["gan_jax", "--workdir=run", *flags])

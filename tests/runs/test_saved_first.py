@@ -255,7 +255,7 @@ def test_a_finished_run_is_not_checked_against_reals_that_it_no_longer_needs(com
         raise UserError("reals were read")
 
     command(RING, "--workdir=run", steps=20, **FIELDS)
-    monkeypatch.setattr(loop.evaluation, "check", refuse)
+    monkeypatch.setattr(loop.generators, "check", refuse)
     command(RING, "--workdir=run", steps=20, **FIELDS)
     assert "finished" in capsys.readouterr().out
     command(RING, "--workdir=run", steps=30, code=2, **FIELDS)
