@@ -5,8 +5,8 @@ import pytest
 
 from gan_jax.config import default_config, loss_names
 from gan_jax.objectives import losses
-from gan_jax.training.hyperparameters import hyperparameters
 from gan_jax.training.game import build_loss
+from gan_jax.training.hyperparameters import hyperparameters
 from tests import shipped
 
 
