@@ -171,6 +171,10 @@ def with_field(name, value):
         config[groups[0]].estimator = "finite_difference"
     if groups[0:1] in (["critic"], ["generator"]) and leaf != "weight":
         config[groups[0]][groups[1]].weight = 1.0
+    if groups == ["generator", "path_length"]:
+        config.network.generator_norm = "layer"
+    if name == "schedule.unit":
+        config.schedule.noise.sigma.update(shape="linear", over=10.0)
     if name == "augment_probability":
         config.augment = "flip"
     if name == "ema_ramp":
@@ -340,7 +344,10 @@ def test_a_missing_field_is_named(name):
         ({"loss": "wasserstein", "least_squares.c": 0.5}, ["least_squares.c=0.5", "only least_squares takes it"]),
         ({"loss": "f_gan:pearson", "f_gan.alpha": 0.2}, ["f_gan.alpha=0.2", "only f_gan:alpha takes it"]),
         ({"smoothing.real": 0.6, "smoothing.fake": 0.5}, ["smoothing.real=0.6", "smoothing.fake=0.5", "below 1"]),
-        ({"schedule.noise.sigma.over": 9.0}, ["schedule.noise.sigma", "'constant'", "give schedule.noise.sigma.shape"]),
+        (
+            {"schedule.noise.sigma.over": 9.0},
+            ["schedule.noise.sigma", "'constant'", "give config.schedule.noise.sigma.shape"],
+        ),
         ({"penalty.name": "r1", "penalty.every": 41, "n_critic": 4, "steps": 10}, ["penalty.every=41", "at most 40"]),
         ({"loss": "least_squares", "least_squares.a": 1.0}, ["least_squares.a=1.0", "least_squares.b=1.0", "give two"]),
         ({"conditional.name": "projection", "network.generator_norm": "none"}, ["projection", "batch or layer"]),
@@ -356,7 +363,10 @@ def test_a_missing_field_is_named(name):
         ({"augment": "color", "packing": 2}, ["packing=2", "augment='color'", "packing 1"]),
         ({"network.attention": 8}, ["attention=8", "network.name='mlp'", "only resnet"]),
         ({"penalty.every": 4}, ["penalty.every=4", "penalty.name='none'", "give 1"]),
-        ({"schedule.ema_decay.shape": "linear"}, ["schedule.ema_decay.shape='linear'", "over=0.0", "give the steps"]),
+        (
+            {"schedule.ema_decay.shape": "linear"},
+            ["schedule.ema_decay.shape='linear'", "over=0.0", "the steps that it takes"],
+        ),
         ({"network.critic_norm": "batch", "packing": 64}, ["batch_size=64", "packing=64", "at least 128"]),
         ({"batch_size": 1, "network.generator_norm": "batch"}, ["batch_size=1", "at least 2"]),
         ({"data.name": "folder"}, ["data.name='folder'", "--config.data.dir=PATH"]),
@@ -371,6 +381,11 @@ def test_fields_at_odds_with_each_other_are_refused(fields, words):
     assert [word for word in words if word not in text] == []
 
 
+def schedule(field, to, shape="linear", over=9.0):
+    parts = {"shape": shape, "over": over, "to": to}
+    return {f"schedule.{field}.{part}": value for part, value in parts.items()}
+
+
 IMAGES, POINTS = {"data.name": "mnist"}, {"data.name": "ring"}
 PAIRS = [{"batch_size": 8}, {"batch_size": 12}]
 RAW = {"network.generator_norm": "none"}
@@ -378,6 +393,8 @@ ESTIMATED = {"penalty.name": "r1", "penalty.estimator": "finite_difference"}
 OFTEN = {"penalty.name": "r1", "critic.drift.weight": 1.0, "steps": 2**25}
 RISING = {"shape": "linear", "over": 9.0, "to": 0.5}
 SIGMA_FALLS = {"penalty.name": "r1", **{f"schedule.penalty.sigma.{part}": value for part, value in RISING.items()}}
+WARM_SIGMA = {"penalty.estimator": "finite_difference", "schedule.penalty.sigma.shape": "warm_up",
+              "schedule.penalty.sigma.to": 0.0}  # fmt: skip
 WARM = {"schedule.optimizer.b1.shape": "warm_up", "schedule.optimizer.b1.over": 9.0}
 # (fields at odds, what is said, what it says to give: each a way out)
 ADVICE = [
@@ -467,17 +484,43 @@ ADVICE = [
      [{"penalty.every": 4096}, {"penalty.every": 1}, {"critic.drift.every": 2 * 4097}]),
     ({"generator.orthogonal.weight": 1.0, "generator.orthogonal.every": 41, "n_generator": 4, "steps": 10},
      "at most 40", [{"generator.orthogonal.every": 40}]),
-    ({"schedule.noise.sigma.over": 9.0}, "give schedule.noise.sigma.shape too, or over 0.0",
+    ({"schedule.noise.sigma.over": 9.0}, "give config.schedule.noise.sigma.shape too, or over 0.0",
      [{"schedule.noise.sigma.shape": "linear"}, {"schedule.noise.sigma.over": 0.0}]),
-    ({"schedule.noise.sigma.shape": "cosine"}, "give the steps", [{"schedule.noise.sigma.over": 1.0}]),
-    ({"schedule.noise.sigma.shape": "warm_up", "schedule.unit": "images"}, "give the images",
+    ({"schedule.noise.sigma.shape": "cosine"}, "give config.schedule.noise.sigma.over, the steps",
      [{"schedule.noise.sigma.over": 1.0}]),
-    (WARM | {"schedule.optimizer.b1.to": 0.5}, "give to 0.0", [{"schedule.optimizer.b1.to": 0.0}]),
+    ({"schedule.noise.sigma.shape": "warm_up", "schedule.unit": "images"}, "over, the images that it takes",
+     [{"schedule.noise.sigma.over": 1.0}]),
+    (WARM | {"schedule.optimizer.b1.to": 0.5}, "give config.schedule.optimizer.b1.to 0.0",
+     [{"schedule.optimizer.b1.to": 0.0}]),
     (WARM | {"schedule.optimizer.b1.shape": "linear", "schedule.optimizer.b1.to": 1.0},
-     "optimizer.b1 is at least 0 and below 1; give such a number",
+     "optimizer.b1 is at least 0 and below 1; give another number",
      [{"schedule.optimizer.b1.to": 0.0}, {"schedule.optimizer.b1.to": 0.99}]),
     ({"schedule.f_gan.alpha.shape": "cosine", "schedule.f_gan.alpha.over": 9.0, "loss": "f_gan:alpha"},
-     "a number but 0 and 1; give such a number", [{"schedule.f_gan.alpha.to": 0.3}]),
+     "a number but 0 and 1; give another number", [{"schedule.f_gan.alpha.to": 0.3}]),
+    (schedule("f_gan.alpha", 2.0) | {"loss": "f_gan:alpha"}, "on the way it would be 1; give two numbers",
+     [{"schedule.f_gan.alpha.to": 0.9}, {"f_gan.alpha": 1.5}, {"f_gan.alpha": -0.5, "schedule.f_gan.alpha.to": -2.0}]),
+    (SIGMA_FALLS | WARM_SIGMA, "shape='warm_up': penalty.sigma is above 0; give linear, and what it shall begin at",
+     [{"schedule.penalty.sigma.shape": "linear", "penalty.sigma": 0.1, "schedule.penalty.sigma.to": 0.01}]),
+    (schedule("weight_clip", 0.0) | {"weight_clip": 0.1}, "is none where it is 0, and works most just above",
+     [{"schedule.weight_clip.to": 0.01}]),
+    (schedule("ema_half_life", 1000.0), "config.ema_half_life=0.0 with config.schedule.ema_half_life.shape='linear'",
+     [{"ema_half_life": 10.0}]),
+    (schedule("optimizer.critic_lr", 0.0, "warm_up") | {"schedule.optimizer.critic_lr.start": 1e4, "steps": 100},
+     "would be 0 to the end; give a start below 100 steps", [{"schedule.optimizer.critic_lr.start": 99.0}]),
+    (schedule("smoothing.real", 0.8) | {"loss": "minimax", "smoothing.fake": 0.2},
+     "config.schedule.smoothing.real.to=0.8 with config.smoothing.fake=0.2", [{"schedule.smoothing.real.to": 0.7}]),
+    (schedule("least_squares.b", -1.0) | {"loss": "least_squares"}, "give such as never meet",
+     [{"schedule.least_squares.b.to": 0.5}, {"least_squares.a": -2.0}]),
+    ({"schedule.unit": "images"}, "give 'steps', or config.schedule.FIELD.shape too",
+     [{"schedule.unit": "steps"}, schedule("noise.sigma", 1.0)]),
+    (schedule("second_penalty.weight", 1.0), "give 'constant', or in a new run second_penalty.name too",
+     [schedule("second_penalty.weight", 0.0, "constant", 0.0), {"second_penalty.name": "r2"}]),
+    ({"ema_decay": 0.99, "ema_half_life": 1e4}, "give 0.999, or config.ema_half_life 0.0",
+     [{"ema_decay": 0.999}, {"ema_half_life": 0.0}]),
+    ({"generator.path_length.weight": 2.0}, "give 0.0, or in a new run generator_norm none or layer",
+     [{"generator.path_length.weight": 0.0}, {"network.generator_norm": "none"}, {"network.generator_norm": "layer"}]),
+    (ESTIMATED | {"network.minibatch_deviation": 4, "penalty.share": 0.1}, "whole groups; give 0.0625 or 0.125 or 0.25",
+     [{"penalty.share": share} for share in (0.0625, 0.125, 0.25, 0.5, 1.0)]),
     ({"schedule.smoothing.real.shape": "linear", "schedule.smoothing.real.over": 9.0, "loss": "hinge"},
      "give 'constant', or in a new run another loss",
      [{"schedule.smoothing.real.shape": "constant", "schedule.smoothing.real.over": 0.0}, {"loss": "minimax"}]),

@@ -82,7 +82,7 @@ def _by_protocols(used):
     if len(used.protocols) > 1:
         yield (
             f"The evaluations are by {len(used.protocols)} protocols, which agree in what they share; but generators "
-            "may be averages or last parameters, by each run's ema_decay."
+            "may be averages or last parameters, by each run's ema_decay or ema_half_life."
         )
 
 

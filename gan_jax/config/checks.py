@@ -13,10 +13,10 @@ from gan_jax.data import batches, bursts, sources
 from gan_jax.errors import UserError
 from gan_jax.evaluation import measures
 from gan_jax.networks.layers import mixes_samples
-from gan_jax.objectives import divergences, losses, penalties
+from gan_jax.objectives import divergences, generator_terms, losses, penalties
 from gan_jax.training import conditional, optimizers
 from gan_jax.training.game import loss_function
-from gan_jax.training.hyperparameters import HPARAMS, LOSS_NUMBERS, PARTS, PENALTIES, TERMS
+from gan_jax.training.hyperparameters import HPARAMS, LOSS_NUMBERS, PARTS, PENALTIES, RATES, TERMS, is_on
 
 
 def validate(config) -> None:
@@ -31,7 +31,8 @@ def validate(config) -> None:
     _check_conditional(config)
     _check_needed(values)
     _check_schedules(values)
-    for check in (_check_penalties, _check_players, _check_loss, _check_intervals, _check_bursts):
+    _check_loss(values)
+    for check in (_check_penalties, _check_players, _check_paths, _check_intervals, _check_bursts):
         check(config)
     _check_evaluations(config)
     _check_data(config)
@@ -57,8 +58,6 @@ def _check_value(name, value, field):
     if not is_allowed(computed):
         raise UserError(f"config.{name}={value!r}: give {words}{_why_unknown(name, value)}")
 
-
-RATES = "optimizer.generator_lr", "optimizer.critic_lr"  # may end at 0, though they can't begin there
 
 # How one's own function is known: in which module it is to be, and by what.
 _KNOWN_BY = {
@@ -131,17 +130,31 @@ def _check_groups(config):
         )
 
 
-def _check_loss(config):
-    if config.smoothing.real + config.smoothing.fake >= 1:
+def _check_loss(values):
+    """Its targets, at any step."""
+    ends = {name: _ends(values, name) for name in LOSS_NUMBERS.values()}
+    (real, name), (fake, other) = (max((v, k) for k, v in ends[f"smoothing.{of}"].items()) for of in ("real", "fake"))
+    if real + fake >= 1:
         raise UserError(
-            f"config.smoothing.real={config.smoothing.real} with config.smoothing.fake={config.smoothing.fake}: "
-            "the fakes' target would not be below the reals'; give a sum below 1"
+            f"{_given_as(values, name)} with {_given_as(values, other)}: the fakes' target would not be below the "
+            "reals'; give a sum below 1"
         )
-    if config.least_squares.a == config.least_squares.b:
-        raise UserError(
-            f"config.least_squares.a={config.least_squares.a} with config.least_squares.b={config.least_squares.b}: "
-            "the critic would have one target for reals and fakes; give two"
-        )
+    of_fakes, of_reals = ends["least_squares.a"], ends["least_squares.b"]
+    if max(min(of_fakes.values()), min(of_reals.values())) <= min(max(of_fakes.values()), max(of_reals.values())):
+        words = " with ".join(_given_as(values, name) for name in of_fakes | of_reals)
+        advice = "two" if len(of_fakes | of_reals) == 2 else "such as never meet"
+        raise UserError(f"{words}: the critic would have one target for reals and fakes; give {advice}")
+
+
+def _given_as(values, name):
+    return f"config.{name}={values[name]!r}"
+
+
+def _ends(values, field):
+    """{the field, or that of its schedule, which gives it: the number} at both ends of the way that a number takes."""
+    shape = f"schedule.{field}.shape"
+    others = {"constant": {}, "warm_up": {shape: 0.0}}
+    return {field: values[field]} | others.get(values[shape], {f"schedule.{field}.to": values[f"schedule.{field}.to"]})
 
 
 def _check_penalties(config):
@@ -157,8 +170,21 @@ def _check_penalties(config):
                 f"config.{group}.share={penalty.share} with config.packing={config.packing}: give share 1, or in a new "
                 "run packing 1"
             )
+        if penalty.share < 1 and config.network.minibatch_deviation:
+            _check_share(config, group, penalty.share)
         if penalty.estimator == "finite_difference":
             _check_estimated(config, group, penalty)
+
+
+def _check_share(config, group, share):
+    """Of a critic with a minibatch deviation: whole groups, the same as in the whole minibatch."""
+    b, of_group = config.batch_size, config.network.minibatch_deviation
+    if (n := len(penalties.of_share(np.arange(b), share))) % of_group or b % n:
+        right = [f"{m / b:g}" for m in range(of_group, b + 1, of_group) if b % m == 0]
+        raise UserError(
+            f"config.{group}.share={share} with config.batch_size={b} and config.network.minibatch_deviation="
+            f"{of_group}: {n} samples are not whole groups; give {' or '.join(right)}"
+        )
 
 
 def _check_estimated(config, group, penalty):
@@ -173,6 +199,20 @@ def _check_estimated(config, group, penalty):
             f"config.{group}.estimator='finite_difference' with config.network.dtype={config.network.dtype!r}: a "
             "difference of logits of three digits is rounding; give exact, or in a new run float32"
         )
+
+
+def _check_paths(config):
+    """Terms that ask how a sample follows its own w."""
+    values = flat(config)
+    for group in (group for group in TERMS if group.startswith("generator.") and is_on(values, f"{group}.weight")):
+        takes = _arguments(getattr(generator_terms, group.removeprefix("generator.")))
+        if "images_of" in takes and mixes_samples(config.network.generator_norm):
+            weight = _given(values, f"{group}.weight")
+            raise UserError(
+                f"{_given_as(values, weight)} with config.network.generator_norm='batch': batch norm mixes the "
+                f"samples, of which the term asks how each follows its own w; give {FIELDS[weight].default!r}, or in a "
+                "new run generator_norm none or layer"
+            )
 
 
 def _check_intervals(config):
@@ -195,24 +235,69 @@ def _check_intervals(config):
             raise UserError(f"{words}: they meet only every {period} updates; give intervals that divide one another")
 
 
+_OFF_AT_0 = "weight_clip", "ema_half_life", "ema_ramp"  # of which 0 is no small number: there is none then
+
+
 def _check_schedules(values):
-    """Of a schedule that is constant the rest says nothing, and one that takes no time is none."""
-    for field in HPARAMS.values():
-        shape, start, over, to = (values[f"schedule.{field}.{part}"] for part in ("shape", *PARTS))
-        name = f"schedule.{field}"
-        if shape == "constant" and (start or over or to):
-            part, value = next((part, value) for part, value in zip(PARTS, (start, over, to), strict=True) if value)
+    """Of a schedule that is constant the rest says nothing; another takes time, and keeps its number in range."""
+    shapes = {field: values[f"schedule.{field}.shape"] for field in HPARAMS.values()}
+    if values["schedule.unit"] != FIELDS["schedule.unit"].default and {*shapes.values()} == {"constant"}:
+        raise UserError(
+            f"config.schedule.unit={values['schedule.unit']!r} changes nothing without a schedule: give "
+            f"{FIELDS['schedule.unit'].default!r}, or config.schedule.FIELD.shape too"
+        )
+    for field, shape in shapes.items():
+        parts = {part: values[f"schedule.{field}.{part}"] for part in PARTS}
+        if shape == "constant":
+            _check_constant(f"schedule.{field}", parts)
+        else:
+            _check_schedule(values, field, shape, **parts)
+
+
+def _check_constant(name, parts):
+    if given := [part for part, value in parts.items() if value]:
+        raise UserError(
+            f"config.{name}.{given[0]}={parts[given[0]]!r} with config.{name}.shape='constant' changes nothing: give "
+            f"config.{name}.shape too, or {given[0]} 0.0"
+        )
+
+
+def _check_schedule(values, field, shape, start, over, to):
+    name, unit = f"config.schedule.{field}", values["schedule.unit"]
+    if not over:
+        raise UserError(f"{name}.over=0.0 with {name}.shape={shape!r}: give {name}.over, the {unit} that it takes")
+    if shape == "warm_up" and to:
+        raise UserError(f"{name}.to={to!r} with {name}.shape='warm_up', which goes up to {field}: give {name}.to 0.0")
+    all_of_it = values["steps"] * (values["batch_size"] if unit == "images" else 1)
+    if shape == "warm_up" and start >= all_of_it:
+        raise UserError(
+            f"{name}.start={start!r} with config.steps={values['steps']}: {field} would be 0 to the end; give a start "
+            f"below {all_of_it} {unit}"
+        )
+    for given, end in _ends(values, field).items():
+        if problem := _problem_at(field, shape, end):
             raise UserError(
-                f"config.{name}.{part}={value!r} with {name}.shape='constant' changes nothing: give {name}.shape too, "
-                f"or {part} 0.0"
+                f"{_given_as(values, given)}{'' if given != field else f' with {name}.shape={shape!r}'}: {problem}"
             )
-        if shape != "constant" and not over:
-            raise UserError(f"config.{name}.shape={shape!r} with {name}.over=0.0: give the {values['schedule.unit']}")
-        if shape == "warm_up" and to:
-            raise UserError(f"config.{name}.to={to!r} with shape='warm_up', which goes up to {field}: give to 0.0")
-        is_allowed, words = FIELDS[field].allowed
-        if shape in ("linear", "cosine") and not is_allowed(_in_float32(to)) and not (to == 0 and field in RATES):
-            raise UserError(f"config.{name}.to={to!r}: {field} is {words}; give such a number")
+    holes = [
+        hole for hole in (0, 1) if field == "f_gan.alpha" and min(values[field], to) < hole < max(values[field], to)
+    ]
+    if holes:
+        raise UserError(
+            f"{name}.to={to!r} with config.{field}={values[field]}: on the way it would be {holes[0]}; give two "
+            "numbers below 0, between 0 and 1, or above 1"
+        )
+
+
+def _problem_at(field, shape, end):
+    """What keeps a number from being this at an end of its schedule, and what to give; "" where nothing does."""
+    is_allowed, words = FIELDS[field].allowed
+    if end == 0 and field in _OFF_AT_0:
+        words = "none where it is 0, and works most just above"
+    elif is_allowed(_in_float32(end)) or (end == 0 and field in RATES):  # they may end there
+        return ""
+    is_from_0 = shape == "warm_up" and end == 0
+    return f"{field} is {words}; give {'linear, and what it shall begin at' if is_from_0 else 'another number'}"
 
 
 def _check_bursts(config):
@@ -337,6 +422,7 @@ _NEEDED = {
     "conditional.continuous_weight": "conditional.continuous",
     "augment_probability": "augment",
     "ema_ramp": "ema_half_life",
+    **{f"schedule.{group}.weight.shape": f"{group}.name" for group in PENALTIES},
 }
 
 
@@ -348,3 +434,8 @@ def _check_needed(values):
                 f"config.{given}={values[given]!r} with config.{needed}={values[needed]!r} changes nothing: "
                 f"give {FIELDS[given].default!r}, or {new}{needed} too"
             )
+    if (given := _given(values, "ema_decay")) and _given(values, "ema_half_life"):
+        raise UserError(
+            f"config.{given}={values[given]!r} with config.ema_half_life={values['ema_half_life']} changes nothing: "
+            f"give {FIELDS[given].default!r}, or config.ema_half_life 0.0"
+        )

@@ -16,6 +16,7 @@ from gan_jax.evaluation import measuring
 from gan_jax.evaluation.measuring import How, Samples
 from gan_jax.features import extraction
 from gan_jax.training import conditional, sampling
+from gan_jax.training.hyperparameters import averages, leaves
 
 # The latents of an evaluation, and those of sample grids, are not the same ones.
 EVALUATION_SEED, PATH_SEED = 1, 2
@@ -229,7 +230,7 @@ def generated_samples(
         ends = [sampling.outputs(generator, state, takes, inputs, counts) for inputs in places]
         return ends if len(generator.shape) == 1 else [(images + 1) * 127.5 for images in ends]
 
-    protocol: dict[str, Any] = {"generator": "average (ema)" if config.ema_decay else "last"}
+    protocol: dict[str, Any] = {"generator": "average (ema)" if averages(dict(leaves(config))) else "last"}
     if truncation:
         protocol["truncation"] = truncation
     if way.is_told_labels:

@@ -95,7 +95,7 @@ def of_inception(numbers: dict[str, Any]) -> dict[str, Any]:
 def is_alike(a: dict[str, Any], b: dict[str, Any]) -> bool:
     """Whether two protocols agree in all that both say: one evaluation may have measured more than the other.
 
-    Which generator was evaluated, its average or its last parameters, follows from the run's own ema_decay.
+    Which generator was evaluated, its average or its last parameters, follows from the run's own fields.
     """
     return not differences(a, b)
 

@@ -4,7 +4,7 @@ A term is a pure function that returns a scalar, without its weight, and is know
 
     params       of the generator
     w            [b, ...]: what this minibatch's latents were mapped to; the latents, where a generator maps none
-    images_of    w -> samples [b, ...], all else closed over; also of every k-th w, which gives every k-th sample
+    images_of    (w, stride=1) -> samples, all else closed over; stride k: those of w[::k], with their conditions
     key          random numbers of this update
     memory       what it returned for the update before
 
@@ -39,7 +39,7 @@ def path_length(images_of, w, key, memory=0.0):
     each update. The authors' code has weight 2, every 4 in a step of its own, and half of a minibatch, as here.
     """
     some = w[::PATH_STRIDE]
-    images, back = jax.vjp(images_of, some)
+    images, back = jax.vjp(lambda w: images_of(w, PATH_STRIDE), some)
     noise = jax.random.normal(key, images.shape, images.dtype) / math.sqrt(math.prod(images.shape[1:-1]))
     (slopes,) = back(noise)
     layers = math.prod(slopes.shape[1:-1])

@@ -365,7 +365,7 @@ def _draw_curves_again(member):
 
 @parallel.lead_only
 def draw_curves(place: pathlib.Path, name: str) -> None:
-    """DIR/curves.png, of all that metrics.jsonl and measuring.jsonl hold; history.jsonl says what was changed."""
+    """DIR/curves.png, of all that metrics.jsonl and evaluation.jsonl hold; history.jsonl says what was changed."""
     records, evaluations = (scalars.read(place / file) for file in RECORDS)
     evaluations.sort(key=lambda record: record["step"])  # some were made later, of an earlier checkpoint
     history = workdir.read_history(place)

@@ -213,7 +213,7 @@ class Trained:
             raise UserError(f"labels: give {len(samples)} classes from 0 to {takes.classes - 1}")
         x = batches.to_unit(samples) if samples.ndim == 4 else samples
         told = conditional.condition(takes, labels, jax.random.key(0))
-        step = sampling.CHUNK * self.config.packing
+        step = max(sampling.CHUNK * self.config.packing // together, 1) * together
         chunks = [slice(start, start + step) for start in range(0, len(x), step)]
         return np.concatenate([np.asarray(self._logits(x[chunk], told[chunk])) for chunk in chunks])
 
@@ -331,7 +331,7 @@ def _shape(said, config, place):
 
 
 def evaluate(model: Trained, folder: pathlib.Path, how: measuring.How, place: pathlib.Path | None = None) -> None:
-    """Adds a line to measuring.jsonl, prints it as a table, and draws measuring.png.
+    """Adds a line to evaluation.jsonl, prints it as a table, and draws evaluation.png.
 
     place: the folder of both, if not the run's; a line there says by `run` of which run it is.
     """
@@ -361,7 +361,7 @@ def _compare_set(folder, found):
 
 
 def draw_evaluation(folder: pathlib.Path, found: generators.Evaluation, place: pathlib.Path) -> None:
-    """Writes measuring.png: samples beside their nearest reals; the run's evaluations of the same protocol as a curve.
+    """Writes evaluation.png: samples beside their nearest reals; the run's evaluations of the same protocol as a curve.
 
     Says which of them was the best, and which the last. place: the folder of the picture, as for `evaluate`.
     """

@@ -13,7 +13,7 @@ import ml_collections
 
 from gan_jax.errors import UserError
 from gan_jax.objectives import penalties
-from gan_jax.training import conditional, optimizers, terms
+from gan_jax.training import conditional, game, judging, optimizers, terms
 from gan_jax.training.game import build_loss, build_networks
 from gan_jax.training.hyperparameters import PENALTIES, TERMS, hyperparameters
 from gan_jax.training.judging import packed_for_critic
@@ -28,7 +28,7 @@ def check(config: ml_collections.ConfigDict, shape: tuple[int, ...]) -> None:
     of_generator = _check_generator(config, shape, generator)
     of_critic = _check_critic(config, shape, critic)
     _check_loss(config)
-    _check_terms(config, shape, of_generator, of_critic)
+    _check_terms(game.make(config, shape), shape, of_generator, of_critic)
     for name in dict.fromkeys(optimizers.of(config)):
         _check_optimizer(name)
 
@@ -82,41 +82,79 @@ def _takes_two(function):
     return True
 
 
-def _check_terms(config, shape, generator, critic):
+def _check_terms(played, shape, generator, critic):
     """Each with what its arguments name, of arrays alone; a sum of numbers stands for the players."""
-    _, takes = conditional.of(config)
+    config, key = played.config, jax.eval_shape(lambda: jax.random.key(0))
     count = config.batch_size // config.packing
-    packs = jax.ShapeDtypeStruct((count, *shape), jnp.float32)
-    w = jax.ShapeDtypeStruct((config.batch_size, takes.latent_dim), jnp.float32)
-    logits, key = jax.ShapeDtypeStruct((count,), jnp.float32), jax.eval_shape(lambda: jax.random.key(0))
-    alike = {"key": key, "w": w, "real": packs, "fake": packs, "real_logits": logits, "fake_logits": logits}
+    packs, logits = (jax.ShapeDtypeStruct((count, *rest), jnp.float32) for rest in (shape, ()))
+    alike = {"key": key, "w": _w(played, generator), "real": packs, "fake": packs}
+    alike |= {"real_logits": logits, "fake_logits": logits}
     functions = {
         "critic_fn": lambda x: jnp.sum(x, range(1, x.ndim)),
-        "images_of": lambda w: jnp.broadcast_to(jnp.sum(w, 1).reshape(-1, *(1,) * len(shape)), (len(w), *shape)),
+        "images_of": lambda w, stride=1: jnp.broadcast_to(_sums(w, shape), (len(w), *shape)),
         "squared_norms": penalties.squared_gradient_norms,
     }
-    for player, params, minimised in (
-        ("critic", critic["params"], terms.of_critic(config)),
-        ("generator", generator["params"], terms.of_generator(config)),
-    ):
+    for variables, minimised in ((critic, played.critic_terms), (generator, played.generator_terms)):
         for term in minimised:
-            if term.name in (*PENALTIES, *(group.replace(".", "_") for group in TERMS)):
-                _check_term(config, player, term, alike | {"params": params}, functions)
+            if words := _name(config, term):
+                _check_mixes(played, term, words)
+                _check_term(term, words, alike | {"params": variables["params"]}, functions)
 
 
-def _check_term(config, player, term, arrays, functions):
+def _w(played, variables):
+    """The shape of what the generator maps latents to."""
+
+    def mapped(variables):
+        inputs = jnp.zeros((played.config.batch_size, sum(played.takes)))
+        params, stats = variables["params"], {name: of for name, of in variables.items() if name != "params"}
+        return judging.mapped(played, params, stats, inputs, jax.random.key(0))
+
+    return jax.eval_shape(mapped, variables)
+
+
+def _sums(w, shape):
+    return jnp.sum(w.reshape(len(w), -1), 1).reshape(-1, *(1,) * len(shape))
+
+
+def _name(config, term):
+    """What chooses the term; "" where it belongs to a condition."""
+    if term.name in PENALTIES:
+        return f"config.{term.name}.name={config[term.name].name!r}"
+    return next((f"config.{group}" for group in TERMS if group.replace(".", "_") == term.name), "")
+
+
+def _check_mixes(played, term, words):
+    if "critic_fn" in term.takes and played.mixes_samples:
+        raise UserError(
+            f"{words} with config.network.name={played.config.network.name!r}, whose Critic says mixes_samples: a "
+            "penalty takes the gradients of samples one by one; give none, or in a new run another network"
+        )
+
+
+def _check_term(term, words, arrays, functions):
     given = {name: arrays[name] for name in term.takes if name in arrays}
     others = {name: functions[name] for name in term.takes if name in functions}
-    memory = {"memory": terms.fresh_memory([term])[term.name]} if "memory" in term.takes else {}
+    if "memory" not in term.takes:
+        return _check_floats(_given(lambda given: term.function(**given, **others), given), (), f"{words}: it")
+    memory = _first_memory(term, words)
 
-    def value(arrays, memory):
-        found = term.function(**arrays, **others, **memory)
-        return found[0] if memory and isinstance(found, tuple) else found
+    def both(given, memory):
+        found = term.function(**given, **others, memory=memory)
+        if not isinstance(found, tuple) or len(found) != 2:
+            raise UserError(f"{words}: it must return (number, new memory), returns {_words(found)}")
+        return found
 
-    of_term = (
-        f"config.{term.name}.name={config[term.name].name!r}" if term.name in PENALTIES else term.function.__name__
-    )
-    _check_floats(_given(value, given, memory), (), f"{of_term}: it")
+    value, new = jax.eval_shape(both, given, memory)
+    _check_floats(value, (), f"{words}: it")
+    before, after = (jax.tree.map(_words, tree) for tree in (memory, new))
+    if before != after:
+        raise UserError(f"{words}: it must return a new memory like the one given, {before}, returns {after}")
+
+
+def _first_memory(term, words):
+    if inspect.signature(term.function).parameters["memory"].default is inspect.Parameter.empty:
+        raise UserError(f"{words}: its argument memory needs a default, which is what it remembers at first")
+    return jax.eval_shape(lambda: terms.fresh_memory([term])[term.name])
 
 
 def _check_optimizer(name):

@@ -63,7 +63,7 @@ def make(config: ml_collections.ConfigDict, shape: tuple[int, ...], **others: An
         terms.of_critic(config),
         terms.of_generator(config),
         bursts.of(config),
-        mixes_samples(config.network.critic_norm) or getattr(players[1], "mixes_samples", False),
+        mixes_samples(config.network.critic_norm) or getattr(_inner(players[1]), "mixes_samples", False),
         is_on(values, "noise.sigma"),
         is_on(values, "weight_clip"),
         **others,
@@ -88,6 +88,11 @@ def build_networks(config: ml_collections.ConfigDict, shape: tuple[int, ...]) ->
     )
     critic = network.Critic(width, depth, settings.critic_norm, **common, **head)
     return generator, SpectralNorm(critic) if settings.spectral_norm else critic
+
+
+def _inner(critic):
+    """The critic itself, without a spectral norm around it."""
+    return critic.network if isinstance(critic, SpectralNorm) else critic
 
 
 def _attention(network, settings, data, shape):

@@ -50,6 +50,7 @@ HPARAMS = {
     **{f"{group.replace('.', '_')}_weight": f"{group}.weight" for group in TERMS},
     **LOSS_NUMBERS,
 }
+RATES = HPARAMS["generator_lr"], HPARAMS["critic_lr"]
 PARTS = "start", "over", "to"  # the numbers of a schedule
 # Those that a program has no part for where they are 0, and stay so: another program than where they are not.
 SWITCHES = "noise.sigma", "weight_clip", "ema_half_life", "ema_ramp", "ema_start", *(f"{term}.weight" for term in TERMS)
@@ -89,6 +90,11 @@ def structure(config: ml_collections.ConfigDict) -> tuple[tuple[str, Any], ...]:
     fixed = {name: value for name, value in values.items() if name not in traced}
     augments = ("augments_some", augments_some(values))
     return *fixed.items(), *((f"{field} is on", is_on(values, field)) for field in SWITCHES), augments
+
+
+def averages(values: dict[str, Any]) -> bool:
+    """Whether a run's generator is an average of its parameters, and no copy."""
+    return is_on(values, "ema_decay") or is_on(values, "ema_half_life")
 
 
 def augments_some(values: dict[str, Any]) -> bool:

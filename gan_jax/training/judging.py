@@ -27,11 +27,11 @@ def mapped(game: Game, params, stats, inputs: jax.Array, key: jax.Array) -> jax.
     return _apply(game.generator, params, stats, inputs, key, method="mapping")[0]
 
 
-def made_of(game: Game, params, stats, inputs: jax.Array, key: jax.Array, w: jax.Array) -> jax.Array:
-    """Samples of w, or of every k-th w: with the conditions of the inputs [b, sum(takes)] that they belong to."""
+def made_of(game: Game, params, stats, inputs: jax.Array, key: jax.Array, w: jax.Array, stride: int = 1) -> jax.Array:
+    """Samples of w, those of inputs [b, sum(takes)] 0, stride, 2 stride, ...: with the conditions in these."""
     if hasattr(game.generator, "synthesis"):
         return _apply(game.generator, params, stats, w, key, method="synthesis")[0]
-    conditions = inputs[:: len(inputs) // len(w), game.takes.latent_dim :]
+    conditions = inputs[::stride, game.takes.latent_dim :]
     return _apply(game.generator, params, stats, jnp.concatenate([w, conditions], axis=1), key)[0]
 
 
@@ -58,16 +58,29 @@ def logits(game: Game, params, stats, condition, key, hparams, samples) -> jax.A
     return judged(game, params, stats, samples, condition, key, hparams)[0]
 
 
-def both_judged(game: Game, params, stats, real, fake, condition, keys, hparams):
+def draws(game: Game, params, stats, samples, condition) -> bool:
+    """Whether the critic has random numbers of its own: found by a trace, in which nothing is computed."""
+    samples, for_head = shown(game, samples, condition, None, None)
+
+    def outputs(key):
+        variables = {"params": params, **stats}
+        return game.critic.apply(variables, samples, train=True, mutable=[*stats], rngs={STREAM: key}, **for_head)
+
+    traced = jax.make_jaxpr(outputs)(jax.random.key(0)).jaxpr
+    return any(key is variable for key in traced.invars for step in traced.eqns for variable in step.invars)
+
+
+def both_judged(game: Game, params, stats, real, fake, condition, keys, hparams, improves=True):
     """((logits, what is told) of reals, of fakes), and new statistics; a key for the augmentation of either.
 
+    improves: whether a spectral norm's vectors make an iteration, or are used as they are.
     Batch norm sees reals and fakes as two minibatches, as in the DCGAN paper; every other critic sees them as one.
     """
     (real, for_head), (fake, _) = (
         shown(game, samples, condition, key, hparams) for samples, key in zip((real, fake), keys, strict=True)
     )
     judge_both = _two_passes if game.mixes_samples else _one_pass
-    return judge_both(game.critic, params, stats, real, fake, keys[0], **for_head)
+    return judge_both(game.critic, params, stats, real, fake, keys[0], improves, **for_head)
 
 
 def shown(game: Game, samples, condition, key, hparams):
@@ -114,10 +127,10 @@ def _judgement(outputs):
     return outputs if isinstance(outputs, tuple) else (outputs, None)
 
 
-def _one_pass(critic, params, stats, real, fake, key, **others):
+def _one_pass(critic, params, stats, real, fake, key, improves, **others):
     """Reals and fakes interleaved, so that a batch sharded over devices stays where it is."""
     both, others = _interleaved(real, fake), {name: _interleaved(value, value) for name, value in others.items()}
-    outputs, stats = _apply(critic, params, stats, both, key, improves=True, **others)
+    outputs, stats = _apply(critic, params, stats, both, key, improves, **others)
     pairs = jax.tree.map(lambda x: x.reshape(-1, 2, *x.shape[1:]), _judgement(outputs))
     return [jax.tree.map(lambda x, side=side: x[:, side], pairs) for side in (0, 1)], stats
 
@@ -126,7 +139,7 @@ def _interleaved(real, fake):
     return jnp.stack([real, fake], axis=1).reshape(-1, *real.shape[1:])
 
 
-def _two_passes(critic, params, stats, real, fake, key, **others):
-    of_reals, stats = _apply(critic, params, stats, real, key, improves=True, **others)
+def _two_passes(critic, params, stats, real, fake, key, improves, **others):
+    of_reals, stats = _apply(critic, params, stats, real, key, improves, **others)
     of_fakes, stats = _apply(critic, params, stats, fake, jax.random.fold_in(key, DRAWN - 1), **others)
     return [_judgement(of_reals), _judgement(of_fakes)], stats

@@ -82,13 +82,19 @@ class ByCritic:
         return self._judge(self.augment_keys[2])
 
     def squared_norms(self, term):
-        """By finite differences from logits that are known, where an augmentation can be made once more."""
+        """By finite differences from logits that are known, where what was drawn for them can be drawn once more."""
         if not term.is_estimated:
             return penalties.squared_gradient_norms
+        sigma = self.hparams[f"{term.name}_sigma"]
+        if (term.share < 1 and self.game.config.augment != "none") or self._draws():
+            return penalties.finite_difference(sigma)
         sides = zip((self.reals, self.fakes), self.augment_keys, self.judgements(), strict=False)
         known = [(samples, self._judge(key), logits) for samples, key, (logits, _) in sides]
-        is_alike = term.share == 1 or self.game.config.augment == "none"
-        return penalties.finite_difference(self.hparams[f"{term.name}_sigma"], known if is_alike else ())
+        return penalties.finite_difference(sigma, known)
+
+    def _draws(self):
+        """Whether the critic has random numbers of its own: those of reals and fakes together are not those of one."""
+        return judging.draws(self.game, self.parameters, self.stats, self.reals, self.conditions)
 
     def _judge(self, key):
         return functools.partial(

@@ -165,10 +165,9 @@ def critic_terms(game: Game, hparams, update: Update, fake, own: Sequence[Term],
     """(the weighted sum of these terms alone, (their values, what they remember))."""
     *keys, _ = augment_keys = tuple(jax.random.split(update.augment_key, 3))
     both = update.real, fake, update.condition
-    judge = functools.partial(judging.both_judged, game, params, critic.collections, *both, keys, hparams)
-    by_critic = seen.ByCritic(
-        game, hparams, params, critic.collections, *both, update.term_key, augment_keys, lambda: judge()[0]
-    )
+    judge = functools.partial(judging.both_judged, game, params, critic.collections, *both, keys, hparams, False)
+    judged = functools.cache(lambda: judge()[0])  # not at all where no term asks for it, nor twice where two do
+    by_critic = seen.ByCritic(game, hparams, params, critic.collections, *both, update.term_key, augment_keys, judged)
     total, lines, memory = terms.add(own, jnp.float32(0), by_critic, hparams, critic.memory)
     return total, (lines, memory)
 

@@ -21,7 +21,8 @@ from gan_jax.config import default_config, validate
 from gan_jax.data.batches import Batch
 from gan_jax.errors import UserError
 from gan_jax.networks.layers import MinibatchDeviation
-from gan_jax.training import sampling
+from gan_jax.runs import trained
+from gan_jax.training import contracts, game, judging, sampling
 from gan_jax.training.conditional import Inputs
 from gan_jax.training.game import build_networks
 from gan_jax.training.state import create_state
@@ -73,6 +74,21 @@ class Critic(nn.Module):
     def __call__(self, samples, train: bool, condition=None):
         x = nn.relu(nn.Dense(self.width)(samples.reshape(len(samples), -1)))
         return nn.Dense(1)(MinibatchDeviation(self.group)(x))[:, 0]
+
+
+class NoisyCritic(nn.Module):
+    """A linear critic of samples that it adds noise to, one number for each."""
+
+    width: int
+    depth: int
+    norm: str
+    dtype: Any = None
+    head: nn.Module | None = None
+
+    @nn.compact
+    def __call__(self, samples, train: bool, condition=None):
+        noise = jax.random.normal(self.make_rng("noise"), (len(samples), 1)) if train else 0.0
+        return nn.Dense(1)(samples.reshape(len(samples), -1) + noise)[:, 0]
 
 
 @pytest.fixture
@@ -161,6 +177,64 @@ def test_a_run_trains_resumes_samples_and_is_exported(own, command, same_run, re
     command("ns_gan.py:ring", "--workdir=whole", "--mode=export", steps=40, **OWN)
     again = export.deserialize(bytearray(pathlib.Path("whole/generator.jax_export").read_bytes()))
     np.testing.assert_allclose(again.call(inputs), points, rtol=1e-5, atol=1e-6)
+
+
+def test_finite_differences_of_a_critic_that_draws_have_the_same_draws_in_both(own, monkeypatch):
+    """f(x) = w (x + n) + c: the difference is w e, whatever sigma; of other draws it would be w n / sigma besides."""
+    monkeypatch.setattr(networks.own, "Critic", NoisyCritic)
+    fields = {"network__minibatch_deviation": 0, "penalty__name": "r1_r2", "penalty__estimator": "finite_difference"}
+    batch = Batch(jnp.ones((1, 8, 2)), jnp.zeros((1, 8), jnp.int32))
+    lines = []
+    for sigma in (1e-2, 1e-3):
+        config = small(penalty__sigma=sigma, **fields)
+        lines.append(make_train_step(config, (2,))(create_state(config, (2,)), batch)[1]["penalty"])
+    assert float(lines[1]) == pytest.approx(float(lines[0]), rel=1e-2)
+    kernel = create_state(config, (2,)).critic.params["Dense_0"]["kernel"]
+    assert float(lines[0]) < 16 * float((kernel**2).sum())
+
+
+@pytest.mark.parametrize("spectral", [False, True])
+def test_a_critic_that_mixes_samples_judges_reals_and_fakes_apart_and_has_no_penalty(own, monkeypatch, spectral):
+    fields = {"network__spectral_norm": spectral, "network__minibatch_deviation": 4}
+    assert not game.make(small(**fields), (2,)).mixes_samples
+    monkeypatch.setattr(Critic, "mixes_samples", True, raising=False)
+    assert game.make(small(**fields), (2,)).mixes_samples
+    contracts.check(small(**fields), (2,))
+    words = "config.penalty.name='r1' with config.network.name='own', whose Critic says mixes_samples"
+    with pytest.raises(UserError, match=words):
+        contracts.check(small(penalty__name="r1", **fields), (2,))
+
+
+def test_samples_of_every_second_w_are_those_with_their_conditions():
+    """Of an odd minibatch too, and where the latents themselves are w."""
+    config = default_config("ring")
+    config.update_from_flattened_dict({"network.width": 6, "batch_size": 7, "conditional.name": "concatenation"})
+    state, played = create_state(config, (2,)), game.make(config, (2,))
+    inputs = sampling.inputs(played.takes, state, 7)
+    network = played, state.generator.params, state.generator.collections
+    w = judging.mapped(*network, inputs, state.key)
+    found = judging.made_of(*network, inputs, state.key, w[::2], 2)
+    np.testing.assert_allclose(found, judging.generated(*network, inputs, state.key)[0][::2], rtol=1e-6)
+    train_step = make_train_step(changed(config, **{"generator.path_length.weight": 1.0}), (2,))
+    batch = Batch(jnp.zeros((1, 7, 2)), jnp.zeros((1, 7), jnp.int32))
+    state = create_state(changed(config, **{"generator.path_length.weight": 1.0}), (2,))
+    assert np.isfinite(train_step(state, batch)[1]["generator_path_length"])
+
+
+def changed(config, **fields):
+    config = config.copy_and_resolve_references()
+    config.update_from_flattened_dict(fields)
+    return config
+
+
+def test_scores_are_of_whole_groups(own):
+    """512 at once are no multiple of 3; 600 are."""
+    config = small(network__minibatch_deviation=3, batch_size=9)
+    model = trained.Trained(config, *build_networks(config, (2,)), create_state(config, (2,)), (), ())
+    points = np.random.default_rng(0).normal(size=(600, 2)).astype(np.float32)
+    scores = model.score(points)
+    assert scores.shape == (600,)
+    np.testing.assert_allclose(model.score(points[:510]), scores[:510], rtol=1e-5)
 
 
 def test_a_network_without_a_mapping_says_so(command):

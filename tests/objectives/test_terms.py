@@ -1,5 +1,6 @@
 """Terms beside the adversarial loss, against NumPy's and PyTorch's, value and gradient."""
 
+import functools
 import inspect
 
 import jax
@@ -111,12 +112,12 @@ def test_path_length_of_a_linear_generator(layers):
     w = rng.normal(size=(6, *layers, 5)).astype(np.float32)
     curve = np.float32(0.3)
 
-    def images_of(a, w):
+    def images_of(a, w, stride=1):
         flat = jnp.tensordot(w + curve * w**2, a, w.ndim - 1)
         return flat.reshape(len(w), 4, 4, 2)
 
     def term(a):
-        return generator_terms.path_length(lambda w: images_of(a, w), w, KEY, 0.5)
+        return generator_terms.path_length(functools.partial(images_of, a), w, KEY, 0.5)
 
     (value, mean), gradient = jax.value_and_grad(term, has_aux=True)(a)
 
@@ -138,7 +139,10 @@ def test_path_length_of_a_generator_that_ignores_w_is_finite():
     """Its lengths are 0, where the derivative of a bare root is infinite."""
 
     def term(scale):
-        images_of = lambda w: jnp.tanh(scale * w.sum(1))[:, None, None, None] * jnp.ones((1, 4, 4, 1))  # noqa: E731
+
+        def images_of(w, stride):
+            return jnp.tanh(scale * w.sum(1))[:, None, None, None] * jnp.ones((1, 4, 4, 1))
+
         return generator_terms.path_length(images_of, jnp.ones((4, 3)), KEY)[0]
 
     value, slope = jax.value_and_grad(term)(0.0)
@@ -158,7 +162,7 @@ def made(player, name):
         given = {
             "real_logits": scale * REAL, "fake_logits": scale * FAKE,
             "params": {"Dense_0": {"kernel": scale * weights}}, "w": jnp.asarray(REAL.reshape(4, 4)), "key": KEY,
-            "images_of": lambda w: jnp.tanh(scale * w @ weights.T)[:, None, None, :],
+            "images_of": lambda w, stride=1: jnp.tanh(scale * w @ weights.T)[:, None, None, :],
         }  # fmt: skip
         found = function(**{name: given[name] for name in inspect.signature(function).parameters if name in given})
         return found[0] if isinstance(found, tuple) else found
@@ -167,12 +171,11 @@ def made(player, name):
 
 
 @pytest.mark.parametrize(("player", "name"), TERMS)
-def test_a_term_is_a_finite_number_that_is_not_negative_and_its_gradient_is_its_slope(player, name):
+def test_a_term_is_a_finite_number_and_its_gradient_is_its_slope(player, name):
     term = made(player, name)
     value, gradient = jax.value_and_grad(term)(jnp.float32(0.7))
     assert value.shape == ()
     assert value.dtype == jnp.float32
-    assert float(value) >= 0
     if "memory" not in inspect.signature(getattr(MODULES[player], name)).parameters:  # through which no gradient flows
         beside = [float(term(jnp.float32(0.7 + step))) for step in (1e-2, -1e-2)]
         assert float(gradient) == pytest.approx((beside[0] - beside[1]) / 2e-2, rel=1e-2, abs=1e-3)

@@ -53,6 +53,22 @@ def test_a_run_that_is_read_is_at_odds_with_any_field_that_is_fixed(run, name):
     assert f"{name} (stored {FLAT[name]!r}, given {another(name)!r})" in str(error.value)
 
 
+SCHEDULED = {"schedule.noise.sigma.shape": "linear", "schedule.noise.sigma.over": 9.0}
+COUNTING = [{"schedule.unit": "images"} | SCHEDULED, {"ema_half_life": 1000.0, "ema_ramp": 0.05}]
+
+
+@pytest.mark.parametrize("counting", COUNTING)
+def test_a_minibatch_is_as_large_as_ever_where_images_are_counted(run, counting):
+    workdir.store(run, FLAT | counting, [])
+    given = FLAT | counting | {"batch_size": 32}
+    with pytest.raises(UserError, match=r"its steps with 64, and images .* anew; give 64, or another --workdir"):
+        changes.check(run, given)
+    changes.check(run, given | {"batch_size": 64})
+    changes.check(run / "another", given)
+    for other in (SCHEDULED, {"ema_half_life": 1000.0}, {}):
+        changes.check(run, FLAT | other | {"batch_size": 32})
+
+
 def test_steps_may_be_fewer_down_to_those_that_were_made(run):
     changes.check(run, FLAT | {"steps": 50})
     with pytest.raises(UserError, match="is at step 50; give 50 or more"):

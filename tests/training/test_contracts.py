@@ -10,7 +10,7 @@ from gan_jax import main
 from gan_jax.config import default_config, validate
 from gan_jax.errors import UserError
 from gan_jax.networks import mlp
-from gan_jax.objectives import divergences, losses, penalties
+from gan_jax.objectives import critic_terms, divergences, generator_terms, losses, penalties
 from gan_jax.objectives.divergences import Divergence
 from gan_jax.objectives.losses import AdversarialLoss
 from gan_jax.training import contracts, optimizers
@@ -112,6 +112,43 @@ def test_a_penalty_is_a_number(monkeypatch, packing):
     mean_of_mine = lambda critic_fn, real, fake, key: jnp.mean(mine(critic_fn, real, fake, key))  # noqa: E731
     monkeypatch.setattr(penalties, "mine", mean_of_mine)
     checked(penalty__name="mine", packing=packing)
+
+
+def remembers(value, memory=0.0):
+    return value, memory + 1
+
+
+TERMS_OF_MINE = {
+    "config.critic.lecam: it must give one float, as jnp.mean does, gives float32 [6]": (
+        lambda real_logits, memory=0.0: remembers(real_logits, memory)
+    ),
+    "config.critic.lecam: it must return (number, new memory), returns float32 []": (
+        lambda real_logits, memory=0.0: jnp.mean(real_logits)
+    ),
+    "config.critic.lecam: it must return a new memory like the one given, float32 [], returns float32 [6]": (
+        lambda real_logits, memory=0.0: (jnp.mean(real_logits), real_logits)
+    ),
+    "config.critic.lecam: its argument memory needs a default, which is what it remembers at first": (
+        lambda real_logits, memory: remembers(jnp.mean(real_logits), memory)
+    ),
+}
+
+
+@pytest.mark.parametrize("words", TERMS_OF_MINE)
+def test_a_term_is_a_number_and_remembers_what_it_begins_with(monkeypatch, words):
+    checked(critic__lecam__weight=1.0)
+    monkeypatch.setattr(critic_terms, "lecam", TERMS_OF_MINE[words])
+    assert refused(critic__lecam__weight=1.0) == words
+    monkeypatch.setattr(critic_terms, "lecam", lambda real_logits, memory=0.0: remembers(jnp.mean(real_logits), memory))
+    checked(critic__lecam__weight=1.0)
+
+
+def test_a_generators_term_is_asked_with_the_w_of_its_network(monkeypatch):
+    """Here the latents, of 3 numbers."""
+    monkeypatch.setattr(generator_terms, "orthogonal", lambda w: jnp.sum(w, 0))
+    assert refused(generator__orthogonal__weight=1.0) == f"config.generator.orthogonal: it {NUMBER} float32 [3]"
+    monkeypatch.setattr(generator_terms, "orthogonal", lambda w: jnp.mean(w))
+    checked(generator__orthogonal__weight=1.0)
 
 
 class Column(mlp.Critic):

@@ -233,6 +233,35 @@ def test_finite_differences_judge_a_sample_once_more_and_not_twice():
     assert products[0] > products[1]
 
 
+@pytest.mark.parametrize("spectral", [False, True])
+@pytest.mark.parametrize("own_step", [False, True])
+def test_both_judgements_of_a_finite_difference_are_of_one_critic(own_step, spectral):
+    """A perceptron is linear but for kinks: a tenth of sigma finds nearly the same slopes, where D is the same in both.
+
+    Were it another, if only by one iteration of a spectral norm, their difference over sigma would be 100 times larger.
+    """
+    fields = {"penalty__name": "r1_r2", "penalty__own_step": own_step, "network__spectral_norm": spectral}
+    found = [
+        run(small(penalty__estimator="finite_difference", penalty__sigma=sigma, **fields), 1)[2][0]["penalty"]
+        for sigma in (1e-2, 1e-3)
+    ]
+    assert found[1] == pytest.approx(found[0], rel=0.2)
+    exact = run(small(**fields), 1)[2][0]["penalty"]
+    assert 0.1 * exact < found[1] < 10 * exact  # of 8 samples
+
+
+def test_terms_of_one_own_step_share_one_judgement():
+    """Drift, centring and LeCam all ask for logits; one pass more is enough for them."""
+    counts = []
+    for names in (("drift",), ("drift", "logit_centring", "lecam")):
+        fields = {f"critic__{name}__{part}": value for name in names for part, value in
+                  (("weight", 0.1), ("every", 2), ("own_step", True))}  # fmt: skip
+        step = jax.jit(make_train_step(small(**fields), (2,)))
+        text = step.lower(create_state(small(**fields), (2,)), next(batches(1))).as_text()
+        counts.append(text.count("stablehlo.dot_general"))
+    assert counts[0] == counts[1]
+
+
 REMEMBERING = {"critic__lecam__weight": 0.1, "critic__lecam__every": 2, "generator__path_length__weight": 2.0,
                "generator__path_length__every": 4, "generator__path_length__own_step": True,
                "penalty__name": "r1", "penalty__every": 3, "penalty__own_step": True}  # fmt: skip
