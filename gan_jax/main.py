@@ -30,7 +30,7 @@ from absl import flags
 from ml_collections import config_flags
 
 from gan_jax.comparing import comparison, tables
-from gan_jax.config import CONDITIONS, FIELDS, KINDS, default_config, flat, validate
+from gan_jax.config import CONDITIONS, FIELDS, KINDS, default_config, flat, no_such_field, validate
 from gan_jax.data import about, sources
 from gan_jax.errors import DivergedError, MachineError, UserError, is_out_of_memory, one_line, shown
 from gan_jax.evaluation import measures
@@ -352,7 +352,7 @@ def _check_group(name):
         some = within if len(within) < MOST_FIELDS else [*within[:MOST_FIELDS], "..."]
         raise UserError(f"config.{name} is a group of fields; give one of --config.{', --config.'.join(some)}")
     if above and not any(field.startswith(f"{above[-1]}.") for field in FIELDS):
-        raise UserError(f"config.{name}: no such field; python -m gan_jax.main --help lists them")
+        raise UserError(no_such_field(name))
 
 
 def _in_one_line(error):

@@ -5,7 +5,7 @@ config.loss = "wasserstein"                   # an experiment file changes what 
 validate(config)                              # one line of UserError where something is wrong
 """
 
-from gan_jax.config.checks import validate
+from gan_jax.config.checks import no_such_field, validate
 from gan_jax.config.choices import f_gans, loss_names, optimizer_names, penalty_names
 from gan_jax.config.fields import (
     CHANGEABLE,
@@ -38,6 +38,7 @@ __all__ = [
     "flat",
     "loss_names",
     "neutral_fields",
+    "no_such_field",
     "optimizer_names",
     "penalty_names",
     "validate",

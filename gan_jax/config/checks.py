@@ -13,10 +13,10 @@ from gan_jax.data import batches, bursts, sources
 from gan_jax.errors import UserError
 from gan_jax.evaluation import measures
 from gan_jax.networks.layers import mixes_samples
-from gan_jax.objectives import divergences, generator_terms, losses, penalties
+from gan_jax.objectives import divergences, losses, penalties
 from gan_jax.training import conditional, optimizers
 from gan_jax.training.game import loss_function
-from gan_jax.training.hyperparameters import HPARAMS, LOSS_NUMBERS, PARTS, PENALTIES, RATES, TERMS, is_on
+from gan_jax.training.hyperparameters import HPARAMS, LOSS_NUMBERS, MODULES, PARTS, PENALTIES, RATES, TERMS, is_on
 
 
 def validate(config) -> None:
@@ -41,7 +41,7 @@ def validate(config) -> None:
 def _check_names(values):
     for name in values:
         if name not in FIELDS:
-            raise UserError(f"config.{name}: no such field; python -m gan_jax.main --help lists them")
+            raise UserError(no_such_field(name))
     for name in FIELDS:
         if name not in values:
             raise UserError(f"config.{name} is missing: begin the experiment with gan_jax.config.default_config()")
@@ -59,11 +59,26 @@ def _check_value(name, value, field):
         raise UserError(f"config.{name}={value!r}: give {words}{_why_unknown(name, value)}")
 
 
+def no_such_field(name: str) -> str:
+    """What is said of a name that is no field's; of a term of one's own, what keeps it from being one."""
+    player, _, rest = name.partition(".")
+    function = getattr(MODULES.get(player), rest.partition(".")[0], None)
+    why = ""
+    if inspect.isfunction(function):
+        module = MODULES[player]
+        others = ", ".join(argument for argument in _arguments(function) if argument not in module.TAKEN) or "nothing"
+        why = (
+            f" (the function {function.__name__} in {module.__name__} takes {others}, where a term takes some of "
+            f"{', '.join(sorted(module.TAKEN))})"
+        )
+    return f"config.{name}: no such field{why}; python -m gan_jax.main --help lists them"
+
+
 # How one's own function is known: in which module it is to be, and by what.
 _KNOWN_BY = {
     "loss": (losses, "the annotation `-> AdversarialLoss`"),
     "f_gan": (divergences, "the annotation `-> Divergence`"),
-    "penalty.name": (penalties, "the arguments (critic_fn, real, fake, key)"),
+    "penalty.name": (penalties, "the arguments (critic_fn, real, fake, key) and perhaps squared_norms"),
     **dict.fromkeys(
         ("optimizer.name", "optimizer.generator_name", "optimizer.critic_name"),
         (optimizers, "an argument `learning_rate`"),
@@ -205,7 +220,7 @@ def _check_paths(config):
     """Terms that ask how a sample follows its own w."""
     values = flat(config)
     for group in (group for group in TERMS if group.startswith("generator.") and is_on(values, f"{group}.weight")):
-        takes = _arguments(getattr(generator_terms, group.removeprefix("generator.")))
+        takes = _arguments(getattr(MODULES["generator"], group.removeprefix("generator.")))
         if "images_of" in takes and mixes_samples(config.network.generator_norm):
             weight = _given(values, f"{group}.weight")
             raise UserError(
@@ -432,7 +447,7 @@ def _check_needed(values):
             new = "in a new run " if FIELDS[needed].kind == FIXED else ""
             raise UserError(
                 f"config.{given}={values[given]!r} with config.{needed}={values[needed]!r} changes nothing: "
-                f"give {FIELDS[given].default!r}, or {new}{needed} too"
+                f"give {FIELDS[given].default!r}, or {new}config.{needed} too"
             )
     if (given := _given(values, "ema_decay")) and _given(values, "ema_half_life"):
         raise UserError(

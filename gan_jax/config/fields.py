@@ -117,7 +117,7 @@ def _penalty_fields(group, meaning):
             1,
             _UPDATES_BETWEEN,
             "critic updates between penalties, which then count this many times; under adam with b2 = 0.9, 16 leaves "
-            "them about 0.7 of their weight, with 0.99 all but 0.04; under lion, about b1 of it; see own_step",
+            "them about 0.7 of their weight, with 0.99 all but 0.04; under lion, about b1 of it",
             CHANGEABLE,
         ),
         f"{group}.own_step": _OWN_STEP,

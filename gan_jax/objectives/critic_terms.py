@@ -11,27 +11,11 @@ One that takes `memory` returns (scalar, new memory), numbers to be kept from up
 that argument is what there is at first. To add a term, write one function: `config.critic.NAME.weight` turns it on.
 """
 
-import inspect
-
 import jax
 import jax.numpy as jnp
 
 TAKEN = {"real_logits", "fake_logits", "params", "key", "memory"}
 LECAM_DECAY = 0.99
-
-
-def names() -> list[str]:
-    """The terms of this module."""
-    return [name for name, value in globals().items() if is_term(value, TAKEN) and not name.startswith("_")]
-
-
-def is_term(value: object, taken: set[str]) -> bool:
-    """Whether it is a function that takes some of these arguments, and nothing else."""
-    return (
-        inspect.isfunction(value)
-        and len(arguments := inspect.signature(value).parameters) > 0
-        and {*arguments} <= taken
-    )
 
 
 def drift(real_logits):

@@ -17,18 +17,12 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from gan_jax.objectives import critic_terms
 from gan_jax.objectives.critic_terms import orthogonal
 
-__all__ = ["names", "orthogonal", "path_length"]
+__all__ = ["orthogonal", "path_length"]
 
 TAKEN = {"params", "w", "images_of", "key", "memory"}
 PATH_DECAY, PATH_STRIDE = 0.01, 2
-
-
-def names() -> list[str]:
-    """The terms of this module."""
-    return [name for name, value in globals().items() if critic_terms.is_term(value, TAKEN) and name[0] != "_"]
 
 
 def path_length(images_of, w, key, memory=0.0):

@@ -132,6 +132,8 @@ def _check_mixes(played, term, words):
 
 
 def _check_term(term, words, arrays, functions):
+    if term.name in ("critic_loss", "generator_loss"):
+        raise UserError(f"{words}: the line {term.name} in metrics.jsonl is the whole loss; call the term otherwise")
     given = {name: arrays[name] for name in term.takes if name in arrays}
     others = {name: functions[name] for name in term.takes if name in functions}
     if "memory" not in term.takes:

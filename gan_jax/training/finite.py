@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import ml_collections
 
 from gan_jax.errors import DivergedError
+from gan_jax.training.hyperparameters import PENALTIES, TERMS, is_on, leaves
 
 
 def fresh_sums(metrics: dict[str, Any]) -> dict[str, dict[str, jax.Array]]:
@@ -55,7 +56,9 @@ def check_state(state: Any) -> None:
 def remedies(config: ml_collections.ConfigDict) -> str:
     """What would keep a run of this configuration finite, in words: in its own folder, but for what is fixed."""
     found = []
-    is_bounded = config.penalty.name != "none" or config.weight_clip > 0 or config.network.spectral_norm
+    values = dict(leaves(config))
+    penalised = [group for group in PENALTIES if config[group].name != "none"]
+    is_bounded = penalised or config.weight_clip > 0 or config.network.spectral_norm
     if config.loss == "wasserstein" and not is_bounded:
         in_another = "penalty.name=gradient_penalty or network.spectral_norm=True"
         found.append(f"bound the critic (weight_clip=0.01, or in another --workdir {in_another})")
@@ -64,8 +67,9 @@ def remedies(config: ml_collections.ConfigDict) -> str:
     rates = [(f"optimizer.{name}", config.optimizer[name]) for name in ("critic_lr", "generator_lr")]
     rates.sort(key=lambda rate: -rate[1])
     found.append("lower " + " or ".join(f"{name} (now {value:g})" for name, value in rates))
-    if config.penalty.name != "none" and config.penalty.weight * config.penalty.every > 1:
-        found.append(f"lower penalty.weight (now {config.penalty.weight:g})")
+    there = penalised + [group for group in TERMS if is_on(values, f"{group}.weight")]
+    strong = [f"{group}.weight" for group in there if values[f"{group}.weight"] * values[f"{group}.every"] > 1]
+    found += [f"lower {name} (now {values[name]:g})" for name in strong]
     return f"to stay finite, {', or '.join(found)}, with the same command"
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import ml_collections
 import numpy as np
 
-from gan_jax.objectives import critic_terms, generator_terms
+from gan_jax.objectives import critic_terms, generator_terms, terms_in
 
 # The arguments of the functions in objectives/, by the fields that give them.
 LOSS_NUMBERS = {
@@ -23,10 +23,8 @@ LOSS_NUMBERS = {
 
 PENALTIES = "penalty", "second_penalty"  # groups of fields that each choose one in objectives/penalties.py
 # Groups of fields of the other terms, each of which is there where its weight is not 0.
-TERMS = (
-    *(f"critic.{name}" for name in critic_terms.names()),
-    *(f"generator.{name}" for name in generator_terms.names()),
-)
+MODULES = {"critic": critic_terms, "generator": generator_terms}
+TERMS = tuple(f"{player}.{name}" for player, module in MODULES.items() for name in terms_in(module))
 
 # Steps that the average has behind it as a run begins: those of the run that it begins from. No field gives them.
 EMA_STEPS = "ema_steps"

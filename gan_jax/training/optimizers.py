@@ -104,7 +104,10 @@ def weight_of_lazy_penalty(name: str, b1: float, b2: float, every: int) -> float
 
 
 def lazy_warnings(config: ml_collections.ConfigDict) -> list[str]:
-    """What is said of each lazy term that may lose more than a tenth of its weight, and what helps."""
+    """What is said of each lazy term that may lose more than a tenth of its weight, and what helps.
+
+    A step of its own helps nothing: the second moment is largest after it too.
+    """
     values = dict(leaves(config))
     of_generator, of_critic = of(config)
     there = [group for group in PENALTIES if config[group].name != "none"]
@@ -112,7 +115,6 @@ def lazy_warnings(config: ml_collections.ConfigDict) -> list[str]:
     said = [
         _lazy_warning(config, group, of_generator if group.startswith("generator.") else of_critic, values)
         for group in there
-        if not values[f"{group}.own_step"]
     ]
     return [words for words in said if words]
 

@@ -96,6 +96,7 @@ def updates(game: Game, state: GANState, batch: batches.Batch) -> tuple[Update, 
     inputs, conditions = _inputs(game, generator_key, condition_keys[1], labels)
     before = _counts(bursts.made(bursts.NONE, config.n_generator, state.step), game.generator_terms, config.n_generator)
     noise_key, augment_key = (keys[n_critic:] for keys in own_keys)
+    # The generator's terms fold their names into the key of its update: another of their own would be another split.
     return of_critic, Update(None, inputs, conditions, augment_key, noise_key, augment_key, before), last_reals
 
 
@@ -134,12 +135,11 @@ def critic_update(
     real, fake = judging.noised_and_packed(game, update.real, fake, update.noise_key, hparams)
     hparams = terms.of_steps(game.critic_terms, hparams)
     _, transform = build_optimizers(game.config, hparams)
-    losses = [
-        functools.partial(loss, game, hparams, update._replace(real=real), fake) for loss in (critic_loss, critic_terms)
-    ]
-    gradients, (stats, memory, metrics) = jax.grad(losses[0], has_aux=True)(critic.params, critic)
+    sees = game, hparams, update._replace(real=real), fake
+    loss, of_own = functools.partial(critic_loss, *sees), functools.partial(critic_own_terms, *sees)
+    gradients, (stats, memory, metrics) = jax.grad(loss, has_aux=True)(critic.params, critic)
     critic = _updated(critic, gradients, transform).with_stats(stats, memory)
-    critic, lines = _own_steps(game.critic_terms, losses[1], transform, critic, update.made)
+    critic, lines = _own_steps(game.critic_terms, of_own, transform, critic, update.made)
     if game.clips_weights:
         bound = jnp.where(hparams["weight_clip"] > 0, hparams["weight_clip"], jnp.inf)
         critic = critic.replace(params=penalties.clip_weights(critic.params, bound))
@@ -148,28 +148,36 @@ def critic_update(
 
 def critic_loss(game: Game, hparams, update: Update, fake, params, critic: NetState):
     """(the critic's loss, with all terms that share its update; its statistics, what terms remember, metrics)."""
-    *keys, _ = augment_keys = tuple(jax.random.split(update.augment_key, 3))
-    both = update.real, fake, update.condition
-    judged, stats = judging.both_judged(game, params, critic.collections, *both, keys, hparams)
+    judged, stats = _judged(game, hparams, update, fake, params, critic)
     (real_logits, _), (fake_logits, _) = judged
     total = game.loss(hparams).critic(real_logits, fake_logits)
     metrics = _readings(game.config, total, real_logits, fake_logits)
     # The singular values of a spectral norm are those that the pass over reals and fakes has just improved.
-    by_critic = seen.ByCritic(game, hparams, params, stats, *both, update.term_key, augment_keys, lambda: judged)
+    by_critic = _by_critic(game, hparams, update, fake, params, stats, lambda: judged)
     shared = terms.shared(game.critic_terms)
     total, lines, memory = terms.add(shared, total, by_critic, hparams, critic.memory, update.made)
     return total, (stats, memory, metrics | lines | {"critic_loss": total})
 
 
-def critic_terms(game: Game, hparams, update: Update, fake, own: Sequence[Term], params, critic: NetState):
-    """(the weighted sum of these terms alone, (their values, what they remember))."""
-    *keys, _ = augment_keys = tuple(jax.random.split(update.augment_key, 3))
-    both = update.real, fake, update.condition
-    judge = functools.partial(judging.both_judged, game, params, critic.collections, *both, keys, hparams, False)
-    judged = functools.cache(lambda: judge()[0])  # not at all where no term asks for it, nor twice where two do
-    by_critic = seen.ByCritic(game, hparams, params, critic.collections, *both, update.term_key, augment_keys, judged)
+def critic_own_terms(game: Game, hparams, update: Update, fake, own: Sequence[Term], params, critic: NetState):
+    """(the weighted sum of these terms alone, (their values, what they remember)); the critic as it is."""
+    # Not at all where no term asks for it, nor twice where two do.
+    judged = functools.cache(lambda: _judged(game, hparams, update, fake, params, critic, improves=False)[0])
+    by_critic = _by_critic(game, hparams, update, fake, params, critic.collections, judged)
     total, lines, memory = terms.add(own, jnp.float32(0), by_critic, hparams, critic.memory)
     return total, (lines, memory)
+
+
+def _judged(game, hparams, update, fake, params, critic, improves=True):
+    *keys, _ = jax.random.split(update.augment_key, 3)
+    both = update.real, fake, update.condition
+    return judging.both_judged(game, params, critic.collections, *both, keys, hparams, improves)
+
+
+def _by_critic(game, hparams, update, fake, params, stats, judged):
+    augment_keys = tuple(jax.random.split(update.augment_key, 3))
+    sees = update.real, fake, update.condition, update.term_key, augment_keys
+    return seen.ByCritic(game, hparams, params, stats, *sees, judged)
 
 
 def _readings(config, loss, real_logits, fake_logits):
@@ -193,7 +201,7 @@ def generator_update(
     loss = functools.partial(generator_loss, game, hparams, update, critic)
     gradients, (stats, memory, lines) = jax.grad(loss, has_aux=True)(generator.params, generator)
     generator = _updated(generator, gradients, transform).with_stats(stats, memory)
-    loss_of_own = functools.partial(generator_terms, game, hparams, update)
+    loss_of_own = functools.partial(generator_own_terms, game, hparams, update)
     generator, own_lines = _own_steps(game.generator_terms, loss_of_own, transform, generator, update.made)
     return generator, lines | own_lines
 
@@ -216,7 +224,7 @@ def generator_loss(game: Game, hparams, update: Update, critic: NetState, params
     return total, (stats, memory, lines | {"generator_loss": total})
 
 
-def generator_terms(game: Game, hparams, update: Update, own: Sequence[Term], params, generator: NetState):
+def generator_own_terms(game: Game, hparams, update: Update, own: Sequence[Term], params, generator: NetState):
     """(the weighted sum of these terms alone, (their values, what they remember))."""
     by_generator = _by_generator(game, hparams, update, params, generator)
     total, lines, memory = terms.add(own, jnp.float32(0), by_generator, hparams, generator.memory)

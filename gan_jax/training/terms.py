@@ -16,9 +16,9 @@ import jax
 import jax.numpy as jnp
 import ml_collections
 
-from gan_jax.objectives import critic_terms, generator_terms, penalties
+from gan_jax.objectives import penalties
 from gan_jax.training import conditional
-from gan_jax.training.hyperparameters import PENALTIES, TERMS, is_on, leaves
+from gan_jax.training.hyperparameters import MODULES, PENALTIES, TERMS, is_on, leaves
 
 
 class Term(NamedTuple):
@@ -52,14 +52,14 @@ def of_critic(config: ml_collections.ConfigDict) -> tuple[Term, ...]:
     if way.is_for_reals:
         recognised.append(_recognition("", way.loss, takes, "real_told"))
     chosen = [_penalty(config, group) for group in PENALTIES if config[group].name != "none"]
-    return *recognised, *chosen, *_of_player(config, "critic", critic_terms)
+    return *recognised, *chosen, *_of_player(config, "critic")
 
 
 def of_generator(config: ml_collections.ConfigDict) -> tuple[Term, ...]:
     """Those for the generator."""
     way, takes = conditional.of(config)
     recognised = [_recognition("", way.loss, takes, "fake_told")] if way.loss else []
-    return *recognised, *_of_player(config, "generator", generator_terms)
+    return *recognised, *_of_player(config, "generator")
 
 
 def _recognition(name, loss, inputs, told):
@@ -80,13 +80,13 @@ def _penalty(config, group):
     )  # fmt: skip
 
 
-def _of_player(config, player, module):
+def _of_player(config, player):
     values = dict(leaves(config))
     groups = [group for group in TERMS if group.startswith(f"{player}.") and is_on(values, f"{group}.weight")]
     for group in groups:
         name, line = group.removeprefix(f"{player}."), group.replace(".", "_")
         every, own_step = (values[f"{group}.{field}"] for field in ("every", "own_step"))
-        yield Term(line, getattr(module, name), f"{line}_weight", every, own_step)
+        yield Term(line, getattr(MODULES[player], name), f"{line}_weight", every, own_step)
 
 
 # ------------------------------------------------------------------------------------------ in an update

@@ -8,13 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gan_jax.objectives import critic_terms, generator_terms
+from gan_jax.objectives import critic_terms, generator_terms, terms_in
+from gan_jax.training.hyperparameters import MODULES
 from tests import shipped
 
 REAL, FAKE = (np.random.default_rng(seed).normal(scale=3, size=16).astype(np.float32) for seed in (0, 1))
 KEY = jax.random.key(3)
-MODULES = {"critic": critic_terms, "generator": generator_terms}
-TERMS = [(player, name) for player, module in MODULES.items() for name in module.names()]
+TERMS = [(player, name) for player, module in MODULES.items() for name in terms_in(module)]
 
 
 def on_logits(function, *others):

@@ -261,7 +261,7 @@ def quoted() -> "AdversarialLoss":
             "penalty.name",
             "mine",
             lambda critic, real, fake: 0.0,
-            "the arguments (critic_fn, real, fake, key)",
+            "the arguments (critic_fn, real, fake, key) and perhaps squared_norms",
         ),
         (optimizers, "optimizer.name", "mine", lambda lr: None, "an argument `learning_rate`"),
         (optimizers, "optimizer.critic_name", "mine", lambda lr: None, "an argument `learning_rate`"),
@@ -290,19 +290,27 @@ def test_an_annotation_may_be_a_string(monkeypatch):
     assert "f_gan:mine" in config.f_gans()
 
 
+def interval(real_logits, low):
+    return jnp.mean(jnp.maximum(real_logits, low))
+
+
 GROUPS = {
     "loss.name=hinge": "config.loss.name: loss is a field, no group of them; give --config.loss=VALUE",
     "loss.x.y=1": "config.loss.x.y: loss is a field, no group of them; give --config.loss=VALUE",
     "penalty=r1": "config.penalty is a group of fields; give one of --config.penalty.name, --config.penalty.weight, "
     "--config.penalty.every, --config.penalty.own_step, --config.penalty.estimator, --config.penalty.sigma, "
     "--config.penalty.share",
+    "critic.interval.weight=1": "config.critic.interval.weight: no such field (the function interval in "
+    "gan_jax.objectives.critic_terms takes low, where a term takes some of fake_logits, key, memory, params, "
+    "real_logits); python -m gan_jax.main --help lists them",
     "nosuch.x=1": "config.nosuch.x: no such field; python -m gan_jax.main --help lists them",
 }
 
 
 @pytest.mark.parametrize("dashes", ["-", "--"])
 @pytest.mark.parametrize("given", GROUPS)
-def test_fields_and_groups_of_fields_are_told_apart(capsys, given, dashes):
+def test_fields_and_groups_of_fields_are_told_apart(capsys, monkeypatch, given, dashes):
+    monkeypatch.setattr(critic_terms, "interval", interval, raising=False)
     experiment = f"--config={ROOT}/experiments/wgan.py"
     assert main.main(["gan_jax", experiment, f"{dashes}config.{given}"]) == 2
     assert capsys.readouterr().err == f"gan_jax: {GROUPS[given]}\n"

@@ -107,6 +107,12 @@ def test_the_first_step_is_kept_for_each_metric():
         ({"loss": "wasserstein", "weight_clip": 0.01}, "lower optimizer.", "bound the critic"),
         ({"loss": "f_gan:pearson"}, "as non_saturating", "bound the critic"),
         ({"penalty.name": "r1", "penalty.weight": 50.0}, "lower penalty.weight (now 50)", "bound the critic"),
+        ({"second_penalty.name": "r2", "loss": "wasserstein"}, "lower second_penalty.weight (now 10)", "bound"),
+        (
+            {"generator.path_length.weight": 2.0, "generator.path_length.every": 4},
+            "lower generator.path_length.weight (now 2)",
+            "critic.drift",
+        ),
         ({"optimizer.generator_lr": 0.5}, "lower optimizer.generator_lr (now 0.5) or", "penalty"),
     ],
 )

@@ -175,6 +175,14 @@ def test_noise_brings_the_weight_of_a_lazy_penalty_nearer_to_one():
     assert least < little < much < 1
 
 
+@pytest.mark.parametrize("every", [4, 16])
+def test_a_step_of_its_own_leaves_a_lazy_penalty_no_more_of_its_weight(every):
+    """Simulated as one of every + 1 steps, of betas to the power every / (every + 1)."""
+    c = every / (every + 1)
+    found = optimizers.weight_of_lazy_penalty("adam", 0.5, 0.9, every)
+    assert simulated_weight(0.5**c, 0.9**c, every + 1) == pytest.approx(found, abs=3e-3)
+
+
 def lion_settles_at(b1, b2, every, noise=0.1, updates=6000, rate=3e-3):
     """Lion in NumPy, of the gradient -1 with noise, and of every * x once in `every` updates: unbiased, it is at 1."""
     rng, x, mean, places = np.random.default_rng(0), np.full(64, 1.5), np.zeros(64), []
@@ -219,6 +227,8 @@ def test_what_a_lazy_penalty_loses_is_said_of_optimisers_with_a_second_moment():
     for other in ("sgd", "rmsprop"):
         assert optimizers.lazy_warnings(configured(optimizer__critic_name=other, **lazy)) == []
     assert optimizers.lazy_warnings(configured(optimizer__generator_name="sgd", **lazy))
+    (words,) = optimizers.lazy_warnings(configured(penalty__own_step=True, **lazy))
+    assert "0.69 of its weight" in words
 
 
 @pytest.mark.parametrize("name", ["adam", "adamw", "lion", "rmsprop"])
