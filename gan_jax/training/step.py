@@ -251,7 +251,8 @@ def _own_steps(minimised, loss, transform, net, count):
 
         def step(net, own=own):
             gradients, (lines, memory) = jax.grad(functools.partial(loss, own), has_aux=True)(net.params, net)
-            return _updated(net, gradients, transform).with_stats(net.collections, memory), lines
+            net = _updated(net, gradients, transform).with_stats(net.collections, memory)
+            return net, jax.tree.map(jnp.float32, lines)  # as `none` has them, whatever they are computed in
 
         def none(net, own=own):
             return net, {term.name: jnp.float32(0) for term in own}
