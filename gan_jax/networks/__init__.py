@@ -1,8 +1,12 @@
 """Generators and critics in flax.linen, one file per architecture.
 
-Each exports `Generator(shape, width, depth, norm, momentum, dtype, classes)`, `Critic(width, depth, norm, dtype, head)`
-and `check_shape(shape)`, which says in words what is wrong with samples of a shape. `config.network.name` is the name
-of the file. `classes` and `head` are those of `conditional`. Where both also have `attention`, the module says by
+Each exports `Generator(shape, width, depth, norm, momentum, dtype, classes)`, called as `(latents, train)`,
+`Critic(width, depth, norm, dtype, head)`, called as `(samples, train, condition=None)`, and `check_shape(shape)`, which
+says in words what is wrong with samples of a shape and what to give, or "" (`layers.problem_of_images` has the words).
+`config.network.name` is the name of the file. Both give float32, or what their inputs are. Convolutions are those of
+`conv`: a CPU computes gradients of their gradients many times as fast as of flax's own.
+
+`classes` and `head` are those of `conditional`. Where both also have `attention`, the module says by
 `attention_sizes(sides)` what that may be for images of these sides. A critic with `group` has a minibatch deviation.
 
 What they may have besides:

@@ -3,8 +3,10 @@
 A term is a pure function that returns a scalar, without its weight, and is known by what it takes, some of
 
     params       of the generator
+    fake         [b, ...]: the samples of this minibatch's latents
     w            [b, ...]: what this minibatch's latents were mapped to; the latents, where a generator maps none
-    images_of    (w, stride=1) -> samples, all else closed over; stride k: those of w[::k], with their conditions
+    images_of    (w, stride=1) -> samples, all else closed over; stride k: those of w[::k], with their conditions. For
+                 derivatives by w, of each sample by its own: not of a generator with batch norm
     key          random numbers of this update
     memory       what it returned for the update before
 
@@ -21,7 +23,7 @@ from gan_jax.objectives.critic_terms import orthogonal
 
 __all__ = ["orthogonal", "path_length"]
 
-TAKEN = {"params", "w", "images_of", "key", "memory"}
+TAKEN = {"params", "fake", "w", "images_of", "key", "memory"}
 PATH_DECAY, PATH_STRIDE = 0.01, 2
 
 

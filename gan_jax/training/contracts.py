@@ -94,11 +94,15 @@ def _check_terms(played, shape, generator, critic):
         "images_of": lambda w, stride=1: jnp.broadcast_to(_sums(w, shape), (len(w), *shape)),
         "squared_norms": penalties.squared_gradient_norms,
     }
-    for variables, minimised in ((critic, played.critic_terms), (generator, played.generator_terms)):
+    made = {"fake": jax.ShapeDtypeStruct((config.batch_size, *shape), jnp.float32)}  # in no packs
+    for variables, minimised, seen in (
+        (critic, played.critic_terms, {}),
+        (generator, played.generator_terms, made),
+    ):
         for term in minimised:
             if words := _name(config, term):
                 _check_mixes(played, term, words)
-                _check_term(term, words, alike | {"params": variables["params"]}, functions)
+                _check_term(term, words, alike | seen | {"params": variables["params"]}, functions)
 
 
 def _w(played, variables):

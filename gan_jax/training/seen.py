@@ -104,7 +104,10 @@ class ByCritic:
 
 @dataclasses.dataclass(frozen=True)
 class ByGenerator:
-    """Inputs [b, sum(takes)] with these conditions; told: what the critic tells of the conditions of their samples."""
+    """Inputs [b, sum(takes)] with these conditions.
+
+    made: gives their samples. told: what the critic tells of the conditions of these.
+    """
 
     game: Game
     hparams: dict[str, Any]
@@ -113,6 +116,7 @@ class ByGenerator:
     inputs: jax.Array
     conditions: jax.Array
     own_key: jax.Array
+    made: Callable[[], jax.Array]
     told: Any = None
 
     def part(self, term: Term) -> "ByGenerator":
@@ -121,6 +125,9 @@ class ByGenerator:
 
     def params(self, term):
         return self.parameters
+
+    def fake(self, term):
+        return self.made()
 
     def w(self, term):
         return judging.mapped(self.game, self.parameters, self.stats, self.inputs, self.own_key)

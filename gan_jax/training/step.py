@@ -211,14 +211,14 @@ def generator_loss(game: Game, hparams, update: Update, critic: NetState, params
 
     The critic's statistics are read, never changed. A loss that ignores the reals costs no pass over them.
     """
-    fake, stats = judging.generated(game, params, generator.collections, update.inputs, update.augment_key)
+    fake, stats = _generated(game, update, params, generator)
     both = judging.noised_and_packed(game, update.real, fake, update.noise_key, hparams)
     (real_logits, _), (fake_logits, told) = (
         judging.judged(game, critic.params, critic.collections, samples, update.condition, key, hparams)
         for samples, key in zip(both, jax.random.split(update.augment_key), strict=True)
     )
     total = game.loss(hparams).generator(real_logits, fake_logits)
-    by_generator = _by_generator(game, hparams, update, params, generator, told)
+    by_generator = _by_generator(game, hparams, update, params, generator, lambda: fake, told)
     shared = terms.shared(game.generator_terms)
     total, lines, memory = terms.add(shared, total, by_generator, hparams, generator.memory, update.made)
     return total, (stats, memory, lines | {"generator_loss": total})
@@ -226,14 +226,19 @@ def generator_loss(game: Game, hparams, update: Update, critic: NetState, params
 
 def generator_own_terms(game: Game, hparams, update: Update, own: Sequence[Term], params, generator: NetState):
     """(the weighted sum of these terms alone, (their values, what they remember))."""
-    by_generator = _by_generator(game, hparams, update, params, generator)
+    made = functools.cache(lambda: _generated(game, update, params, generator)[0])
+    by_generator = _by_generator(game, hparams, update, params, generator, made)
     total, lines, memory = terms.add(own, jnp.float32(0), by_generator, hparams, generator.memory)
     return total, (lines, memory)
 
 
-def _by_generator(game, hparams, update, params, generator, told=None):
+def _generated(game, update, params, generator):
+    return judging.generated(game, params, generator.collections, update.inputs, update.augment_key)
+
+
+def _by_generator(game, hparams, update, params, generator, made, told=None):
     sees = update.inputs, update.condition, update.term_key
-    return seen.ByGenerator(game, hparams, params, generator.collections, *sees, told)
+    return seen.ByGenerator(game, hparams, params, generator.collections, *sees, made, told)
 
 
 # ----------------------------------------------------------------------------------------------- both of them

@@ -160,7 +160,7 @@ def made(player, name):
 
     def term(scale):
         given = {
-            "real_logits": scale * REAL, "fake_logits": scale * FAKE,
+            "real_logits": scale * REAL, "fake_logits": scale * FAKE, "fake": scale * jnp.asarray(FAKE.reshape(4, 4)),
             "params": {"Dense_0": {"kernel": scale * weights}}, "w": jnp.asarray(REAL.reshape(4, 4)), "key": KEY,
             "images_of": lambda w, stride=1: jnp.tanh(scale * w @ weights.T)[:, None, None, :],
         }  # fmt: skip
@@ -192,4 +192,5 @@ TESTED = ("critic.drift", "critic.logit_centring", "critic.lecam", "critic.ortho
 def test_a_term_has_a_test_of_its_own_here_and_its_source(player, name):
     term = f"{player}.{name}"
     shipped.needs_row(term, shipped.TERMS, TESTED, "TESTED of tests/objectives/test_terms.py", "a test of its formula")
-    assert "arXiv:" in getattr(MODULES[player], name).__doc__
+    if term in shipped.TERMS:
+        assert "arXiv:" in getattr(MODULES[player], name).__doc__

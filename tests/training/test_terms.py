@@ -7,7 +7,8 @@ import pytest
 
 from gan_jax.config import default_config, validate
 from gan_jax.data.batches import Batch
-from gan_jax.training import game, judging, terms
+from gan_jax.objectives import generator_terms
+from gan_jax.training import contracts, game, judging, terms
 from gan_jax.training.state import create_state
 from gan_jax.training.step import make_train_step, updates
 
@@ -205,6 +206,20 @@ def test_the_generators_terms_are_its_own():
     w = [np.asarray(layer["kernel"]) for layer in states[0].generator.params.values()]
     products = [(kernel.T @ kernel) * (1 - np.eye(kernel.shape[1])) for kernel in w]
     assert found[0] == pytest.approx(sum((p**2).sum() / 2 for p in products), rel=1e-4)
+
+
+@pytest.mark.parametrize("own_step", [False, True])
+def test_a_term_of_the_generator_may_take_its_samples(monkeypatch, own_step):
+    """Which are those of its update, at parameters that next to do not move."""
+    monkeypatch.setattr(generator_terms, "orthogonal", lambda fake: jnp.mean(jnp.abs(fake)))
+    term = {"generator__orthogonal__weight": 1.0, "generator__orthogonal__own_step": own_step}
+    config = small(optimizer__name="sgd", optimizer__generator_lr=1e-30, packing=2, **term)
+    contracts.check(config, (2,))
+    states, (batch,), (line,) = run(config, 1)
+    played, state = game.make(config, (2,)), states[0].generator
+    _, of_generator, _ = updates(played, states[0], batch)
+    made, _ = judging.generated(played, state.params, state.collections, of_generator.inputs[0], jax.random.key(0))
+    assert line["generator_orthogonal"] == pytest.approx(np.abs(made).mean(), rel=1e-5)
 
 
 def test_a_share_of_the_minibatch_is_every_fourth_sample():
