@@ -158,25 +158,29 @@ import test_population as t
 from gan_jax.runs import loop
 from gan_jax.training import population
 configs, source = t.configured("mlp")
-members, alone = (t.trained(configs, source, way, 10) for way in ("shard_map", "one_after_another"))
-for a, b in zip(members, alone, strict=True):
-    for x, y in zip(t.numbers(a[0]), t.numbers(b[0]), strict=True):
+def both_ways():
+    global shapes
+    shapes = loop.shapes_of_carry(configs[0], source)
+    program = population.compile_program(configs[0], source, shapes)
+    return [population.make_advance(program, way) for way in ("shard_map", "one_after_another")]
+def fresh():
+    return loop.fresh_carries(configs, source, shapes)
+def assert_close(state, expected):
+    for x, y in zip(t.numbers(state), t.numbers(expected), strict=True):
         np.testing.assert_allclose(x, y, atol=2e-4)
-program = population.compile_program(configs[0], source, loop.shapes_of_carry(configs[0], source))
-advance = population.make_advance(program, "shard_map")
-restored = [jax.device_put(carry, jax.devices()[0]) for carry in loop.fresh_carries(configs, source)]  # as orbax does
-three, _ = advance(restored[:3], 4)
-mixed = [three[0], jax.device_put(loop.fresh_carries(configs, source)[1], jax.devices()[0])]
-two, _ = population.make_advance(program, "shard_map")(mixed, 6)
-for x, y in zip(t.numbers(two[0][0]), t.numbers(alone[0][0]), strict=True):
-    np.testing.assert_allclose(x, y, atol=2e-4)
+together, in_turn = both_ways()
+members, alone = (advance(fresh(), 10)[0] for advance in (together, in_turn))
+for a, b in zip(members, alone, strict=True):
+    assert_close(a[0], b[0])
+restored = [jax.device_put(carry, jax.devices()[0]) for carry in fresh()]  # as orbax does
+three, _ = together(restored[:3], 4)
+mixed = [three[0], jax.device_put(fresh()[1], jax.devices()[0])]
+two, _ = together(mixed, 6)
+assert_close(two[0][0], alone[0][0])
 for config in configs:
     config.batch_size = 7  # of which two devices get no equal shares: a run alone takes one, members still take both
-program = population.compile_program(configs[0], source, loop.shapes_of_carry(configs[0], source))
-advances = [population.make_advance(program, way) for way in ("shard_map", "one_after_another")]
-members, alone = (advance(loop.fresh_carries(configs, source), 5)[0] for advance in advances)
-for x, y in zip(t.numbers(members[1][0]), t.numbers(alone[1][0]), strict=True):
-    np.testing.assert_allclose(x, y, atol=2e-4)
+members, alone = (advance(fresh(), 5)[0] for advance in both_ways())
+assert_close(members[1][0], alone[1][0])
 print("devices", jax.device_count(), "members", len(configs))
 """
 
