@@ -70,9 +70,12 @@ def test_members_differ(alone):
 
 @pytest.mark.slow
 def test_a_mapped_member_is_the_lone_run_up_to_rounding(alone):
-    """Rounding grows from step to step, by Adam's normalisation above all: here after ten."""
+    """Rounding grows from step to step, by Adam's normalisation above all: here after ten.
+
+    One after another, members are lone runs bit for bit, as the test above has it.
+    """
     configs, source, _ = alone
-    lone = [trained([config], source, "one_after_another", 10)[0] for config in configs]
+    lone = trained(configs, source, "one_after_another", 10)
     for member, expected in zip(trained(configs, source, "vmap", 10), lone, strict=True):
         for a, b in zip(numbers(member[0]), numbers(expected[0]), strict=True):
             np.testing.assert_allclose(a, b, atol=2e-4)
@@ -82,11 +85,12 @@ def test_a_mapped_member_is_the_lone_run_up_to_rounding(alone):
 def test_a_mapped_population_goes_on_as_members_leave():
     configs, source = configured("mlp")
     carries = loop.fresh_carries(configs, source)
-    advance = population.make_advance(population.compile_program(configs[0], source, carries[0]), "vmap")
+    program = population.compile_program(configs[0], source, carries[0])
+    advance = population.make_advance(program, "vmap")
     carries, _ = advance(carries, 4)
     carries, _ = advance([carries[0], carries[2]], 3)
     carries, _ = advance([carries[1]], 3)
-    (lone,) = trained([configs[2]], source, "one_after_another", 10)
+    (lone,), _ = population.make_advance(program, "one_after_another")(loop.fresh_carries(configs[2:], source), 10)
     assert len(carries) == 1
     for a, b in zip(numbers(carries[0][0]), numbers(lone[0]), strict=True):
         np.testing.assert_allclose(a, b, atol=2e-4)
