@@ -134,6 +134,7 @@ def test_the_averages_w_is_that_of_its_own_mapping(own):
     np.testing.assert_allclose(sampling.toward_mean(w, w.mean(0), 0.0), np.tile(w.mean(0), (4000, 1)), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_sample_is_the_same_however_many_are_asked_for(own):
     """Its noise follows from its place: in chunks of 512, and of fewer."""
     config = small()
@@ -146,6 +147,7 @@ def test_a_sample_is_the_same_however_many_are_asked_for(own):
     assert len(np.unique(alike[:, 0])) > 1000  # one noise for each
 
 
+@pytest.mark.slow
 def test_a_run_trains_resumes_samples_and_is_exported(own, command, same_run, records):
     command("ns_gan.py:ring", "--workdir=whole", steps=40, **OWN)
     command("ns_gan.py:ring", "--workdir=parts", steps=20, **OWN)
@@ -163,6 +165,7 @@ def test_a_run_trains_resumes_samples_and_is_exported(own, command, same_run, re
     np.testing.assert_allclose(again.call(inputs), points, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_network_without_a_mapping_says_so(command):
     command("ns_gan.py:ring", "--workdir=run", steps=20)
     model = gan_jax.load("run")
@@ -199,7 +202,10 @@ def test_groups_that_do_not_divide_the_minibatch_are_refused():
         validate(config)
 
 
-@pytest.mark.parametrize("name", ["mlp", "dcgan", "sn_cnn", "resnet"])
+SLOWER = [pytest.param(name, marks=pytest.mark.slow) for name in ("dcgan", "resnet")]
+
+
+@pytest.mark.parametrize("name", ["mlp", "sn_cnn", *SLOWER])
 def test_every_critic_can_see_deviations(name):
     config = default_config("digits")
     config.network.name, config.network.minibatch_deviation, config.network.width = name, 4, 4
