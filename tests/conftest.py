@@ -1,8 +1,10 @@
 """What the whole-program tests share: the command, run in this process on networks that compile in a moment."""
 
 import contextlib
+import functools
 import gzip
 import hashlib
+import io
 import json
 import math
 import os
@@ -13,15 +15,17 @@ import time
 import jax
 import numpy as np
 import pytest
+from PIL import Image
 
 from gan_jax import main
 from gan_jax.config import default_config
 from gan_jax.data import prepare, sources
 from gan_jax.evaluation import generators, measuring
 from gan_jax.features import cache, classifier
+from gan_jax.files import atomic
 from gan_jax.reports import pictures
 from gan_jax.runs import checkpoint, loop, trained
-from gan_jax.training import contracts, population
+from gan_jax.training import contracts, population, state
 from gan_jax.training.hyperparameters import structure
 
 EXPERIMENTS = pathlib.Path(__file__).parents[1] / "experiments"
@@ -29,6 +33,8 @@ TINY = {"steps": 60, "batch_size": 8, "n_critic": 2, "network.width": 8, "networ
         "log_every": 10, "sample_every": 30, "checkpoint_every": 20, "eval_every": 0, "eval_samples": 64}  # fmt: skip
 SLOW_FIXTURES = "numbers", "nursery", "trained", "driver"  # a study's, a process's, something trained, a browser
 START = time.monotonic()
+Image.new("1", (880, 660)).save(_file := io.BytesIO(), format="png")
+BLANK = _file.getvalue()
 # With XLA's newer emitters, what a test runs for a moment takes four times as long to compile. An XLA that does not
 # know the flag would abort.
 OLDER = "--xla_cpu_use_fusion_emitters=false" if jax.__version__.startswith("0.10.") else ""
@@ -99,22 +105,22 @@ def classified_quickly(monkeypatch, shared_folder):
 
 @pytest.fixture
 def drawn_quickly(monkeypatch):
-    """Figures are as large as they are to be, and empty."""
+    """Figures are as wide as most are to be, and empty: half of a small run's time would go into their axes."""
 
-    def save(path, figure):
-        figure.clear()
-        figure.set_layout_engine("none")
-        drawn(path, figure)
+    def blank(path, *_):
+        atomic.write(path, BLANK)
 
-    drawn = pictures.save
-    monkeypatch.setattr(pictures, "save", save)
+    drawn = {name: getattr(pictures, name) for name in ("curves", "scatter", "save")}
+    for name in drawn:
+        monkeypatch.setattr(pictures, name, blank)
     return drawn
 
 
 @pytest.fixture
 def drawn_in_full(monkeypatch, drawn_quickly):
     """Figures are drawn as they are for a user."""
-    monkeypatch.setattr(pictures, "save", drawn_quickly)
+    for name, function in drawn_quickly.items():
+        monkeypatch.setattr(pictures, name, function)
 
 
 @pytest.fixture(scope="session")
@@ -127,20 +133,28 @@ def programs():
 def traced_once(monkeypatch, programs):
     """Runs whose compiled programs are the same trace them once in this process."""
 
+    def once(name, config, source, make):
+        fields = [field for field in structure(config) if not re.match(r"steps|eval_|wandb|\w+_every$", field[0])]
+        key = name, getattr(source, "shape", source), repr(fields)
+        if key not in programs:
+            programs[key] = make()
+        return programs[key]
+
     def once_each(function):
         def called(config, source, *rest):
             if config.data.dir:  # whose content may change
                 return function(config, source, *rest)
-            fields = [field for field in structure(config) if not re.match(r"steps|eval_|wandb|\w+_every$", field[0])]
-            key = function.__name__, getattr(source, "shape", source), repr(fields)
-            if key not in programs:
-                programs[key] = function(config, source, *rest)
-            return programs[key]
+            return once(function.__name__, config, source, lambda: function(config, source, *rest))
 
         return called
 
+    def partial_once(function, config, shape):
+        """The same function again, of which JAX knows its program."""
+        return once(function.__name__, config, shape, lambda: functools.partial(function, config, shape))
+
     for module, name in ((contracts, "check"), (population, "compile_program"), (loop, "shapes_of_carry")):
         monkeypatch.setattr(module, name, once_each(getattr(module, name)))
+    monkeypatch.setattr(state, "partial", partial_once)
 
 
 @pytest.fixture

@@ -202,6 +202,14 @@ def add_a_piece_of_each_kind(root):
     copy_as(package / "studies/equilibrium.py", "my_study")
 
 
+def add_what_is_broken(root):
+    package = root / "gan_jax"
+    for kind, text in BROKEN.items():
+        append(package / f"objectives/{kind}.py", text)
+    add_network(package, "column")
+    replace(package / "networks/column.py", "(x)[:, 0].astype", "(x).astype")
+
+
 def outcome(root, *flags):
     """(exit code, ids of tests that failed, reasons of those skipped) of the fast tests of these tables."""
     files = [f"tests/{file}" for file in TABLES]
@@ -228,26 +236,23 @@ def outcome(root, *flags):
 
 ADDED = ("squared_hinge", "margin", "of_both_ends", "half_pearson", "perceptron", "momentum", "my_gan", "my_seeds",
          "my_study")  # fmt: skip
-OF_THE_ADDITIONS = ["-k", " or ".join([*ADDED, "fields", "every_study", "every_loss", "what_is_shipped"])]
+WRONG = ("no_number_at_100", "of_the_minibatch", "column")
+OF_THE_ADDITIONS = ["-k", " or ".join([*ADDED, *WRONG, "fields", "every_study", "every_loss", "what_is_shipped"])]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("flags", [OF_THE_ADDITIONS, pytest.param([], marks=pytest.mark.hours)], ids=["few", "all"])
-def test_additions_turn_nothing_red_and_one_skip_for_each_row_says_where_it_goes(checkout, flags):
+def test_nothing_but_wrong_additions_turns_red_and_one_skip_for_each_row_says_where_it_goes(checkout):
+    """Wrong are a loss without a number at 100, a penalty with one norm for a minibatch, and logits [b, 1]."""
     add_a_piece_of_each_kind(checkout)
-    code, failed, reasons = outcome(checkout, *flags)
-    assert (code, failed) == (0, set())
-    assert reasons == sorted(ROWS)
-
-
-@pytest.mark.slow
-def test_what_is_wrong_with_an_addition_is_found(checkout):
-    """A loss without a number at 100, a penalty with one norm for a minibatch, and a critic's logits [b, 1]."""
-    package = checkout / "gan_jax"
-    for kind, text in BROKEN.items():
-        append(package / f"objectives/{kind}.py", text)
-    add_network(package, "column")
-    replace(package / "networks/column.py", "(x)[:, 0].astype", "(x).astype")
-    code, failed, _ = outcome(checkout, "-k", "no_number_at_100 or of_the_minibatch or column")
+    add_what_is_broken(checkout)
+    code, failed, reasons = outcome(checkout, *OF_THE_ADDITIONS)
     assert code == 1
     assert failed >= FOUND_BY
+    assert [test for test in failed if not any(name in test for name in WRONG)] == []
+    assert [reason for reason in reasons if not reason.startswith(WRONG)] == sorted(ROWS)
+
+
+@pytest.mark.hours
+def test_additions_turn_nothing_red_in_any_fast_test_of_these_tables(checkout):
+    add_a_piece_of_each_kind(checkout)
+    assert outcome(checkout) == (0, set(), sorted(ROWS))

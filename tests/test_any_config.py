@@ -80,7 +80,7 @@ def complaint(function):
 
 
 @pytest.mark.slow
-@settings(SETTINGS, max_examples=1000)
+@settings(SETTINGS, max_examples=500)
 @given(some_of({name: anything(name) for name in ANY}, 6), st.sampled_from(["digits", "ring", "mnist"]))
 def test_a_configuration_is_valid_or_is_refused_in_a_line_that_names_a_field(fields, data):
     is_refused(with_fields(default_config(data), fields), fields)

@@ -202,6 +202,7 @@ def test_killed_at_random_moments_a_run_has_the_evaluations_of_one_left_alone(nu
             shutil.rmtree(tmp_path / "run")
 
 
+@pytest.mark.hours  # in one process, tests/runs/test_loop.py shows it every day
 def test_a_run_stopped_by_sigterm_again_and_again_gives_the_same_bits(nursery, whole, tmp_path):
     folder, rng = tmp_path / "run", random.Random(SEED)
     codes = []

@@ -49,6 +49,7 @@ CASES = (
 )
 MORE = {f"{name}, batch norm, bfloat16" for name in WAYS if name != "concatenation"}
 MORE |= {"none, spectral norm", "attention, bfloat16", "augmented"}
+MORE |= {"mlp, penalised"}  # without convolutions, it has no path for a CPU
 # Over steps, over tries to find a sample's place in the epoch, over updates of the critic and over the generator's.
 LOOPS = 4
 # Kernels that a program may call by name: none. Each would be of one platform's library, as LAPACK's of a CPU's, and

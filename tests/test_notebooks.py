@@ -6,14 +6,16 @@ import re
 
 import pytest
 
+from gan_jax.evaluation import measuring
+
 FOLDER = pathlib.Path(__file__).parents[1] / "notebooks"
 LARGEST = 300_000  # bytes of a notebook
-LONG = ("02_why_wasserstein", "05_comparing_a_sweep")  # a minute and more each
+LONG = ("02_why_wasserstein", "04_reading_a_checkpoint", "05_comparing_a_sweep")  # half a minute and more each
 # Smaller values of a notebook's parameters, how many pictures it then draws, and how many at full size.
 REDUCED = {
     "01_a_gan_from_scratch": ({"steps": 40, "seeds": 2, "pictures": 2}, 4, 4),
     "02_why_wasserstein": ({"critic_steps": 40, "generator_lengths": (2, 4)}, 2, 2),
-    "03_wgan_gp_on_images": ({"steps": 20, "looks": 2}, 5, 6),
+    "03_wgan_gp_on_images": ({"steps": 20, "looks": 1}, 4, 6),
     "04_reading_a_checkpoint": ({"steps": 20}, 10, 10),
     "05_comparing_a_sweep": ({"steps": 12, "seeds": 2}, 1, 1),
 }
@@ -95,8 +97,22 @@ def test_what_is_said_of_folders_and_on_standard_error_is_left_out(run):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.hours] * (n in LONG)) for n in REDUCED])
-def test_runs_from_clean(name, run):
+def test_runs_from_clean(name, run, classified_quickly):
+    """The classifier that its evaluations need is in the cache, hardly trained."""
+    measuring.small_classifier("digits", "", 0)
     values, number, _ = REDUCED[name]
+    assert_runs(name, run, values, number)
+
+
+@pytest.mark.slow
+def test_reads_a_run_of_ones_own(command, run):
+    """The notebook that trains one first, where none is given, is among the long ones."""
+    command("sn_gan.py", "--workdir=own", steps=20)
+    assert_runs("04_reading_a_checkpoint", run, {"workdir": str(pathlib.Path("own").absolute())}, 10)
+
+
+def assert_runs(name, run, values, number):
+    """Without an error or a warning, to so many pictures."""
     notebook = run.executed(FOLDER / f"{name}.ipynb", values)
     assert pictures(notebook) == number
     outputs = [output for cell in run.codes(notebook) for output in cell.outputs]

@@ -345,7 +345,7 @@ def test_fewer_samples_than_dimensions_are_warned_of(evaluate):
     assert "warning" not in evaluate("digits", digits(), PIXELS._replace(num=65))["protocol"]
 
 
-def test_the_table_shows_every_number_and_the_protocol(evaluate):
+def test_the_table_shows_every_number_and_the_protocol(evaluate, classified_quickly):
     record = evaluate("digits", digits()[:100], How("frechet,classes", "pixels", num=100))
     lines = measuring.table(record).splitlines()
     names = [name for name in record if name not in ("protocol", "classes")]

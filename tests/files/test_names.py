@@ -132,11 +132,17 @@ def test_a_colon_in_a_path(command, capsys, tmp_path):
     shutil.copy(EXPERIMENT, folder / "wgan_gp.py")
     command(f"{folder}/wgan_gp.py:ring", code=2)
     assert "a path ends at its first ':'" in refused(capsys)
+    assert names.parted(f"{folder}/wgan_gp.py") == (f"{folder}/wgan_gp.py", "")
+    assert names.parted("no.py:x:y") == ("no.py", "x:y")
+
+
+@pytest.mark.slow
+def test_a_colon_in_the_path_of_a_sweep(command, tmp_path):
+    folder = tmp_path / "a:b"
+    folder.mkdir()
     (folder / "seeds.py").write_text("def get_sweep(first='0'):\n    return [{'seed': int(first)}]\n")
     command("wgan_gp.py:ring", f"--sweep={folder}/seeds.py:7", "--workdir=sweep", steps=10)
     assert '"seed": 7' in pathlib.Path("sweep/000/config.json").read_text()
-    assert names.parted(f"{folder}/seeds.py") == (f"{folder}/seeds.py", "")
-    assert names.parted("no.py:x:y") == ("no.py", "x:y")
 
 
 @pytest.mark.parametrize("name", ["a[1]", "a*", "a?b", NO_UTF8])

@@ -150,6 +150,7 @@ def test_the_averages_w_is_that_of_its_own_mapping(own):
     np.testing.assert_allclose(sampling.toward_mean(w, w.mean(0), 0.0), np.tile(w.mean(0), (4000, 1)), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_sample_is_the_same_however_many_are_asked_for(own):
     """Its noise follows from its place: in chunks of 512, and of fewer."""
     config = small()
@@ -162,6 +163,7 @@ def test_a_sample_is_the_same_however_many_are_asked_for(own):
     assert len(np.unique(alike[:, 0])) > 1000  # one noise for each
 
 
+@pytest.mark.slow
 def test_a_run_trains_resumes_samples_and_is_exported(own, command, same_run, records):
     command("ns_gan.py:ring", "--workdir=whole", steps=40, **OWN)
     command("ns_gan.py:ring", "--workdir=parts", steps=20, **OWN)
@@ -237,6 +239,7 @@ def test_scores_are_of_whole_groups(own):
     np.testing.assert_allclose(model.score(points[:510]), scores[:510], rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_network_without_a_mapping_says_so(command):
     command("ns_gan.py:ring", "--workdir=run", steps=20)
     model = gan_jax.load("run")
@@ -273,7 +276,10 @@ def test_groups_that_do_not_divide_the_minibatch_are_refused():
         validate(config)
 
 
-@pytest.mark.parametrize("name", ["mlp", "dcgan", "sn_cnn", "resnet"])
+SLOWER = [pytest.param(name, marks=pytest.mark.slow) for name in ("dcgan", "resnet")]
+
+
+@pytest.mark.parametrize("name", ["mlp", "sn_cnn", *SLOWER])
 def test_every_critic_can_see_deviations(name):
     config = default_config("digits")
     config.network.name, config.network.minibatch_deviation, config.network.width = name, 4, 4

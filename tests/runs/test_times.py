@@ -86,6 +86,7 @@ def killed(command, monkeypatch, step, **fields):
             command("wgan_gp.py:ring", "--workdir=run", **fields)
 
 
+@pytest.mark.slow
 def test_a_run_that_is_killed_has_curves_from_its_first_checkpoint_on(command, monkeypatch):
     killed(command, monkeypatch, 30)  # checkpoints are due at 20, 40 and 60
     assert pathlib.Path("run/curves.png").is_file()

@@ -94,9 +94,9 @@ def test_a_lazy_penalty_counts_the_updates_of_bursts(lone):
 
 @pytest.mark.slow
 def test_a_run_with_bursts_goes_on_bit_for_bit(command, same_run):
-    command("wgan_gp.py:ring", "--workdir=whole", steps=20, **BURSTS)
+    command("wgan_gp.py", "--workdir=whole", steps=20, **BURSTS)
     for steps in (2, 7, 20):
-        command("wgan_gp.py:ring", "--workdir=parts", steps=steps, **BURSTS)
+        command("wgan_gp.py", "--workdir=parts", steps=steps, **BURSTS)
     same_run("whole", "parts")
 
 

@@ -70,9 +70,12 @@ def test_members_differ(alone):
 
 @pytest.mark.slow
 def test_a_mapped_member_is_the_lone_run_up_to_rounding(alone):
-    """Rounding grows from step to step, by Adam's normalisation above all: here after ten."""
+    """Rounding grows from step to step, by Adam's normalisation above all: here after ten.
+
+    One after another, members are lone runs bit for bit, as the test above has it.
+    """
     configs, source, _ = alone
-    lone = [trained([config], source, "one_after_another", 10)[0] for config in configs]
+    lone = trained(configs, source, "one_after_another", 10)
     for member, expected in zip(trained(configs, source, "vmap", 10), lone, strict=True):
         for a, b in zip(numbers(member[0]), numbers(expected[0]), strict=True):
             np.testing.assert_allclose(a, b, atol=2e-4)
@@ -82,11 +85,12 @@ def test_a_mapped_member_is_the_lone_run_up_to_rounding(alone):
 def test_a_mapped_population_goes_on_as_members_leave():
     configs, source = configured("mlp")
     carries = loop.fresh_carries(configs, source)
-    advance = population.make_advance(population.compile_program(configs[0], source, carries[0]), "vmap")
+    program = population.compile_program(configs[0], source, carries[0])
+    advance = population.make_advance(program, "vmap")
     carries, _ = advance(carries, 4)
     carries, _ = advance([carries[0], carries[2]], 3)
     carries, _ = advance([carries[1]], 3)
-    (lone,) = trained([configs[2]], source, "one_after_another", 10)
+    (lone,), _ = population.make_advance(program, "one_after_another")(loop.fresh_carries(configs[2:], source), 10)
     assert len(carries) == 1
     for a, b in zip(numbers(carries[0][0]), numbers(lone[0]), strict=True):
         np.testing.assert_allclose(a, b, atol=2e-4)
@@ -158,25 +162,28 @@ import test_population as t
 from gan_jax.runs import loop
 from gan_jax.training import population
 configs, source = t.configured("mlp")
-members, alone = (t.trained(configs, source, way, 10) for way in ("shard_map", "one_after_another"))
-for a, b in zip(members, alone, strict=True):
-    for x, y in zip(t.numbers(a[0]), t.numbers(b[0]), strict=True):
+def both_ways():
+    global shapes
+    shapes = loop.shapes_of_carry(configs[0], source)
+    program = population.compile_program(configs[0], source, shapes)
+    return [population.make_advance(program, way) for way in ("shard_map", "one_after_another")]
+def fresh():
+    return loop.fresh_carries(configs, source, shapes)
+def assert_close(state, expected):
+    for x, y in zip(t.numbers(state), t.numbers(expected), strict=True):
         np.testing.assert_allclose(x, y, atol=2e-4)
-program = population.compile_program(configs[0], source, loop.shapes_of_carry(configs[0], source))
-advance = population.make_advance(program, "shard_map")
-restored = [jax.device_put(carry, jax.devices()[0]) for carry in loop.fresh_carries(configs, source)]  # as orbax does
-three, _ = advance(restored[:3], 4)
-mixed = [three[0], jax.device_put(loop.fresh_carries(configs, source)[1], jax.devices()[0])]
-two, _ = population.make_advance(program, "shard_map")(mixed, 6)
-for x, y in zip(t.numbers(two[0][0]), t.numbers(alone[0][0]), strict=True):
-    np.testing.assert_allclose(x, y, atol=2e-4)
+together, in_turn = both_ways()
+restored = [jax.device_put(carry, jax.devices()[0]) for carry in fresh()]  # as orbax does
+members, alone = (advance(carries, 5)[0] for advance, carries in ((together, restored), (in_turn, fresh())))
+for a, b in zip(members, alone, strict=True):
+    assert_close(a[0], b[0])
+mixed = [members[0], jax.device_put(fresh()[1], jax.devices()[0])]
+two, one = (advance(carries, 5)[0] for advance, carries in ((together, mixed), (in_turn, alone[:1])))
+assert_close(two[0][0], one[0][0])
 for config in configs:
     config.batch_size = 7  # of which two devices get no equal shares: a run alone takes one, members still take both
-program = population.compile_program(configs[0], source, loop.shapes_of_carry(configs[0], source))
-advances = [population.make_advance(program, way) for way in ("shard_map", "one_after_another")]
-members, alone = (advance(loop.fresh_carries(configs, source), 5)[0] for advance in advances)
-for x, y in zip(t.numbers(members[1][0]), t.numbers(alone[1][0]), strict=True):
-    np.testing.assert_allclose(x, y, atol=2e-4)
+members, alone = (advance(fresh(), 5)[0] for advance in both_ways())
+assert_close(members[1][0], alone[1][0])
 print("devices", jax.device_count(), "members", len(configs))
 """
 
