@@ -26,6 +26,7 @@ FIELDS = {
     "PENALTIES": ("penalty.name", "{}"),
     "NETWORKS": ("network.name", "{}"),
     "OPTIMIZERS": ("optimizer.name", "{}"),
+    "TERMS": ("{}.weight", 1.0),
 }
 SHAPES = [(8, 8, 1), (2,), (32, 32, 3), (64, 64, 3)]
 
@@ -49,7 +50,9 @@ def test_trains_a_step_in_one_program_for_all_numbers(kind, name):
     config = default_config("digits")
     tiny = {"batch_size": 4, "n_critic": 1, "network.name": "mlp", "network.width": 4, "network.latent_dim": 3}
     field, value = FIELDS[kind]
-    config.update_from_flattened_dict(tiny | {field: value.format(name)})
+    if kind == "TERMS":  # which may want samples that do not depend on one another
+        tiny |= {"network.generator_norm": "none"}
+    config.update_from_flattened_dict(tiny | {field.format(name): value.format(name) if value == "{}" else value})
     validate(config)
     network = getattr(networks, config.network.name)
     shape = next(shape for shape in SHAPES if not network.check_shape(shape))
@@ -100,6 +103,21 @@ def half_pearson() -> Divergence:
         optimal_critic=lambda u: u - 1,
     )
 '''
+CLOSENESS = '''
+
+def closeness(real_logits, fake_logits, memory=(0.0, 1.0)):
+    """(E D(x) - E D(G(z)) - m)^2, m the mean of the last two differences."""
+    difference = jnp.mean(real_logits) - jnp.mean(fake_logits)
+    return jnp.square(difference - sum(memory) / 2), jax.lax.stop_gradient((difference, memory[0]))
+'''
+SMOOTH = '''
+
+def smooth(images_of, w, key, memory=0.0):
+    """E |G(w + e) - G(w)|^2 of samples, less what it was."""
+    moved = images_of(w + 0.1 * jax.random.normal(key, w.shape))
+    value = jnp.mean(jnp.square(moved - images_of(w)))
+    return jnp.square(value - memory), jax.lax.stop_gradient(value)
+'''
 MOMENTUM = '''
 
 def momentum(learning_rate, b1):
@@ -140,6 +158,8 @@ ROWS = {
     "of_both_ends has no row in OF_NORMS of tests/objectives/test_penalties.py: add the penalty as a function of the "
     "gradients' norms, or to OF_OTHER_THINGS its name",
     "of_both_ends has no row in SYSTEMS of gan_jax/studies/mode_collapse.py: add a system that has it",
+    "critic.closeness has no row in TESTED of tests/objectives/test_terms.py: add a test of its formula",
+    "generator.smooth has no row in TESTED of tests/objectives/test_terms.py: add a test of its formula",
     "perceptron has no row in SHAPES of tests/networks/test_architectures.py: add the shapes that it is for",
     "momentum has no row in FORMULAS of tests/training/test_optimizers.py: add its updates in NumPy, or to PEERS its "
     "name in PyTorch",
@@ -192,6 +212,8 @@ def add_a_piece_of_each_kind(root):
     append(package / "objectives/penalties.py", BOTH_ENDS)
     append(package / "objectives/divergences.py", HALF_PEARSON)
     append(package / "training/optimizers.py", MOMENTUM)
+    append(package / "objectives/critic_terms.py", CLOSENESS)
+    append(package / "objectives/generator_terms.py", SMOOTH)
     numbers, field = 'LOSS_NUMBERS = {\n    "margin": "with_margin.margin",', "\nFIELDS = {"
     replace(package / "training/hyperparameters.py", "LOSS_NUMBERS = {", numbers)
     margin = '    "with_margin.margin": Field(1.0, _above(0), "logits at which a sample costs no more", CHANGEABLE),'
@@ -234,8 +256,8 @@ def outcome(root, *flags):
     return done.returncode, {*failed}, sorted(reasons)
 
 
-ADDED = ("squared_hinge", "margin", "of_both_ends", "half_pearson", "perceptron", "momentum", "my_gan", "my_seeds",
-         "my_study")  # fmt: skip
+ADDED = ("squared_hinge", "margin", "of_both_ends", "half_pearson", "perceptron", "momentum", "closeness",
+         "smooth", "my_gan", "my_seeds", "my_study")  # fmt: skip
 WRONG = ("no_number_at_100", "of_the_minibatch", "column")
 OF_THE_ADDITIONS = ["-k", " or ".join([*ADDED, *WRONG, "fields", "every_study", "every_loss", "what_is_shipped"])]
 

@@ -24,7 +24,7 @@ from gan_jax.config import checks as config_module
 from gan_jax.data import sources
 from gan_jax.errors import UserError
 from gan_jax.evaluation import measures
-from gan_jax.training.hyperparameters import HPARAMS, PENALTIES, TERMS
+from gan_jax.training.hyperparameters import HPARAMS, MODULES, PENALTIES, TERMS
 from tests import shipped
 
 NAN, INF = float("nan"), float("inf")
@@ -157,6 +157,7 @@ def with_field(name, value):
     with group.unlocked(), group.ignore_type():
         group[leaf] = value
     if groups[0:1] == ["schedule"] and leaf != "unit":
+        config.noise.sigma = 0.5
         number = functools.reduce(getattr, groups, config)
         with number.unlocked(), number.ignore_type():
             for part, other in {"shape": "linear", "over": 10.0}.items():
@@ -171,10 +172,13 @@ def with_field(name, value):
         config[groups[0]].estimator = "finite_difference"
     if groups[0:1] in (["critic"], ["generator"]) and leaf != "weight":
         config[groups[0]][groups[1]].weight = 1.0
-    if groups == ["generator", "path_length"]:
+    if (
+        ".".join(groups) in TERMS
+        and "images_of" in inspect.signature(getattr(MODULES[groups[0]], groups[1])).parameters
+    ):
         config.network.generator_norm = "layer"
     if name == "schedule.unit":
-        config.schedule.noise.sigma.update(shape="linear", over=10.0)
+        config.schedule.noise.sigma.update(shape="linear", over=10.0, to=0.5)
     if name == "augment_probability":
         config.augment = "flip"
     if name == "ema_ramp":
@@ -487,11 +491,15 @@ ADVICE = [
     ({"generator.orthogonal.weight": 1.0, "generator.orthogonal.every": 41, "n_generator": 4, "steps": 10},
      "at most 40", [{"generator.orthogonal.every": 40}]),
     ({"schedule.noise.sigma.over": 9.0}, "give config.schedule.noise.sigma.shape too, or over 0.0",
-     [{"schedule.noise.sigma.shape": "linear"}, {"schedule.noise.sigma.over": 0.0}]),
-    ({"schedule.noise.sigma.shape": "cosine"}, "give config.schedule.noise.sigma.over, the steps",
+     [{"schedule.noise.sigma.shape": "linear", "noise.sigma": 0.1}, {"schedule.noise.sigma.over": 0.0}]),
+    (schedule("noise.sigma", 0.0), "changes nothing: give config.noise.sigma too, or config.schedule.noise.sigma.to,",
+     [{"noise.sigma": 0.1}, {"schedule.noise.sigma.to": 0.1}, schedule("noise.sigma", 0.0, "constant", 0.0)]),
+    (schedule("critic.drift.weight", 0.0, "warm_up"), "changes nothing: give config.critic.drift.weight too, or",
+     [{"critic.drift.weight": 0.1}, schedule("critic.drift.weight", 0.0, "constant", 0.0)]),
+    ({"schedule.noise.sigma.shape": "cosine", "noise.sigma": 0.1}, "give config.schedule.noise.sigma.over, the steps",
      [{"schedule.noise.sigma.over": 1.0}]),
-    ({"schedule.noise.sigma.shape": "warm_up", "schedule.unit": "images"}, "over, the images that it takes",
-     [{"schedule.noise.sigma.over": 1.0}]),
+    ({"schedule.noise.sigma.shape": "warm_up", "noise.sigma": 0.1, "schedule.unit": "images"},
+     "over, the images that it takes", [{"schedule.noise.sigma.over": 1.0}]),
     (WARM | {"schedule.optimizer.b1.to": 0.5}, "give config.schedule.optimizer.b1.to 0.0",
      [{"schedule.optimizer.b1.to": 0.0}]),
     (WARM | {"schedule.optimizer.b1.shape": "linear", "schedule.optimizer.b1.to": 1.0},
@@ -511,7 +519,8 @@ ADVICE = [
      "would be 0 to the end; give a start below 100 steps", [{"schedule.optimizer.critic_lr.start": 99.0}]),
     (schedule("smoothing.real", 0.8) | {"loss": "minimax", "smoothing.fake": 0.2},
      "config.schedule.smoothing.real.to=0.8 with config.smoothing.fake=0.2", [{"schedule.smoothing.real.to": 0.7}]),
-    (schedule("least_squares.b", -1.0) | {"loss": "least_squares"}, "give such as never meet",
+    (schedule("least_squares.b", -1.0) | {"loss": "least_squares"},
+     "might have one target for reals and fakes; give two ranges that do",
      [{"schedule.least_squares.b.to": 0.5}, {"least_squares.a": -2.0}]),
     ({"schedule.unit": "images"}, "give 'steps', or config.schedule.FIELD.shape too",
      [{"schedule.unit": "steps"}, schedule("noise.sigma", 1.0)]),
@@ -523,9 +532,8 @@ ADVICE = [
      [{"generator.path_length.weight": 0.0}, {"network.generator_norm": "none"}, {"network.generator_norm": "layer"}]),
     (ESTIMATED | {"network.minibatch_deviation": 4, "penalty.share": 0.1}, "whole groups; give 0.0625 or 0.125 or 0.25",
      [{"penalty.share": share} for share in (0.0625, 0.125, 0.25, 0.5, 1.0)]),
-    ({"schedule.smoothing.real.shape": "linear", "schedule.smoothing.real.over": 9.0, "loss": "hinge"},
-     "give 'constant', or in a new run another loss",
-     [{"schedule.smoothing.real.shape": "constant", "schedule.smoothing.real.over": 0.0}, {"loss": "minimax"}]),
+    (schedule("smoothing.real", 0.3) | {"loss": "hinge"}, "give 'constant', or in a new run another loss",
+     [schedule("smoothing.real", 0.0, "constant", 0.0), {"loss": "minimax"}]),
     ({f"schedule.conditional.weight.{part}": value for part, value in RISING.items()},
      "give 'constant', or in a new run another conditional.name",
      [{"schedule.conditional.weight.shape": "constant", "schedule.conditional.weight.over": 0.0,

@@ -16,7 +16,7 @@ from gan_jax.networks.layers import mixes_samples
 from gan_jax.objectives import divergences, losses, penalties
 from gan_jax.training import conditional, optimizers
 from gan_jax.training.game import loss_function
-from gan_jax.training.hyperparameters import HPARAMS, LOSS_NUMBERS, MODULES, PARTS, PENALTIES, RATES, TERMS, is_on
+from gan_jax.training.hyperparameters import HPARAMS, LOSS_NUMBERS, MODULES, PARTS, PENALTIES, RATES, TERMS, ends, is_on
 
 
 def validate(config) -> None:
@@ -32,7 +32,7 @@ def validate(config) -> None:
     _check_needed(values)
     _check_schedules(values)
     _check_loss(values)
-    for check in (_check_penalties, _check_players, _check_paths, _check_intervals, _check_bursts):
+    for check in (_check_players, _check_penalties, _check_paths, _check_intervals, _check_bursts):
         check(config)
     _check_evaluations(config)
     _check_data(config)
@@ -61,10 +61,9 @@ def _check_value(name, value, field):
 
 def no_such_field(name: str) -> str:
     """What is said of a name that is no field's; of a term of one's own, what keeps it from being one."""
-    player, _, rest = name.partition(".")
-    function = getattr(MODULES.get(player), rest.partition(".")[0], None)
-    why = ""
-    if inspect.isfunction(function):
+    player, term, *_ = [*name.split("."), ""]
+    function, why = getattr(MODULES.get(player), term, None), ""
+    if inspect.isfunction(function) and f"{player}.{term}" not in TERMS:
         module = MODULES[player]
         others = ", ".join(argument for argument in _arguments(function) if argument not in module.TAKEN) or "nothing"
         why = (
@@ -147,29 +146,30 @@ def _check_groups(config):
 
 def _check_loss(values):
     """Its targets, at any step."""
-    ends = {name: _ends(values, name) for name in LOSS_NUMBERS.values()}
-    (real, name), (fake, other) = (max((v, k) for k, v in ends[f"smoothing.{of}"].items()) for of in ("real", "fake"))
+    both = {name: ends(values, name) for name in LOSS_NUMBERS.values()}
+    (real, name), (fake, other) = (max((v, k) for k, v in both[f"smoothing.{of}"].items()) for of in ("real", "fake"))
     if real + fake >= 1:
-        raise UserError(
-            f"{_given_as(values, name)} with {_given_as(values, other)}: the fakes' target would not be below the "
-            "reals'; give a sum below 1"
+        would, what = (
+            ("would", "a sum")
+            if len(both["smoothing.real"] | both["smoothing.fake"]) == 2
+            else (
+                "might",
+                "numbers whose largest have a sum",
+            )
         )
-    of_fakes, of_reals = ends["least_squares.a"], ends["least_squares.b"]
+        raise UserError(
+            f"{_given_as(values, name)} with {_given_as(values, other)}: the fakes' target {would} not be below the "
+            f"reals'; give {what} below 1"
+        )
+    of_fakes, of_reals = both["least_squares.a"], both["least_squares.b"]
     if max(min(of_fakes.values()), min(of_reals.values())) <= min(max(of_fakes.values()), max(of_reals.values())):
         words = " with ".join(_given_as(values, name) for name in of_fakes | of_reals)
-        advice = "two" if len(of_fakes | of_reals) == 2 else "such as never meet"
-        raise UserError(f"{words}: the critic would have one target for reals and fakes; give {advice}")
+        would, advice = ("would", "two") if len(of_fakes | of_reals) == 2 else ("might", "two ranges that do not meet")
+        raise UserError(f"{words}: the critic {would} have one target for reals and fakes; give {advice}")
 
 
 def _given_as(values, name):
     return f"config.{name}={values[name]!r}"
-
-
-def _ends(values, field):
-    """{the field, or that of its schedule, which gives it: the number} at both ends of the way that a number takes."""
-    shape = f"schedule.{field}.shape"
-    others = {"constant": {}, "warm_up": {shape: 0.0}}
-    return {field: values[field]} | others.get(values[shape], {f"schedule.{field}.to": values[f"schedule.{field}.to"]})
 
 
 def _check_penalties(config):
@@ -283,13 +283,18 @@ def _check_schedule(values, field, shape, start, over, to):
         raise UserError(f"{name}.over=0.0 with {name}.shape={shape!r}: give {name}.over, the {unit} that it takes")
     if shape == "warm_up" and to:
         raise UserError(f"{name}.to={to!r} with {name}.shape='warm_up', which goes up to {field}: give {name}.to 0.0")
+    if not any(ends(values, field).values()):
+        raise UserError(
+            f"{name}.shape={shape!r} with config.{field}={values[field]!r} changes nothing: give config.{field} too"
+            f"{f', or {name}.to' * (shape != 'warm_up')}, or {name}.shape 'constant'"
+        )
     all_of_it = values["steps"] * (values["batch_size"] if unit == "images" else 1)
     if shape == "warm_up" and start >= all_of_it:
         raise UserError(
             f"{name}.start={start!r} with config.steps={values['steps']}: {field} would be 0 to the end; give a start "
             f"below {all_of_it} {unit}"
         )
-    for given, end in _ends(values, field).items():
+    for given, end in ends(values, field).items():
         if problem := _problem_at(field, shape, end):
             raise UserError(
                 f"{_given_as(values, given)}{'' if given != field else f' with {name}.shape={shape!r}'}: {problem}"

@@ -16,7 +16,7 @@ from gan_jax.evaluation import measuring
 from gan_jax.evaluation.measuring import How, Samples
 from gan_jax.features import extraction
 from gan_jax.training import conditional, sampling
-from gan_jax.training.hyperparameters import averages, leaves
+from gan_jax.training.hyperparameters import EMA_STEPS, averages, leaves
 
 # The latents of an evaluation, and those of sample grids, are not the same ones.
 EVALUATION_SEED, PATH_SEED = 1, 2
@@ -230,7 +230,10 @@ def generated_samples(
         ends = [sampling.outputs(generator, state, takes, inputs, counts) for inputs in places]
         return ends if len(generator.shape) == 1 else [(images + 1) * 127.5 for images in ends]
 
-    protocol: dict[str, Any] = {"generator": "average (ema)" if averages(dict(leaves(config))) else "last"}
+    # Up to ema_start, the average is a copy.
+    is_copy = state.step + state.hparams.get(EMA_STEPS, 0) <= state.hparams.get("ema_start", -1)
+    is_average = averages(dict(leaves(config))) and not is_copy
+    protocol: dict[str, Any] = {"generator": "average (ema)" if is_average else "last"}
     if truncation:
         protocol["truncation"] = truncation
     if way.is_told_labels:

@@ -6,7 +6,8 @@ A term is a pure function that returns a scalar, without its weight, and is know
     fake         [b, ...]: the samples of this minibatch's latents
     w            [b, ...]: what this minibatch's latents were mapped to; the latents, where a generator maps none
     images_of    (w, stride=1) -> samples, all else closed over; stride k: those of w[::k], with their conditions. For
-                 derivatives by w, of each sample by its own: not of a generator with batch norm
+                 derivatives by w, of each sample by its own: not of a generator with batch norm. One that draws
+                 noise draws it anew
     key          random numbers of this update
     memory       what it returned for the update before
 

@@ -72,21 +72,25 @@ def _check_goes_on(folder, before, given):
             f"{folder} holds a run with another configuration: {_words(differing, before, given)}; give another "
             f"--workdir, there with --init_from={folder} to begin from it"
         )
-    if before["batch_size"] != given["batch_size"] and workdir.latest_step(folder):
-        _check_counts_no_images(folder, before, given)
+    if workdir.latest_step(folder):
+        _check_counts_images_alike(folder, before, given)
     if given["steps"] < (made := workdir.latest_step(folder)):
         raise UserError(f"config.steps={given['steps']}: {folder} is at step {made}; give {made} or more")
 
 
-def _check_counts_no_images(folder, before, given):
+def _check_counts_images_alike(folder, before, given):
     """Images are counted as steps times batch_size, which must then be the same for all steps."""
+    lines = [line.get("changed", {}) for line in workdir.read_history(folder)]
+    sizes = {*(size for line in lines for size in line.get("batch_size", [])), before["batch_size"]}
+    if sizes == {given["batch_size"]}:
+        return
     has_schedules = any(given[f"schedule.{field}.shape"] != "constant" for field in HPARAMS.values())
     counting = {"schedule.unit": given["schedule.unit"] == "images" and has_schedules, "ema_ramp": given["ema_ramp"]}
     if there := [name for name, counts in counting.items() if counts]:
         raise UserError(
             f"config.batch_size={given['batch_size']} with config.{there[0]}={given[there[0]]!r}: {folder} has made "
-            f"its steps with {before['batch_size']}, and images would be counted anew; give {before['batch_size']}, or "
-            "another --workdir"
+            f"its steps with {' and '.join(map(str, sorted(sizes)))}, and images would be counted anew; give "
+            f"{f'{min(sizes)}, or ' * (len(sizes) == 1)}another --workdir"
         )
 
 

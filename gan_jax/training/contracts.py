@@ -158,8 +158,11 @@ def _check_term(term, words, arrays, functions):
 
 
 def _first_memory(term, words):
-    if inspect.signature(term.function).parameters["memory"].default is inspect.Parameter.empty:
-        raise UserError(f"{words}: its argument memory needs a default, which is what it remembers at first")
+    """A checkpoint is read by the shapes of what it may hold: of memories, these."""
+    first = inspect.signature(term.function).parameters["memory"].default
+    numbers = first if isinstance(first, tuple) else (first,)
+    if not numbers or not all(type(number) in (int, float) for number in numbers):
+        raise UserError(f"{words}: its argument memory needs a default, a number or a tuple of numbers, as 0.0 is")
     return jax.eval_shape(lambda: terms.fresh_memory([term])[term.name])
 
 

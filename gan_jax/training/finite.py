@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import ml_collections
 
 from gan_jax.errors import DivergedError
-from gan_jax.training.hyperparameters import PENALTIES, TERMS, is_on, leaves
+from gan_jax.training.hyperparameters import PENALTIES, TERMS, ends, is_on, leaves
 
 
 def fresh_sums(metrics: dict[str, Any]) -> dict[str, dict[str, jax.Array]]:
@@ -68,8 +68,9 @@ def remedies(config: ml_collections.ConfigDict) -> str:
     rates.sort(key=lambda rate: -rate[1])
     found.append("lower " + " or ".join(f"{name} (now {value:g})" for name, value in rates))
     there = penalised + [group for group in TERMS if is_on(values, f"{group}.weight")]
-    strong = [f"{group}.weight" for group in there if values[f"{group}.weight"] * values[f"{group}.every"] > 1]
-    found += [f"lower {name} (now {values[name]:g})" for name in strong]
+    for group in there:
+        name, weight = max(ends(values, f"{group}.weight").items(), key=lambda end: end[1])
+        found += [f"lower {name} (now {weight:g})"] * (weight * values[f"{group}.every"] > 1)
     return f"to stay finite, {', or '.join(found)}, with the same command"
 
 

@@ -76,9 +76,14 @@ def fields_of_schedules(values: dict[str, Any]) -> dict[str, str]:
 
 def is_on(values: dict[str, Any], field: str) -> bool:
     """Whether the number of a field is ever another than 0, in a flat configuration."""
-    return values[field] != 0 or (
-        values[f"schedule.{field}.shape"] != "constant" and values[f"schedule.{field}.to"] != 0
-    )
+    return any(ends(values, field).values())
+
+
+def ends(values: dict[str, Any], field: str) -> dict[str, float]:
+    """{the field, or that of its schedule, which gives it: the number} at both ends of the way that a number takes."""
+    shape, to = (f"schedule.{field}.{part}" for part in ("shape", "to"))
+    others = {"constant": {}, "warm_up": {shape: 0.0}}
+    return {field: values[field]} | others.get(values[shape], {to: values[to]})
 
 
 def structure(config: ml_collections.ConfigDict) -> tuple[tuple[str, Any], ...]:

@@ -64,7 +64,8 @@ def draws(game: Game, params, stats, samples, condition) -> bool:
 
     def outputs(key):
         variables = {"params": params, **stats}
-        return game.critic.apply(variables, samples, train=True, mutable=[*stats], rngs={STREAM: key}, **for_head)
+        rngs = {STREAM: key, "params": key}
+        return game.critic.apply(variables, samples, train=True, mutable=[*stats], rngs=rngs, **for_head)
 
     traced = jax.make_jaxpr(outputs)(jax.random.key(0)).jaxpr
     return any(key is variable for key in traced.invars for step in traced.eqns for variable in step.invars)
@@ -115,7 +116,8 @@ def _apply(network, params, stats, inputs, key, improves=False, **others):
     if key is None:
         return network.apply({"params": params, **stats}, inputs, train=False, **others), stats
     mutable = [name for name in stats if improves or name != "spectral"]
-    rngs = {STREAM: jax.random.fold_in(key, DRAWN)}
+    # Flax takes `params` for a stream that is not given, such as dropout's.
+    rngs = {STREAM: jax.random.fold_in(key, DRAWN), "params": jax.random.fold_in(key, DRAWN - 2)}
     outputs, changed = network.apply(
         {"params": params, **stats}, inputs, train=True, mutable=mutable, rngs=rngs, **others
     )

@@ -103,11 +103,19 @@ def weight_of_lazy_penalty(name: str, b1: float, b2: float, every: int) -> float
     return every * (1 - b1) / (1 - b1**every) * powers * (1 - q) / (1 - q**every)
 
 
-def lazy_warnings(config: ml_collections.ConfigDict) -> list[str]:
-    """What is said of each lazy term that may lose more than a tenth of its weight, and what helps.
+def weight_of_own_step(name: str, b1: float, b2: float, every: int) -> float:
+    """What is left of the weight of a lazy penalty that has a step of the optimiser to itself, as above.
 
-    A step of its own helps nothing: the second moment is largest after it too.
+    It comes in one of every + 1 steps, of betas to the power c, and the other gradient in all but this one. With w as
+    above of such steps, in which both would come, that is every w / (every + 1 - w), for Adam and for Lion.
     """
+    c = every / (every + 1)
+    left = weight_of_lazy_penalty(name, b1**c, b2**c, every + 1)
+    return every * left / (every + 1 - left)
+
+
+def lazy_warnings(config: ml_collections.ConfigDict) -> list[str]:
+    """What is said of each lazy term that may lose more than a tenth of its weight, and what helps."""
     values = dict(leaves(config))
     of_generator, of_critic = of(config)
     there = [group for group in PENALTIES if config[group].name != "none"]
@@ -121,24 +129,26 @@ def lazy_warnings(config: ml_collections.ConfigDict) -> list[str]:
 
 def _lazy_warning(config, group, name, values):
     b1, b2, every = config.optimizer.b1, config.optimizer.b2, values[f"{group}.every"]
-    left = weight_of_lazy_penalty(name, b1, b2, every)
+    weight = weight_of_own_step if values[f"{group}.own_step"] else weight_of_lazy_penalty
+    left = weight(name, b1, b2, every)
     if left >= LEAST_WEIGHT:
         return ""
     if name == "lion":
         why = f"which moves by signs (b1={b1:g}, b2={b2:g}), of which a term that comes seldom turns few"
-        better = [f"config.optimizer.b1={BETTER_B1} with {b2}" for b2 in _better_b2(name, BETTER_B1, every)]
+        better = [f"config.optimizer.b1={BETTER_B1} with {b2}" for b2 in _better_b2(weight, name, BETTER_B1, every)]
     else:
         moment = f"b2={b2:g}" if "b2" in arguments(name) else f"decay {RMSPROP_DECAY}"
         why = f"whose second moment ({moment}) forgets a term before the next"
-        better = _better_b2(name, b1, every)
+        better = _better_b2(weight, name, b1, every)
+    alone = f" with config.{group}.own_step=False" if values[f"{group}.own_step"] else ""
     return (
         f"config.{group}.every={every} with {name}, {why}: it may have no more than {left:.2g} of its weight; "
-        f"give {', or '.join([*better, f'config.{group}.every=1'])}"
+        f"give {', or '.join([*better, f'config.{group}.every=1{alone}'])}"
     )
 
 
-def _better_b2(name, b1, every):
+def _better_b2(weight, name, b1, every):
     """The least that leaves a lazy penalty its weight, in a list; none where there is none."""
     candidates = BETTER_B2 if "b2" in arguments(name) else ()
-    enough = [b2 for b2 in candidates if weight_of_lazy_penalty(name, b1, b2, every) >= LEAST_WEIGHT]
+    enough = [b2 for b2 in candidates if weight(name, b1, b2, every) >= LEAST_WEIGHT]
     return [f"config.optimizer.b2={b2}" for b2 in enough[:1]]

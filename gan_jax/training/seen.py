@@ -82,11 +82,14 @@ class ByCritic:
         return self._judge(self.augment_keys[2])
 
     def squared_norms(self, term):
-        """By finite differences from logits that are known, where what was drawn for them can be drawn once more."""
+        """By finite differences from logits that are known, where what was drawn for them can be drawn once more.
+
+        A step of its own knows none: it judges what it needs, which a share makes few.
+        """
         if not term.is_estimated:
             return penalties.squared_gradient_norms
         sigma = self.hparams[f"{term.name}_sigma"]
-        if (term.share < 1 and self.game.config.augment != "none") or self._draws():
+        if term.own_step or (term.share < 1 and self.game.config.augment != "none") or self._draws():
             return penalties.finite_difference(sigma)
         sides = zip((self.reals, self.fakes), self.augment_keys, self.judgements(), strict=False)
         known = [(samples, self._judge(key), logits) for samples, key, (logits, _) in sides]

@@ -15,7 +15,7 @@ from gan_jax.errors import UserError
 from gan_jax.evaluation import generators, measuring
 from gan_jax.evaluation.measuring import How
 from gan_jax.features import extraction
-from gan_jax.training import sampling
+from gan_jax.training import averages, sampling
 from gan_jax.training.game import build_networks
 from gan_jax.training.state import create_state
 
@@ -40,6 +40,18 @@ def evaluate(monkeypatch):
 
 def digits():
     return np.round(load_digits().images * 255 / 16).astype(np.uint8)[..., None]
+
+
+@pytest.mark.parametrize(("step", "words"), [(10, "last"), (11, "average (ema)")])
+def test_an_average_that_has_not_begun_is_the_last_generator(monkeypatch, step, words):
+    """Step 10, counted from 0, is the first that averages: the state after it is at 11."""
+    config = default_config("ring")
+    config.ema_start = 10.0
+    state = create_state(config, (2,)).replace(step=step)
+    monkeypatch.setattr(sampling, "samples", lambda generator, state, takes, latents, counts: np.zeros((4, 2), "f4"))
+    found = generators.generated_samples(config, build_networks(config, (2,))[0], state, 4)
+    assert found.protocol["generator"] == words
+    assert (averages.decay(config, state.hparams, step - 1) == 0) == (words == "last")
 
 
 @pytest.mark.slow

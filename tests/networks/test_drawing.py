@@ -195,6 +195,24 @@ def test_finite_differences_of_a_critic_that_draws_have_the_same_draws_in_both(o
     assert float(lines[0]) < 16 * float((kernel**2).sum())
 
 
+class Forgetful(NoisyCritic):
+    """A linear critic under dropout, which draws from a stream of another name."""
+
+    @nn.compact
+    def __call__(self, samples, train: bool, condition=None):
+        return nn.Dense(1)(nn.Dropout(0.5)(samples, deterministic=not train))[:, 0]
+
+
+def test_dropout_is_a_function_of_key_and_step_too(own, monkeypatch):
+    monkeypatch.setattr(networks.own, "Critic", Forgetful)
+    config = small(network__minibatch_deviation=0)
+    contracts.check(config, (2,))
+    state, step = create_state(config, (2,)), jax.jit(make_train_step(config, (2,)))
+    batch = Batch(jnp.ones((1, 8, 2)), jnp.zeros((1, 8), jnp.int32))
+    found = [float(step(state.replace(step=jnp.int32(at)), batch)[1]["real_logits"]) for at in (0, 0, 1)]
+    assert found[0] == found[1] != found[2]  # all reals being alike
+
+
 @pytest.mark.parametrize("spectral", [False, True])
 def test_a_critic_that_mixes_samples_judges_reals_and_fakes_apart_and_has_no_penalty(own, monkeypatch, spectral):
     fields = {"network__spectral_norm": spectral, "network__minibatch_deviation": 4}

@@ -67,6 +67,10 @@ def test_a_minibatch_is_as_large_as_ever_where_images_are_counted(run, counting)
     changes.check(run / "another", given)
     for other in (SCHEDULED, {"ema_half_life": 1000.0}, {}):
         changes.check(run, FLAT | other | {"batch_size": 32})
+    workdir.store(run, FLAT, [{"step": 20, "changed": {"batch_size": [16, 64]}}])
+    changes.check(run, FLAT)
+    with pytest.raises(UserError, match=r"its steps with 16 and 64, and images .* anew; give another --workdir"):
+        changes.check(run, FLAT | counting)
 
 
 def test_steps_may_be_fewer_down_to_those_that_were_made(run):

@@ -3,6 +3,7 @@
 import pathlib
 
 import jax.numpy as jnp
+import numpy as np
 import pytest
 from flax import linen as nn
 
@@ -128,10 +129,8 @@ TERMS_OF_MINE = {
     "config.critic.lecam: it must return a new memory like the one given, float32 [], returns float32 [6]": (
         lambda real_logits, memory=0.0: (jnp.mean(real_logits), real_logits)
     ),
-    "config.critic.lecam: its argument memory needs a default, which is what it remembers at first": (
-        lambda real_logits, memory: remembers(jnp.mean(real_logits), memory)
-    ),
 }
+NO_MEMORY = "config.critic.lecam: its argument memory needs a default, a number or a tuple of numbers, as 0.0 is"
 
 
 @pytest.mark.parametrize("words", TERMS_OF_MINE)
@@ -141,6 +140,18 @@ def test_a_term_is_a_number_and_remembers_what_it_begins_with(monkeypatch, words
     assert refused(critic__lecam__weight=1.0) == words
     monkeypatch.setattr(critic_terms, "lecam", lambda real_logits, memory=0.0: remembers(jnp.mean(real_logits), memory))
     checked(critic__lecam__weight=1.0)
+
+
+@pytest.mark.parametrize("first", [..., {"mean": 0.0}, [0.0], ((0.0, 1.0), 2.0), (), None, "x", np.zeros(3)])
+def test_what_a_term_remembers_is_a_number_or_some(monkeypatch, first):
+    def mine(real_logits, memory=first):
+        return jnp.mean(real_logits), memory
+
+    def without(real_logits, memory):
+        return jnp.mean(real_logits), memory
+
+    monkeypatch.setattr(critic_terms, "lecam", without if first is ... else mine)
+    assert refused(critic__lecam__weight=1.0) == NO_MEMORY
 
 
 def test_a_generators_term_is_asked_with_the_w_of_its_network(monkeypatch):

@@ -113,6 +113,11 @@ def test_the_first_step_is_kept_for_each_metric():
             "lower generator.path_length.weight (now 2)",
             "critic.drift",
         ),
+        (
+            {"schedule.critic.drift.weight.shape": "linear", "schedule.critic.drift.weight.to": 9.0},
+            "lower schedule.critic.drift.weight.to (now 9)",
+            "penalty",
+        ),
         ({"optimizer.generator_lr": 0.5}, "lower optimizer.generator_lr (now 0.5) or", "penalty"),
     ],
 )

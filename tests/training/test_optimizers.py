@@ -175,21 +175,45 @@ def test_noise_brings_the_weight_of_a_lazy_penalty_nearer_to_one():
     assert least < little < much < 1
 
 
-@pytest.mark.parametrize("every", [4, 16])
-def test_a_step_of_its_own_leaves_a_lazy_penalty_no_more_of_its_weight(every):
-    """Simulated as one of every + 1 steps, of betas to the power every / (every + 1)."""
+def simulated_weight_of_own_step(b1, b2, every, cycles=400):
+    """Adam in NumPy: the same, of a penalty alone in a step after every `every` others, of betas to the power c."""
     c = every / (every + 1)
-    found = optimizers.weight_of_lazy_penalty("adam", 0.5, 0.9, every)
-    assert simulated_weight(0.5**c, 0.9**c, every + 1) == pytest.approx(found, abs=3e-3)
+    b1, b2 = b1**c, b2**c
+    square, means, moved = 0.0, np.zeros(2), np.zeros(2)
+    for step in range(1, (cycles + 100) * (every + 1) + 1):
+        gradients = np.array([every, 0.0] if step % (every + 1) == 0 else [0.0, 1e-6])  # the penalty's, the other's
+        square = b2 * square + (1 - b2) * gradients.sum() ** 2
+        means = b1 * means + (1 - b1) * gradients
+        if step > 100 * (every + 1):
+            moved += means / np.sqrt(square)
+    return moved[0] / (moved[1] / 1e-6)
 
 
-def lion_settles_at(b1, b2, every, noise=0.1, updates=6000, rate=3e-3):
-    """Lion in NumPy, of the gradient -1 with noise, and of every * x once in `every` updates: unbiased, it is at 1."""
+@pytest.mark.parametrize("every", [1, 4, 16])
+@pytest.mark.parametrize("b1", [0.0, 0.5])
+def test_a_step_of_its_own_leaves_a_lazy_penalty_as_much_as_a_simulation_does(every, b1):
+    for b2 in (0.9, 0.99):
+        found = optimizers.weight_of_own_step("adam", b1, b2, every)
+        assert found == pytest.approx(simulated_weight_of_own_step(b1, b2, every), abs=2e-3)
+        assert found < optimizers.weight_of_lazy_penalty("adam", b1, b2, every)
+    assert optimizers.weight_of_own_step("sgd", b1, 0.9, every) == 1
+
+
+def lion_settles_at(b1, b2, every, noise=0.1, updates=6000, rate=3e-3, own_step=False):
+    """Lion in NumPy, of the gradient -1 with noise, and of every * x once in `every` updates: unbiased, it is at 1.
+
+    own_step: that has a step to itself.
+    """
     rng, x, mean, places = np.random.default_rng(0), np.full(64, 1.5), np.zeros(64), []
+    c = every / (every + 1) if own_step else 1
+    b1, b2 = b1**c, b2**c
     for update in range(1, updates + 1):
-        gradient = -1 + noise * rng.standard_normal(64) + (every * x if update % every == 0 else 0)
-        x = x - rate * np.sign(b1 * mean + (1 - b1) * gradient)
-        mean = b2 * mean + (1 - b2) * gradient
+        steps = [-1 + noise * rng.standard_normal(64)]
+        if update % every == 0:
+            steps = [steps[0], every * x] if own_step else [steps[0] + every * x]
+        for gradient in steps:
+            x = x - c * rate * np.sign(b1 * mean + (1 - b1) * gradient)
+            mean = b2 * mean + (1 - b2) * gradient
         places.append(x.mean())
     return np.mean(places[updates // 2 :])
 
@@ -204,6 +228,8 @@ def test_a_lazy_penalty_has_the_weight_that_a_simulated_lion_gives_it(every):
             assert optimizers.weight_of_lazy_penalty("lion", b1, b2, every) == pytest.approx(written, abs=6e-4)
             if b2 < 0.999:
                 assert 1 / lion_settles_at(b1, b2, every) == pytest.approx(written, abs=0.015)
+                own = optimizers.weight_of_own_step("lion", b1, b2, every)
+                assert 1 / lion_settles_at(b1, b2, every, own_step=True) == pytest.approx(own, abs=0.015)
     words = " ".join(optimizers.weight_of_lazy_penalty.__doc__.split())
     assert " ".join([str(every), *(f"{low:.3f} ({high:.3f})" for low, high in LIONS[every])]) in words
 
@@ -228,7 +254,9 @@ def test_what_a_lazy_penalty_loses_is_said_of_optimisers_with_a_second_moment():
         assert optimizers.lazy_warnings(configured(optimizer__critic_name=other, **lazy)) == []
     assert optimizers.lazy_warnings(configured(optimizer__generator_name="sgd", **lazy))
     (words,) = optimizers.lazy_warnings(configured(penalty__own_step=True, **lazy))
-    assert "0.69 of its weight" in words
+    assert "0.68 of its weight" in words
+    assert "config.optimizer.b2=0.99, or config.penalty.every=1 with config.penalty.own_step=False" in words
+    assert optimizers.lazy_warnings(configured(penalty__own_step=True, optimizer__b2=0.99, **lazy)) == []
 
 
 @pytest.mark.parametrize("name", ["adam", "adamw", "lion", "rmsprop"])
