@@ -52,7 +52,9 @@ def test_trains_a_step_in_one_program_for_all_numbers(kind, name):
     field, value = FIELDS[kind]
     if kind == "TERMS":  # which may want samples that do not depend on one another
         tiny |= {"network.generator_norm": "none"}
-    config.update_from_flattened_dict(tiny | {field.format(name): value.format(name) if value == "{}" else value})
+    config.update_from_flattened_dict(
+        tiny | {field.format(name): value.format(name) if isinstance(value, str) else value}
+    )
     validate(config)
     network = getattr(networks, config.network.name)
     shape = next(shape for shape in SHAPES if not network.check_shape(shape))
