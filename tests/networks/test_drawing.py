@@ -181,6 +181,7 @@ def test_a_run_trains_resumes_samples_and_is_exported(own, command, same_run, re
     np.testing.assert_allclose(again.call(inputs), points, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_finite_differences_of_a_critic_that_draws_have_the_same_draws_in_both(own, monkeypatch):
     """f(x) = w (x + n) + c: the difference is w e, whatever sigma; of other draws it would be w n / sigma besides."""
     monkeypatch.setattr(networks.own, "Critic", NoisyCritic)
@@ -203,6 +204,7 @@ class Forgetful(NoisyCritic):
         return nn.Dense(1)(nn.Dropout(0.5)(samples, deterministic=not train))[:, 0]
 
 
+@pytest.mark.slow
 def test_dropout_is_a_function_of_key_and_step_too(own, monkeypatch):
     monkeypatch.setattr(networks.own, "Critic", Forgetful)
     config = small(network__minibatch_deviation=0)
@@ -225,6 +227,7 @@ def test_a_critic_that_mixes_samples_judges_reals_and_fakes_apart_and_has_no_pen
         contracts.check(small(penalty__name="r1", **fields), (2,))
 
 
+@pytest.mark.slow
 def test_samples_of_every_second_w_are_those_with_their_conditions():
     """Of an odd minibatch too, and where the latents themselves are w."""
     config = default_config("ring")
@@ -247,6 +250,7 @@ def changed(config, **fields):
     return config
 
 
+@pytest.mark.slow
 def test_scores_are_of_whole_groups(own):
     """512 at once are no multiple of 3; 600 are."""
     config = small(network__minibatch_deviation=3, batch_size=9)

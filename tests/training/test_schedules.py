@@ -77,6 +77,7 @@ def test_every_number_has_the_same_fields_for_that():
     assert found == expected | {"schedule.unit": "steps"}
 
 
+@pytest.mark.slow
 def test_a_sweep_over_where_a_schedule_ends_is_one_population_and_each_member_is_the_run_alone():
     """One structure, one program; and its members differ, as the penalty's weight does."""
     small = {"network__width": 4, "network__depth": 1, "batch_size": 8}
@@ -103,6 +104,7 @@ def test_where_there_is_a_schedule_is_another_program():
     assert structure(configured(**noisy)) != structure(configured(**noisy, schedule__noise__sigma__to=0.1))
 
 
+@pytest.mark.slow
 def test_a_scheduled_run_goes_on_bit_for_bit_and_its_folder_holds_the_schedules_it_has(command, same_run, records):
     fields = LINEAR | {"schedule__optimizer__critic_lr__shape": "cosine", "schedule__optimizer__critic_lr__over": 60.0,
                        "schedule__optimizer__critic_lr__to": 1e-5, "schedule__optimizer__b2__shape": "linear",
@@ -145,6 +147,7 @@ def test_a_decay_by_the_step_is_as_it_was():
     assert decays(configured(ema_decay=0.5), [0, 1, 10**6]) == pytest.approx([0.1, 2 / 11, 0.5])
 
 
+@pytest.mark.slow
 def test_an_average_in_a_run_is_the_weighted_sum_of_its_past(command):
     """Here with a decay of 0 up to step 20, so that the average is the generator itself."""
     command("ns_gan.py:ring", "--workdir=run", steps=20, ema_start=1000.0)

@@ -184,6 +184,7 @@ def test_steps_of_their_own_with_two_intervals_are_taken_at_the_rate_of_them_all
     assert terms.of_steps([], hparams) is hparams
 
 
+@pytest.mark.slow
 def test_another_term_changes_no_random_number_of_the_first():
     """A term's key follows from its name."""
     alone = small(penalty__name="zero_centered", penalty__weight=0.0)
@@ -196,6 +197,7 @@ def test_another_term_changes_no_random_number_of_the_first():
     assert both["penalty"] != both["second_penalty"]
 
 
+@pytest.mark.slow
 def test_the_generators_terms_are_its_own():
     """Orthogonal rows under plain descent, at a rate at which the loss itself moves next to nothing."""
     config = small(optimizer__name="sgd", optimizer__generator_lr=1e-3, generator__orthogonal__weight=10.0)
@@ -248,6 +250,7 @@ def test_finite_differences_judge_a_sample_once_more_and_not_twice():
     assert products[0] > products[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spectral", [False, True])
 @pytest.mark.parametrize("own_step", [False, True])
 def test_both_judgements_of_a_finite_difference_are_of_one_critic(own_step, spectral):
@@ -282,6 +285,7 @@ REMEMBERING = {"critic__lecam__weight": 0.1, "critic__lecam__every": 2, "generat
                "penalty__name": "r1", "penalty__every": 3, "penalty__own_step": True}  # fmt: skip
 
 
+@pytest.mark.slow
 def test_what_terms_remember_is_a_part_of_the_run(command, same_run, records):
     """A run that was raised to its steps later has the bits of one that was not stopped."""
     command("ns_gan.py:ring", "--workdir=whole", steps=40, **REMEMBERING)
@@ -293,6 +297,7 @@ def test_what_terms_remember_is_a_part_of_the_run(command, same_run, records):
     assert last["generator_path_length"] > 0
 
 
+@pytest.mark.slow
 def test_a_term_can_be_turned_on_in_a_run_that_has_begun(command, records, capsys):
     """It remembers nothing yet, and its line begins there; turned off again, it is gone."""
     command("ns_gan.py:ring", "--workdir=run", steps=25)
