@@ -14,9 +14,9 @@ from gan_jax.errors import UserError
 from gan_jax.evaluation import measures
 from gan_jax.networks.layers import mixes_samples
 from gan_jax.objectives import divergences, losses, penalties
-from gan_jax.training import conditional, optimizers
+from gan_jax.training import conditional, optimizers, schedules, terms
 from gan_jax.training.game import loss_function
-from gan_jax.training.hyperparameters import HPARAMS, LOSS_NUMBERS, MODULES, PARTS, PENALTIES, RATES, TERMS, ends, is_on
+from gan_jax.training.hyperparameters import HPARAMS, LOSS_NUMBERS, MODULES, PARTS, PENALTIES, RATES, TERMS, ends
 
 
 def validate(config) -> None:
@@ -149,14 +149,8 @@ def _check_loss(values):
     both = {name: ends(values, name) for name in LOSS_NUMBERS.values()}
     (real, name), (fake, other) = (max((v, k) for k, v in both[f"smoothing.{of}"].items()) for of in ("real", "fake"))
     if real + fake >= 1:
-        would, what = (
-            ("would", "a sum")
-            if len(both["smoothing.real"] | both["smoothing.fake"]) == 2
-            else (
-                "might",
-                "numbers whose largest have a sum",
-            )
-        )
+        is_constant = len(both["smoothing.real"] | both["smoothing.fake"]) == 2
+        would, what = ("would", "a sum") if is_constant else ("might", "numbers whose largest have a sum")
         raise UserError(
             f"{_given_as(values, name)} with {_given_as(values, other)}: the fakes' target {would} not be below the "
             f"reals'; give {what} below 1"
@@ -219,10 +213,9 @@ def _check_estimated(config, group, penalty):
 def _check_paths(config):
     """Terms that ask how a sample follows its own w."""
     values = flat(config)
-    for group in (group for group in TERMS if group.startswith("generator.") and is_on(values, f"{group}.weight")):
-        takes = _arguments(getattr(MODULES["generator"], group.removeprefix("generator.")))
-        if "images_of" in takes and mixes_samples(config.network.generator_norm):
-            weight = _given(values, f"{group}.weight")
+    for term in terms.of_generator(config):
+        if "images_of" in term.takes and mixes_samples(config.network.generator_norm):
+            weight = _given(values, HPARAMS[term.weight])
             raise UserError(
                 f"{_given_as(values, weight)} with config.network.generator_norm='batch': batch norm mixes the "
                 f"samples, of which the term asks how each follows its own w; give {FIELDS[weight].default!r}, or in a "
@@ -288,7 +281,7 @@ def _check_schedule(values, field, shape, start, over, to):
             f"{name}.shape={shape!r} with config.{field}={values[field]!r} changes nothing: give config.{field} too"
             f"{f', or {name}.to' * (shape != 'warm_up')}, or {name}.shape 'constant'"
         )
-    all_of_it = values["steps"] * (values["batch_size"] if unit == "images" else 1)
+    all_of_it = values["steps"] * schedules.per_step(values)
     if shape == "warm_up" and start >= all_of_it:
         raise UserError(
             f"{name}.start={start!r} with config.steps={values['steps']}: {field} would be 0 to the end; give a start "

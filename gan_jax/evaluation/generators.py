@@ -15,8 +15,7 @@ from gan_jax.errors import UserError
 from gan_jax.evaluation import measuring
 from gan_jax.evaluation.measuring import How, Samples
 from gan_jax.features import extraction
-from gan_jax.training import conditional, sampling
-from gan_jax.training.hyperparameters import EMA_STEPS, averages, leaves
+from gan_jax.training import averages, conditional, sampling
 
 # The latents of an evaluation, and those of sample grids, are not the same ones.
 EVALUATION_SEED, PATH_SEED = 1, 2
@@ -230,9 +229,7 @@ def generated_samples(
         ends = [sampling.outputs(generator, state, takes, inputs, counts) for inputs in places]
         return ends if len(generator.shape) == 1 else [(images + 1) * 127.5 for images in ends]
 
-    # Up to ema_start, the average is a copy.
-    is_copy = state.step + state.hparams.get(EMA_STEPS, 0) <= state.hparams.get("ema_start", -1)
-    is_average = averages(dict(leaves(config))) and not is_copy
+    is_average = averages.is_average(config, state.hparams, state.step)
     protocol: dict[str, Any] = {"generator": "average (ema)" if is_average else "last"}
     if truncation:
         protocol["truncation"] = truncation

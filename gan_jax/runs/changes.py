@@ -16,6 +16,7 @@ from gan_jax.config import CHANGEABLE, FIELDS, FIXED, FREE, as_now, flat, neutra
 from gan_jax.errors import UserError
 from gan_jax.runs import integrity, workdir
 from gan_jax.runs.workdir import Fields
+from gan_jax.training import schedules
 from gan_jax.training.hyperparameters import HPARAMS, RATES
 
 
@@ -47,7 +48,7 @@ def check(folder: pathlib.Path, given: Fields) -> None:
         _check_goes_on(folder, before, given)
     first = no_rate_from(given)
     if first and not (before and no_rate_from(before) == first and before["steps"] == given["steps"]):
-        over = given["steps"] * given["batch_size"] if given["schedule.unit"] == "images" else given["steps"]
+        over = given["steps"] * schedules.per_step(given)
         advice = " and ".join(f"--config.schedule.{rate}.over={over}" for rate in RATES)
         raise UserError(
             f"config.steps={given['steps']}: from step {first} on, both learning rates would be 0; give {advice}, or "
@@ -72,9 +73,9 @@ def _check_goes_on(folder, before, given):
             f"{folder} holds a run with another configuration: {_words(differing, before, given)}; give another "
             f"--workdir, there with --init_from={folder} to begin from it"
         )
-    if workdir.latest_step(folder):
+    if made := workdir.latest_step(folder):
         _check_counts_images_alike(folder, before, given)
-    if given["steps"] < (made := workdir.latest_step(folder)):
+    if given["steps"] < made:
         raise UserError(f"config.steps={given['steps']}: {folder} is at step {made}; give {made} or more")
 
 
@@ -96,13 +97,12 @@ def _check_counts_images_alike(folder, before, given):
 
 def no_rate_from(fields: Fields) -> int:
     """The step from which on both learning rates are 0; 0 where none of its steps is so."""
-    per_step = fields["batch_size"] if fields["schedule.unit"] == "images" else 1
     firsts = []
     for rate in RATES:
         shape, start, over, to = (fields[f"schedule.{rate}.{part}"] for part in ("shape", "start", "over", "to"))
         if shape not in ("linear", "cosine") or to:
             return 0
-        firsts.append(math.ceil((start + over) / per_step))
+        firsts.append(math.ceil((start + over) / schedules.per_step(fields)))
     return max(firsts) if max(firsts) < fields["steps"] else 0
 
 

@@ -13,6 +13,13 @@ def averaged(config: ml_collections.ConfigDict, ema, params, hparams: dict[str, 
     return jax.tree.map(lambda average, new: d * average + (1.0 - d) * new, ema, params)
 
 
+def is_average(config: ml_collections.ConfigDict, hparams: dict[str, jax.Array], steps: jax.Array) -> bool:
+    """Whether the average of a run after so many steps is one, and no copy: none is asked for, or `decay` was 0."""
+    values = dict(leaves(config))
+    has_begun = steps + hparams.get(EMA_STEPS, 0) > hparams.get("ema_start", -1)
+    return bool(has_begun) and (is_on(values, "ema_decay") or is_on(values, "ema_half_life"))
+
+
 def decay(config: ml_collections.ConfigDict, hparams: dict[str, jax.Array], step: jax.Array) -> jax.Array:
     """d at a step, counted from 0; t is that, and the steps of the run that this one began from.
 

@@ -14,8 +14,8 @@ import ml_collections
 from gan_jax.errors import UserError
 from gan_jax.objectives import penalties
 from gan_jax.training import conditional, game, judging, optimizers, terms
-from gan_jax.training.game import build_loss, build_networks
-from gan_jax.training.hyperparameters import PENALTIES, TERMS, hyperparameters
+from gan_jax.training.game import build_loss
+from gan_jax.training.hyperparameters import HPARAMS, PENALTIES, TERMS, hyperparameters
 from gan_jax.training.judging import packed_for_critic
 
 
@@ -24,11 +24,11 @@ def check(config: ml_collections.ConfigDict, shape: tuple[int, ...]) -> None:
 
     shape: that of a sample.
     """
-    generator, critic = build_networks(config, shape)
-    of_generator = _check_generator(config, shape, generator)
-    of_critic = _check_critic(config, shape, critic)
+    played = game.make(config, shape)
+    of_generator = _check_generator(config, shape, played.generator)
+    of_critic = _check_critic(config, shape, played.critic)
     _check_loss(config)
-    _check_terms(game.make(config, shape), shape, of_generator, of_critic)
+    _check_terms(played, shape, of_generator, of_critic)
     for name in dict.fromkeys(optimizers.of(config)):
         _check_optimizer(name)
 
@@ -122,9 +122,10 @@ def _sums(w, shape):
 
 def _name(config, term):
     """What chooses the term; "" where it belongs to a condition."""
-    if term.name in PENALTIES:
-        return f"config.{term.name}.name={config[term.name].name!r}"
-    return next((f"config.{group}" for group in TERMS if group.replace(".", "_") == term.name), "")
+    group = HPARAMS[term.weight].removesuffix(".weight")
+    if group in PENALTIES:
+        return f"config.{group}.name={config[group].name!r}"
+    return f"config.{group}" if group in TERMS else ""
 
 
 def _check_mixes(played, term, words):

@@ -95,11 +95,6 @@ def structure(config: ml_collections.ConfigDict) -> tuple[tuple[str, Any], ...]:
     return *fixed.items(), *((f"{field} is on", is_on(values, field)) for field in SWITCHES), augments
 
 
-def averages(values: dict[str, Any]) -> bool:
-    """Whether a run's generator is an average of its parameters, and no copy."""
-    return is_on(values, "ema_decay") or is_on(values, "ema_half_life")
-
-
 def augments_some(values: dict[str, Any]) -> bool:
     """Whether a critic sees samples that were left as they are beside those that were augmented."""
     field = "augment_probability"

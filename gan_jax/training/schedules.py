@@ -5,6 +5,8 @@ number goes from what FIELD gives to what `schedule.FIELD.to` gives; before and 
 is traced, so that a sweep may vary it, and a function of the step, so that a resumed run has nothing to remember.
 """
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import ml_collections
@@ -19,12 +21,17 @@ def at_step(config: ml_collections.ConfigDict, hparams: dict[str, jax.Array], st
     """The same numbers, each as its schedule has it at a step, counted from 0."""
     values = dict(leaves(config))
     scheduled = {name: values[f"schedule.{field}.shape"] for name, field in HPARAMS.items()}
-    per_step = config.batch_size if config.schedule.unit == "images" else 1
+    counted = per_step(values)
     return hparams | {
-        name: _at(shape, hparams[name], _numbers(hparams, name), step, per_step)
+        name: _at(shape, hparams[name], _numbers(hparams, name), step, counted)
         for name, shape in scheduled.items()
         if shape != "constant"
     }
+
+
+def per_step(values: dict[str, Any]) -> int:
+    """What schedules of a flat configuration count in a step: 1, or its images."""
+    return values["batch_size"] if values["schedule.unit"] == "images" else 1
 
 
 def _numbers(hparams, name):

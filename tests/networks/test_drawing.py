@@ -76,14 +76,8 @@ class Critic(nn.Module):
         return nn.Dense(1)(MinibatchDeviation(self.group)(x))[:, 0]
 
 
-class NoisyCritic(nn.Module):
+class NoisyCritic(Critic):
     """A linear critic of samples that it adds noise to, one number for each."""
-
-    width: int
-    depth: int
-    norm: str
-    dtype: Any = None
-    head: nn.Module | None = None
 
     @nn.compact
     def __call__(self, samples, train: bool, condition=None):
