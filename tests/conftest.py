@@ -81,6 +81,7 @@ def compiled_quickly(shared_folder):
         for name, value in options.items():
             jax.config.update(name, value)
             patch.setenv(name.upper(), str(value))  # of the processes that a test starts
+        patch.setenv("PYTHONWARNINGS", "ignore:Error reading persistent compilation cache entry:UserWarning")
         yield
 
 
