@@ -22,11 +22,11 @@ LOSSES = ("minimax", "non_saturating", "log_odds", "least_squares", "wasserstein
 F_DIVERGENCES = ("kullback_leibler", "reverse_kullback_leibler", "pearson", "neyman", "squared_hellinger",
                  "jensen_shannon", "gan", "total_variation", "alpha")  # fmt: skip
 PENALTIES = ("gradient_penalty", "one_sided", "zero_centered", "dragan", "r1", "r2", "r1_r2")
-NETWORKS = ("mlp", "dcgan", "resnet", "sn_cnn")
+NETWORKS = ("mlp", "dcgan", "resnet", "sn_cnn", "stylegan2")
 OPTIMIZERS = ("adam", "adamw", "lion", "rmsprop", "sgd")
 EXPERIMENTS = ("ac_gan", "conditional_gan", "dcgan", "dcgan_cifar10", "dragan", "f_gan", "gan", "info_gan", "ls_gan",
-               "ns_gan", "own_pictures", "projection_gan", "r1_gan", "rp_gan", "sn_gan", "sn_gan_cifar10", "wgan",
-               "wgan_cifar10", "wgan_gp", "wgan_gp_cifar10", "wgan_lp")  # fmt: skip
+               "ns_gan", "own_pictures", "projection_gan", "r1_gan", "rp_gan", "sn_gan", "sn_gan_cifar10", "stylegan2",
+               "wgan", "wgan_cifar10", "wgan_gp", "wgan_gp_cifar10", "wgan_lp")  # fmt: skip
 SWEEPS = ("conditionings", "created_equal", "grid25_objectives", "lr_seed", "random_search", "seeds", "tpe")
 STUDIES = ("disjoint_supports", "equilibrium", "f_divergence_fit", "finite_difference", "lipschitz", "mode_collapse",
            "transport", "vanishing_gradient")  # fmt: skip
@@ -42,7 +42,8 @@ FIELDS = (  # but those that are made for each term, and for each number that ma
     "conditional.name", "conditional.classes", "conditional.continuous", "conditional.weight",
     "conditional.continuous_weight", "augment", "augment_probability", "data.name", "data.dir", "data.image_size",
     "data.background", "data.reading", "data.flip", "data.balanced", "data.memory_mb", "network.name",
-    "network.latent_dim", "network.width", "network.generator_width", "network.depth", "network.attention",
+    "network.latent_dim", "network.width", "network.generator_width", "network.depth",
+    "network.max_width", "network.residual", "network.clamp", "network.style_mixing", "network.attention",
     "network.generator_norm", "network.critic_norm", "network.minibatch_deviation", "network.dtype",
     "network.spectral_norm", "optimizer.name", "optimizer.generator_name", "optimizer.critic_name",
     "optimizer.generator_lr", "optimizer.critic_lr", "optimizer.b1", "optimizer.b2", "optimizer.weight_decay",

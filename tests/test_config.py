@@ -50,6 +50,8 @@ def is_alike(name):
 
 
 # field: (a value on the edge of what is allowed, values beyond it)
+STYLED = {"name": "stylegan2", "generator_norm": "none"}  # fields of network
+OF_STYLED = {f"network.{name}": value for name, value in STYLED.items()}
 RANGES = {
     "seed": (2**32 - 1, [-1, 2**32]),
     "steps": (2**31 - 1, NO_STEPS),
@@ -67,6 +69,10 @@ RANGES = {
     "data.balanced": (True, []),
     "network.generator_width": COUNT,
     "network.attention": COUNT,
+    "network.max_width": POSITIVE_INT,
+    "network.residual": (True, []),
+    "network.clamp": NOT_NEGATIVE,
+    "network.style_mixing": (1.0, [1.1, -0.1, NAN, INF]),
     "loss": ("minimax", [*NO_NAMES, "AdversarialLoss", "softplus", "_up", "none", "pearson", "f_gan", "f_gan:f_gan"]),
     "conditional.name": ("projection", [*NO_NAMES, "Conditional", "labels_of_data", "of", "Projection"]),
     "conditional.classes": (2, [1, 0, -1, 2**16 + 1]),
@@ -166,6 +172,8 @@ def with_field(name, value):
         config.n_critic_burst.updates = 9
     if leaf == "every":
         config.steps = 2**25
+    if leaf in ("max_width", "residual", "clamp", "style_mixing"):
+        config.network.update(STYLED)
     if groups[0:1] in (["penalty"], ["second_penalty"]) and leaf not in ("name", "weight"):
         config[groups[0]].name = "r1"
     if leaf == "sigma" and groups != ["noise"]:
@@ -366,6 +374,9 @@ def test_a_missing_field_is_named(name):
         ({"data.name": "ring", "data.flip": True}, ["data.flip=True", "images"]),
         ({"augment": "color", "packing": 2}, ["packing=2", "augment='color'", "packing 1"]),
         ({"network.attention": 8}, ["attention=8", "network.name='mlp'", "only resnet"]),
+        ({"network.clamp": 256.0}, ["clamp=256.0", "network.name='mlp'", "only stylegan2 has it", "give 0.0"]),
+        (OF_STYLED | {"network.generator_norm": "batch"}, ["generator_norm='batch'", "'stylegan2'", "give none"]),
+        (OF_STYLED | {"network.spectral_norm": True}, ["spectral_norm=True", "'stylegan2'", "give False"]),
         ({"penalty.every": 4}, ["penalty.every=4", "penalty.name='none'", "give 1"]),
         (
             {"schedule.ema_decay.shape": "linear"},
@@ -422,6 +433,13 @@ ADVICE = [
     ({"packing": 3}, "a batch size that 3 divides, or in a new run a packing that divides it",
      [{"batch_size": 66}, {"packing": 4}]),
     ({"network.attention": 8}, "give 0", [{"network.attention": 0}]),
+    ({"network.clamp": 256.0}, "give 0.0", [{"network.clamp": 0.0}]),
+    ({"network.residual": False}, "give True", [{"network.residual": True}]),
+    ({"network.max_width": 64}, "give 512", [{"network.max_width": 512}]),
+    ({"network.style_mixing": 0.5}, "give 0.9", [{"network.style_mixing": 0.9}]),
+    (OF_STYLED | {"network.generator_norm": "batch"}, "give none", [{"network.generator_norm": "none"}]),
+    (OF_STYLED | {"network.critic_norm": "layer"}, "give none", [{"network.critic_norm": "none"}]),
+    (OF_STYLED | {"network.spectral_norm": True}, "give False", [{"network.spectral_norm": False}]),
     ({"data.name": "folder"}, "give --config.data.dir=PATH", [{"data.dir": "there"}]),
     (POINTS | {"data.image_size": 16}, "give 0", [{"data.image_size": 0}]),
     (POINTS | {"augment": "color"}, "give 'none', or in a new run a set of images", [{"augment": "none"}, IMAGES]),

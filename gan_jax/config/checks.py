@@ -15,7 +15,7 @@ from gan_jax.evaluation import measures
 from gan_jax.networks.layers import mixes_samples
 from gan_jax.objectives import divergences, losses, penalties
 from gan_jax.training import conditional, optimizers, schedules, terms
-from gan_jax.training.game import loss_function
+from gan_jax.training.game import OPTIONS, fields_of, loss_function
 from gan_jax.training.hyperparameters import HPARAMS, LOSS_NUMBERS, MODULES, PARTS, PENALTIES, RATES, TERMS, ends
 
 
@@ -121,6 +121,7 @@ def _check_players(config):
             f"give a batch size that {config.packing} divides, or in a new run a packing that divides it"
         )
     _check_groups(config)
+    _check_own(config)
     if config.network.attention and not hasattr(getattr(networks, config.network.name), "attention_sizes"):
         raise UserError(
             f"config.network.attention={config.network.attention} with config.network.name={config.network.name!r}: "
@@ -131,7 +132,7 @@ def _check_players(config):
 def _check_groups(config):
     """Of a minibatch deviation."""
     group, count = config.network.minibatch_deviation, config.batch_size // config.packing
-    if group and "group" not in getattr(networks, config.network.name).Critic.__dataclass_fields__:
+    if group and "group" not in fields_of(getattr(networks, config.network.name).Critic):
         raise UserError(
             f"config.network.minibatch_deviation={group} with config.network.name={config.network.name!r}: its Critic "
             "has no group; give 0"
@@ -142,6 +143,36 @@ def _check_groups(config):
             f"{config.packing}: groups of {group} of {count} samples, of one kind each; give a batch size that makes a "
             f"multiple of {group}, or in a new run 0 or a group that divides {count}"
         )
+
+
+def _check_own(config):
+    """What some networks alone have, and what they have no place for."""
+    settings, network = config.network, getattr(networks, config.network.name)
+    for option in OPTIONS:
+        default, takers = FIELDS[f"network.{option}"].default, [name for name in networks.__all__ if _has(name, option)]
+        if option != "latent_dim" and settings[option] != default and settings.name not in takers:
+            raise UserError(
+                f"config.network.{option}={settings[option]!r} with config.network.name={settings.name!r}: only "
+                f"{', '.join(takers)} has it; give {default!r}"
+            )
+    for norm in ("generator_norm", "critic_norm"):
+        if settings[norm] not in (allowed := getattr(network, "NORMS", (settings[norm],))):
+            raise UserError(
+                f"config.network.{norm}={settings[norm]!r} with config.network.name={settings.name!r}: it has scales "
+                f"of its own; give {' or '.join(allowed)}"
+            )
+    if settings.spectral_norm and hasattr(network, "NORMS"):
+        raise UserError(
+            f"config.network.spectral_norm=True with config.network.name={settings.name!r}: it has scales of its own; "
+            "give False"
+        )
+
+
+def _has(network, option):
+    return any(
+        option in fields_of(player)
+        for player in (getattr(networks, network).Generator, getattr(networks, network).Critic)
+    )
 
 
 def _check_loss(values):
@@ -352,9 +383,9 @@ def _check_data(config):
 
 
 def _check_conditional(config):
-    name, settings = config.conditional.name, config.conditional
+    name, settings, critic = config.conditional.name, config.conditional, getattr(networks, config.network.name).Critic
     way = getattr(conditional, name)
-    if way.is_in_norms and config.network.generator_norm == "none":
+    if way.is_in_norms and config.network.generator_norm == "none" and "classes" not in fields_of(critic):
         raise UserError(
             f"config.conditional.name={name!r} with config.network.generator_norm='none': the generator is told the "
             "class by its norms; give batch or layer, or another conditional.name"

@@ -259,12 +259,16 @@ FIELDS = {
     "network.name": Field("dcgan", _named_in(networks, is_network), "a module in networks/"),
     "network.latent_dim": Field(64, _WIDTH, "components of the latent, each drawn from N(0, 1)"),
     "network.width": Field(
-        64, _WIDTH, "channels of the largest feature maps of dcgan, sn_cnn, resnet; units in a layer of mlp"
+        64, _WIDTH, "channels of the largest feature maps of dcgan, sn_cnn, resnet, stylegan2; units in a layer of mlp"
     ),
     "network.generator_width": Field(
         0, _from_to(0, 2**16), "the generator's width, where it differs; 0: network.width"
     ),
-    "network.depth": Field(3, _DEPTH, "mlp: hidden layers"),
+    "network.depth": Field(3, _DEPTH, "mlp: hidden layers; stylegan2: layers that map z to w"),
+    "network.max_width": Field(512, _WIDTH, "stylegan2: channels that smaller images have at most"),
+    "network.residual": Field(True, _YES_OR_NO, "stylegan2: the critic's blocks have shortcuts"),
+    "network.clamp": Field(0.0, _at_least(0), "stylegan2: bound on what convolutions give, 256 in bfloat16; 0: none"),
+    "network.style_mixing": Field(0.9, _SHARE, "stylegan2: of the samples in training, made of two latents"),
     "network.attention": Field(0, _from_to(0, 256), "resnet: pixels of the images with self-attention; 0: none"),
     "network.generator_norm": Field("batch", _one_of("none", "batch", "layer"), "normalisation in the generator"),
     "network.critic_norm": Field(

@@ -10,6 +10,9 @@ says in words what is wrong with samples of a shape and what to give, or "" (`la
 `attention_sizes(sides)` what that may be for images of these sides. A critic with `group` has a minibatch deviation.
 
 What they may have besides:
+- fields of the names `latent_dim`, `max_width`, `clamp`, `residual`, `style_mixing`, which are given what
+  `config.network` has for them; and `classes` of a critic that makes a projection of its own, of a part `of_class`.
+- `NORMS` of the module, the norms that it takes, where these are not all.
 - random numbers of their own, of the stream `noise`: `self.make_rng("noise")`. They are a function of (key, step) in
   training, and of a sample's place after it.
 - statistics, in collections that are no parameters: updated where `train` is true, in the generator's own updates; a
@@ -20,6 +23,6 @@ What they may have besides:
   where these are alike already, as with `layers.MinibatchDeviation`.
 """
 
-from gan_jax.networks import dcgan, mlp, resnet, sn_cnn
+from gan_jax.networks import dcgan, mlp, resnet, sn_cnn, stylegan2
 
-__all__ = ["dcgan", "mlp", "resnet", "sn_cnn"]
+__all__ = ["dcgan", "mlp", "resnet", "sn_cnn", "stylegan2"]

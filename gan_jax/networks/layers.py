@@ -110,10 +110,12 @@ class MinibatchDeviation(nn.Module):
     Of features [b, ..., c]: the deviation of each number over the group, with 1e-8 under the root, and its mean over
     all numbers (Karras et al. 2018, arXiv:1710.10196, section 3). Groups of `group` samples are strided, as in
     StyleGAN2: of 8 in groups of 4, those at 0, 2, 4, 6 and at 1, 3, 5, 7. So where reals and fakes take turns, a group
-    holds samples of one kind, if `group` divides the minibatch of either. 0: no channel.
+    holds samples of one kind, if `group` divides the minibatch of either. 0: no channel. More `channels` than one, of
+    which each is of as many neighbours among the c, divide c.
     """
 
     group: int
+    channels: int = 1
 
     @nn.compact
     def __call__(self, x):
@@ -121,9 +123,11 @@ class MinibatchDeviation(nn.Module):
             return x
         grouped = x.astype(jnp.float32).reshape(self.group, -1, *x.shape[1:])
         deviations = jnp.sqrt(jnp.mean(jnp.square(grouped - grouped.mean(0)), 0) + 1e-8)
-        means = jnp.tile(deviations.reshape(len(deviations), -1).mean(1), self.group)
-        channel = jnp.broadcast_to(means.reshape(-1, *(1,) * (x.ndim - 1)), (*x.shape[:-1], 1))
-        return jnp.concatenate([x, channel.astype(x.dtype)], axis=-1)
+        parted = deviations.reshape(len(deviations), -1, self.channels, x.shape[-1] // self.channels).swapaxes(1, 2)
+        means = jnp.tile(parted.reshape(len(parted), self.channels, -1).mean(2), (self.group, 1))
+        shape = *x.shape[:-1], self.channels
+        spread = jnp.broadcast_to(means.reshape(len(x), *(1,) * (x.ndim - 2), self.channels), shape)
+        return jnp.concatenate([x, spread.astype(x.dtype)], axis=-1)
 
 
 def _maxima(x):

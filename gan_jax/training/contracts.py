@@ -55,7 +55,8 @@ def _check_critic(config, shape, critic):
     outputs, variables = jax.eval_shape(judged)
     words = f"config.network.name={config.network.name!r}: its Critic"
     paths = [jax.tree_util.keystr(path) for path, _ in jax.tree.leaves_with_path(variables["params"])]
-    if way.head and not any("['head']" in path for path in paths):
+    tells = "head", "of_class"  # the latter of a critic that projects classes by itself
+    if way.head and not any(f"['{part}']" in path for path in paths for part in tells):
         raise UserError(
             f"{words} leaves out the head that config.conditional.name={config.conditional.name!r} needs: give what "
             "self.head(logits, features, condition) gives, where there is a head"

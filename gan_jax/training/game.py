@@ -23,6 +23,9 @@ from gan_jax.training.conditional import Conditional, Inputs
 from gan_jax.training.hyperparameters import LOSS_NUMBERS, is_on, leaves
 from gan_jax.training.terms import Term
 
+# Fields of `network` that a player is given who has one of that name.
+OPTIONS = "latent_dim", "max_width", "clamp", "residual", "style_mixing"
+
 
 @dataclasses.dataclass(frozen=True)
 class Game:
@@ -81,13 +84,30 @@ def build_networks(config: ml_collections.ConfigDict, shape: tuple[int, ...]) ->
     common = {"dtype": dtype} | _attention(network, settings, config.data.name, shape)
     in_norms = {"classes": takes.classes} if way.is_in_norms else {}
     head = {"head": way.head(takes, dtype)} if way.head else {}
+    if in_norms and "classes" in fields_of(network.Critic):
+        head = in_norms
     head |= {"group": settings.minibatch_deviation} if settings.minibatch_deviation else {}
     width, depth = settings.width, settings.depth
     generator = network.Generator(
-        shape, settings.generator_width or width, depth, settings.generator_norm, **common, **in_norms
+        shape,
+        settings.generator_width or width,
+        depth,
+        settings.generator_norm,
+        **common,
+        **in_norms,
+        **_options(network.Generator, settings),
     )
-    critic = network.Critic(width, depth, settings.critic_norm, **common, **head)
+    critic = network.Critic(width, depth, settings.critic_norm, **common, **head, **_options(network.Critic, settings))
     return generator, SpectralNorm(critic) if settings.spectral_norm else critic
+
+
+def fields_of(player: Any) -> set[str]:
+    """What a player of networks/ may be given."""
+    return {*player.__dataclass_fields__}
+
+
+def _options(player, settings):
+    return {name: settings[name] for name in OPTIONS if name in fields_of(player)}
 
 
 def _inner(critic):
