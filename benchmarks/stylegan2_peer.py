@@ -87,6 +87,47 @@ def make_step(
     return step
 
 
+def step_of(config, shape, images, form):
+    """A step for a configuration of ours and images [n, h, w, c] in [-1, 1], drawn anew each time.
+
+    form: `scaled`, as of `modulated_conv`; `channels_last`: kernels and images in that order of memory; else neither.
+    """
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    network, memory = config.network, torch.channels_last if form == "channels_last" else torch.contiguous_format
+    generator, critic = (
+        player.to(device, memory_format=memory)
+        for player in make_networks(
+            shape[0],
+            network.width,
+            shape[2],
+            network.latent_dim,
+            network.max_width,
+            network.depth,
+            clamp=network.clamp,
+            group=network.minibatch_deviation,
+            critic="residual" if network.residual else "plain",
+            form="scaled" if form == "scaled" else "grouped",
+        )
+    )
+    images = torch.tensor(images).permute(0, 3, 1, 2).to(device).contiguous(memory_format=memory)
+
+    def draw():
+        return images[torch.randint(len(images), (config.batch_size,), device=device)], None
+
+    path = config.generator.path_length
+    return make_step(
+        generator,
+        critic,
+        draw,
+        config.optimizer.critic_lr,
+        config.penalty.weight,
+        config.penalty.every,
+        path.every,
+        path.weight,
+        network.style_mixing,
+    )
+
+
 def lazy_adam(network, learning_rate, every, betas=(0.0, 0.99)):
     """Adam for a loss of every step and a term of every so many: rate x c, betas to the c, c = every / (every + 1)."""
     c = every / (every + 1)

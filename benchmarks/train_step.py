@@ -30,6 +30,7 @@ the cores compile side by side, so that "compile" is of a busy machine; they rac
 import argparse
 import functools
 import importlib.metadata
+import itertools
 import json
 import math
 import multiprocessing
@@ -59,7 +60,9 @@ class Case(NamedTuple):
 
 
 _IMAGES = {"network.width": 64, "batch_size": 64, "data.image_size": 32}
+_STYLED = {"network.width": 32, "network.max_width": 256, "network.latent_dim": 256, "batch_size": 32}
 _JAX = ("ours", "ours, unrolled", "stock flax")
+_PEERS = ("PyTorch", "PyTorch, channels_last", "PyTorch, scaled")
 # In the order in which they tell most: where time is short, the last are left out.
 _PRECISIONS = ("ours", "PyTorch", "ours, bfloat16", "PyTorch, bfloat16", "ours, float32", "PyTorch, float32")
 _ON_GPU = (*_PRECISIONS, "ours, closed", "stock flax", "ours, unrolled")
@@ -115,6 +118,22 @@ CASES = {
         {"network.name": "resnet", "network.width": 128, "data.image_size": 8},
         ("ours", "ours, exchanged", "PyTorch"),
         ("ours", "PyTorch"),
+    ),
+    "stylegan2_32": Case(
+        "StyleGAN2 32x32x3, width 32 to 256, batch 32, R1 every 16, path length every 4",
+        "stylegan2",
+        "cifar10",
+        _STYLED | {"data.image_size": 32},
+        ("ours", *_PEERS),
+        _PRECISIONS,
+    ),
+    "stylegan2_64": Case(
+        "StyleGAN2 64x64x3, width 16 to 256, batch 16, R1 every 16, path length every 4",
+        "stylegan2",
+        "cifar10",
+        _STYLED | {"data.image_size": 64, "network.width": 16, "batch_size": 16},
+        ("ours", *_PEERS),
+        _PRECISIONS,
     ),
     "mlp128_wgan_gp": Case(
         "2-D, 3x128, batch 256, WGAN-GP", "wgan_gp", "ring", {"network.width": 128}, ("ours", "PyTorch"), _PRECISIONS
@@ -458,7 +477,6 @@ def _members(config, count):
 
 def _build_pytorch(config, name):
     import torch
-    from pytorch_peer import make_step
 
     if gpu() and not torch.cuda.is_available():
         raise RuntimeError("this build of PyTorch sees no GPU")
@@ -470,7 +488,15 @@ def _build_pytorch(config, name):
     memory = _memory_of_process()
     if torch.cuda.is_available():
         memory = lambda: torch.cuda.max_memory_allocated() / 1e6  # noqa: E731
-    members = [make_step(config, shape_of(config), images, name.endswith("compiled"), precision) for _ in range(count)]
+    if config.network.name == "stylegan2":
+        from stylegan2_peer import step_of
+
+        members = [step_of(config, shape_of(config), images, name.rpartition(", ")[2])]
+    else:
+        from pytorch_peer import make_step
+
+        given = shape_of(config), images, name.endswith("compiled"), precision
+        members = [make_step(config, *given) for _ in range(count)]
 
     def run(steps):
         for step in members * steps:
@@ -526,15 +552,18 @@ def flops(config, shape: tuple[int, ...]) -> int:
     and passes reals and fakes forwards, back to the weights and back to the inputs (3 d each, but for the first layer's
     inputs). A penalty passes its points forwards and back to the inputs, and derives the latter by cotangents and by
     weights (4 d), for reals and for fakes where it is of both. The generator's step is 3 g (but for the latents) + 2 d,
-    for generator_batch times as many fakes, and d more for the reals of a relativistic loss.
+    for generator_batch times as many fakes, and d more for the reals of a relativistic loss. Lazy terms count for their
+    share of the steps; a path length takes 4 g, for half of the samples.
     """
     generator, critic = _layers(config, shape)
     g, d = sum(generator), sum(critic)
     penalties = {"none": 0, "r1_r2": 2}.get(config.penalty.name, 1)
-    critic_update = g + 2 * (3 * d - critic[0]) + penalties * 4 * d
+    critic_update = g + 2 * (3 * d - critic[0]) + penalties * 4 * d / config.penalty.every
     judged = 3 if config.loss.startswith("relativistic") else 2
     generator_update = config.generator_batch * (3 * g - generator[0] + judged * d)
-    return 2 * config.batch_size * (config.n_critic * critic_update + generator_update)
+    if config.generator.path_length.weight:
+        generator_update += 4 * g / 2 / config.generator.path_length.every
+    return round(2 * config.batch_size * (config.n_critic * critic_update + generator_update))
 
 
 def _layers(config, shape):
@@ -549,6 +578,8 @@ def _layers(config, shape):
     size, _, colours = shape
     if config.network.name == "resnet":
         return _layers_of_resnet(config.network, size, colours)
+    if config.network.name == "stylegan2":
+        return _layers_of_stylegan2(config.network, size, colours)
     channels, pixels = [colours], []
     while size > 4:
         size //= 2
@@ -557,6 +588,19 @@ def _layers(config, shape):
     convolutions = [16 * a * b * n for a, b, n in zip(channels, channels[1:], pixels, strict=False)]
     flat = 16 * channels[-1]
     return [latent * flat, *reversed(convolutions)], [*convolutions, flat]
+
+
+def _layers_of_stylegan2(network, size, colours):
+    """A convolution to twice the size counts its pixels before, one to half of it those after."""
+    from gan_jax.networks import stylegan2
+
+    latent, channels = network.latent_dim, stylegan2.channels((size, size), network.width, network.max_width)
+    generator, critic = [latent**2] * network.depth + [9 * channels[0] ** 2 * 16], [colours * channels[-1] * size**2]
+    for i, (smaller, larger) in enumerate(itertools.pairwise(channels)):
+        pixels = 16 * 4**i
+        generator += [9 * smaller * larger * pixels, 9 * larger**2 * 4 * pixels]
+        critic += [9 * larger**2 * 4 * pixels, 10 * smaller * larger * pixels]  # the last with its shortcut
+    return generator, [*critic, 9 * channels[0] ** 2 * 16, 16 * channels[0] ** 2, channels[0]]
 
 
 def _layers_of_resnet(network, size, colours):
