@@ -135,10 +135,17 @@ def _check_mode(given):
     if given.traverse and (given.interpolate or given.label is not None):
         other = "--interpolate" if given.interpolate else "--label"
         raise UserError(f"--traverse with {other}: rows go through all classes of one latent; leave one of them out")
-    if given["num"].present and (given.interpolate or given.traverse):
-        raise UserError("--num with --interpolate or --traverse: these have their own numbers of rows; leave it out")
-    if given.images and (given.interpolate or given.traverse):
-        raise UserError("--images with --interpolate or --traverse: rows are one picture; leave one of them out")
+    rows = [f"--{name}" for name in ("interpolate", "traverse", "mix") if given[name].value]
+    if given.mix and len(rows) > 1:
+        raise UserError(f"{' with '.join(rows)}: each is a picture of its own; leave one of them out")
+    if given["num"].present and rows:
+        raise UserError(f"--num with {rows[0]}, which has its own number of rows; leave it out")
+    if given.images and rows:
+        raise UserError(f"--images with {rows[0]}: rows are one picture; leave one of them out")
+    if given.space == "w" and not given.interpolate:
+        raise UserError("--space=w without --interpolate: give that too, or leave it out")
+    if given.cutoff and given.psi == 1 and not given.mix:
+        raise UserError(f"--cutoff={given.cutoff} without --psi or --mix: give one of them too, or leave it out")
     if given.mode == "evaluate" and given.num == 1:
         raise UserError("--num=1 with --mode=evaluate: give at least 2, or --mode=sample, which takes one")
     if given["init_layers"].present and not given.init_from:
@@ -307,6 +314,25 @@ def define_flags(values: flags.FlagValues, argv: Sequence[str]) -> None:
     flags.DEFINE_string("label", None, "sample: the class to be generated, by name or number; else all", values)
     flags.DEFINE_float(
         "truncation", 0.0, "sample, evaluate: latents beyond it are drawn again; 0: none", 0, flag_values=values
+    )
+    flags.DEFINE_float(
+        "psi",
+        1.0,
+        "evaluate, sample, export: below 1, draws w nearer to its mean: likelier, more alike",
+        flag_values=values,
+    )
+    flags.DEFINE_integer(
+        "cutoff",
+        0,
+        "evaluate, sample, export: of how many layers --psi is, or --mix takes from its rows; 0: all, half",
+        0,
+        flag_values=values,
+    )
+    flags.DEFINE_boolean(
+        "mix", False, "sample: coarse layers of samples in rows, fine ones of those in columns", values
+    )
+    flags.DEFINE_enum(
+        "space", "z", ("z", "w"), "sample: of --interpolate: on the sphere in z, or straight in w", values
     )
     flags.DEFINE_integer("seed", 0, "sample: of the latents", 0, trained.LAST_SEED, flag_values=values)
 

@@ -220,19 +220,25 @@ def generated_samples(
     def generate(count, epsilon):
         """Samples at both ends of `count` arcs, each of `epsilon` of the great circle between two latents.
 
-        Images in [0, 255], but not rounded: the ends would be equal.
+        Or of the straight line between their w, where the generator maps them. Images in [0, 255], but not rounded: the
+        ends would be equal.
         """
         labels = np.tile(sampling.proportional_labels(takes, count, wanted.counts), 2)
         start, end = sampling.inputs(takes, state, 2 * count, PATH_SEED, labels).reshape(2, count, sum(takes))
         at = np.random.default_rng(PATH_SEED).uniform(size=count).astype(np.float32)
-        places = [sampling.between(takes, start, end, t) for t in (at, at + epsilon)]
-        ends = [sampling.outputs(generator, state, takes, inputs, counts) for inputs in places]
+        outputs = sampling.outputs_between(generator, state, takes, counts)
+        ends = [outputs(start, end, t) for t in (at, at + epsilon)]
         return ends if len(generator.shape) == 1 else [(images + 1) * 127.5 for images in ends]
 
     is_average = averages.is_average(config, state.hparams, state.step)
     protocol: dict[str, Any] = {"generator": "average (ema)" if is_average else "last"}
     if truncation:
         protocol["truncation"] = truncation
+    if getattr(generator, "psi", 1) != 1:
+        protocol["psi"] = generator.psi
+        protocol |= {"cutoff": generator.cutoff} if generator.cutoff else {}
+    if hasattr(generator, "mapping"):
+        protocol["paths"] = "in w"
     if way.is_told_labels:
         protocol["conditions"] = wanted.words
     found = measuring.of_array(samples, protocol, generate=generate)

@@ -105,7 +105,8 @@ def differences(a: dict[str, Any], b: dict[str, Any]) -> str:
 
     Of truncation silence says something too: that there was none.
     """
-    a, b = {"truncation": 0.0} | a, {"truncation": 0.0} | b
+    none = {"truncation": 0.0, "psi": 1.0, "cutoff": 0}
+    a, b = none | a, none | b
     keys = [key for key in a if key != "generator" and key in b and a[key] != b[key]]
     return "; ".join(f"{key} {_few(a[key])} instead of {_few(b[key])}" for key in keys)
 

@@ -18,7 +18,8 @@ What they may have besides:
 - statistics, in collections that are no parameters: updated where `train` is true, in the generator's own updates; a
   `momentum` of 0 sets them to those of one minibatch, which is done for the average.
 - of a generator that maps its latents first, methods `mapping(inputs, train) -> w [b, ...]` and `synthesis(w, train) ->
-  samples`, of which `__call__` is one after the other, and the mean of w as `w_avg` in the collection `averages`.
+  samples`, of which `__call__` is one after the other. If w is [b, layers, d], a property `layers`. If w can be drawn
+  to its mean, fields `psi` (1.0) and `cutoff` (0), by which `mapping` does so where `train` is false.
 - `mixes_samples = True` of a critic whose logits depend on others of their minibatch: reals and fakes are then two. Not
   where these are alike already, as with `layers.MinibatchDeviation`.
 """

@@ -43,7 +43,8 @@ class Generator(nn.Module):
     """Latents [b, latent_dim] -> images [b, h, w, c], of which training makes such in [-1, 1].
 
     style_mixing: share of the samples in training that take w of another latent, of the same class, from some layer on.
-    momentum: of the mean of w.
+    momentum: of the mean of w. psi, cutoff: after training, w of the first `cutoff` layers, 0 for all, is drawn to that
+    mean, mean + psi (w - mean): likelier images, and more alike (Karras et al. 2019, arXiv:1812.04948, appendix B).
     """
 
     shape: tuple[int, ...]
@@ -57,6 +58,8 @@ class Generator(nn.Module):
     max_width: int = 512
     clamp: float = 0.0
     style_mixing: float = 0.9
+    psi: float = 1.0
+    cutoff: int = 0
 
     def setup(self):
         self.mapped = Mapping(self.latent_dim, self.depth)
@@ -77,8 +80,22 @@ class Generator(nn.Module):
         if train and self.is_mutable_collection("averages"):
             mean = jax.lax.stop_gradient(w.mean(0))
             self.w_avg.value = self.momentum * self.w_avg.value + (1 - self.momentum) * mean
-        of_layers = jnp.broadcast_to(w[:, None], (len(w), 2 * len(self._channels), w.shape[1]))
-        return self._mixed(of_layers, latents, condition) if train and self.style_mixing else of_layers
+        of_layers = jnp.broadcast_to(w[:, None], (len(w), self.layers, w.shape[1]))
+        if not train:
+            return self._truncated(of_layers)
+        return self._mixed(of_layers, latents, condition) if self.style_mixing else of_layers
+
+    @property
+    def layers(self) -> int:
+        """That each take a w: two for each size of the images."""
+        return 2 * len(self._channels)
+
+    def _truncated(self, w):
+        if self.psi == 1:
+            return w
+        is_drawn = jnp.arange(self.layers) < (self.cutoff or self.layers)
+        mean = self.w_avg.value
+        return jnp.where(is_drawn[:, None], mean + self.psi * (w - mean), w)
 
     def _mixed(self, w, latents, condition):
         """From a layer of U{1, ..., layers - 1} on, w of another latent, for each sample by itself."""

@@ -42,7 +42,8 @@ def run(given: flags.FlagValues, folder: pathlib.Path) -> int:
     # The line of an evaluation goes to a file that a run at work writes, too.
     is_shared = given.mode == "evaluate" and place == folder
     with workdir.claimed(folder, "give --out=FOLDER") if is_shared else contextlib.nullcontext():
-        asked.write(trained.load(folder, given.checkpoint, fields), place)
+        model = trained.load(folder, given.checkpoint, fields)
+        asked.write(model.truncated(given.psi, 0 if given.mix else given.cutoff), place)
     return 0
 
 
@@ -52,11 +53,14 @@ def _asked(given, folder):
         return Asked(folder, ("evaluation.jsonl", "evaluation.png"), evaluate)
     if given.mode == "export":
         return Asked(folder, ("generator.jax_export",), trained.export)
-    which, samples = trained.Wanted(_num(given), given.seed, given.label, given.truncation), folder / "samples"
+    others = given.truncation, given.space, given.cutoff
+    which, samples = trained.Wanted(_num(given), given.seed, given.label, *others), folder / "samples"
     if given.images:
         return Asked(samples / "images", (), functools.partial(trained.write_images, which=which))
     if given.interpolate:
         return Asked(samples, ("interpolation.png",), functools.partial(trained.interpolate, which=which))
+    if given.mix:
+        return Asked(samples, ("mixed.png",), functools.partial(trained.mix, which=which))
     if given.traverse:
         return Asked(samples, ("traversal.png",), functools.partial(trained.traverse, which=which))
     return Asked(samples, ("samples.npz", "samples.png"), functools.partial(trained.sample, which=which))

@@ -39,6 +39,7 @@ from gan_jax.training.state import GANState, create_state
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 ROWS, COLUMNS = 8, 10  # of an interpolation; a traversal of codes has as many columns, or more
+MIXED = 5, 8  # rows and columns of mixed styles
 MOST, LAST_SEED = 10**6, 2**32 - 1  # samples that may be asked for at once, and their seed
 
 
@@ -106,30 +107,47 @@ class Trained:
         inputs = jnp.asarray(np.asarray(inputs, np.float32))  # of whatever type they were given
         return sampling.samples(self.generator, self.state, self.takes, inputs, self.counts)
 
+    def truncated(self, psi: float, cutoff: int = 0) -> "Trained":
+        """The same, whose generator draws w nearer to its mean, mean + psi (w - mean): likelier samples, more alike.
+
+        psi: 1 leaves w as it is, 0 gives the mean. cutoff: layers, from the first on, of which this is done; 0 for all.
+        Raises UserError where the network has no such thing, or no so many layers.
+        """
+        if psi == 1 and not cutoff:
+            return self
+        if not hasattr(self.generator, "psi"):
+            raise UserError(f"psi={psi}: {self._no_mapping}; give 1.0, or truncation for latents nearer to 0")
+        if not abs(psi) <= 10:
+            raise UserError(f"psi={psi}: give a number from -10 to 10, such as 0.7")
+        return dataclasses.replace(self, generator=self.generator.clone(psi=float(psi), cutoff=self._layer(cutoff, 0)))
+
+    def _layer(self, value, least):
+        return _whole("cutoff", value, least, getattr(self._mapping, "layers", 1))
+
     @jax.enable_x64(False)
     def w(self, inputs: jax.Array, psi: float = 1.0) -> np.ndarray:
         """What the averaged generator maps inputs to, w [n, ...], from which `made_of` makes samples.
 
-        psi: below 1, nearer to the mean of w, as the generator keeps it in `averages`: likelier samples, and more
-        alike. Raises UserError where the network has no `mapping`.
+        psi: see `truncated`. Raises UserError where the network has no `mapping`.
         """
-        w, variables = sampling.mapped(self._mapping, self._variables, inputs), self._variables
-        return np.asarray(w if psi == 1 else sampling.toward_mean(w, variables["averages"]["w_avg"], psi))
+        model = self.truncated(psi) if psi != 1 else self
+        return np.asarray(sampling.mapped(model._mapping, self._variables, inputs))
 
     @jax.enable_x64(False)
     def made_of(self, w: ArrayLike) -> np.ndarray:
         """The averaged generator's samples of w [n, ...]: as those of `generate`."""
-        key = sampling.noise_key(self.state)
-        return sampling.presentable(sampling.made_of(self._mapping, self._variables, jnp.asarray(w), key))
+        make = functools.partial(sampling.made_of, self._mapping, self._variables)
+        return sampling.presentable(sampling.in_chunks(make, self.state, jnp.asarray(w)))
 
     @property
     def _mapping(self):
         if not hasattr(self.generator, "mapping"):
-            raise UserError(
-                f"config.network.name={self.config.network.name!r}: its generator maps no latents; take the inputs "
-                "themselves"
-            )
+            raise UserError(f"{self._no_mapping}; take the inputs themselves")
         return self.generator
+
+    @property
+    def _no_mapping(self):
+        return f"config.network.name={self.config.network.name!r}: its generator maps no latents"
 
     @functools.cached_property
     def _variables(self):
@@ -149,16 +167,55 @@ class Trained:
         seed: int = 0,
         label: int | str | None = None,
         truncation: float = 0.0,
+        space: str = "z",
     ) -> np.ndarray:
-        """[rows, columns, ...]: each row leads from one latent to another, along the sphere, within a class."""
+        """[rows, columns, ...]: each row leads from one latent to another, along the sphere, within a class.
+
+        space: w for a straight line from what the one is mapped to, to what the other is.
+        """
         rows, columns = _whole("rows", rows, 1, MOST // 2), _whole("columns", columns, 1, MOST)
-        inputs = self._path(rows, columns, seed, label, truncation)
-        samples = self.generate(inputs.reshape(rows * columns, -1))
+        start, end = self.inputs(2 * rows, seed, label, truncation).reshape(2, rows, -1)
+        if space == "w":
+            start, end = self.w(start)[:, None], self.w(end)[:, None]
+            t = np.linspace(0, 1, columns, dtype=np.float32).reshape(1, -1, *(1,) * (start.ndim - 2))
+            w = start + t * (end - start)
+            samples = self.made_of(w.reshape(rows * columns, *w.shape[2:]))
+        else:
+            inputs = sampling.paths(self.takes, start, end, columns)
+            samples = self.generate(inputs.reshape(rows * columns, -1))
         return samples.reshape(rows, columns, *samples.shape[1:])
 
-    def _path(self, rows, columns, *which):
-        start, end = self.inputs(2 * rows, *which).reshape(2, rows, -1)
-        return sampling.paths(self.takes, start, end, columns)
+    @jax.enable_x64(False)
+    def mix(
+        self,
+        rows: int = MIXED[0],
+        columns: int = MIXED[1],
+        seed: int = 0,
+        label: int | str | None = None,
+        truncation: float = 0.0,
+        cutoff: int = 0,
+    ) -> np.ndarray:
+        """Styles mixed, uint8 [rows + 1, columns + 1, h, w, c]: the first layers of rows, the others of columns.
+
+        The first column has the samples that rows take their coarse layers from, and the first row those that columns
+        take their fine ones from; between them is a white one. cutoff: 0 for half of the layers. Raises UserError where
+        the generator does not take a w for each layer.
+        """
+        rows, columns = _whole("rows", rows, 1, MOST), _whole("columns", columns, 1, MOST)
+        if not (layers := getattr(self.generator, "layers", 0)):
+            raise UserError(f"{self._no_mapping} to a w for each layer; there are no styles to mix")
+        inputs = self.inputs(rows + columns, seed, label, truncation)
+        coarse, fine = np.split(self.w(inputs), [rows])
+        is_coarse = np.arange(layers) < (self._layer(cutoff, 0) or layers // 2)
+        mixed = np.where(is_coarse[:, None], coarse[:, None], fine[None])
+        sources, samples = (
+            self.made_of(np.concatenate([coarse, fine])),
+            self.made_of(mixed.reshape(-1, *coarse.shape[1:])),
+        )
+        table = np.full((rows + 1, columns + 1, *samples.shape[1:]), 255, samples.dtype)
+        table[1:, 0], table[0, 1:] = np.split(sources, [rows])
+        table[1:, 1:] = samples.reshape(rows, columns, *samples.shape[1:])
+        return table
 
     @jax.enable_x64(False)
     def traverse(self, rows: int = 4, seed: int = 0, truncation: float = 0.0) -> np.ndarray:
@@ -389,12 +446,22 @@ def _is_alike(record, other):
 
 
 class Wanted(NamedTuple):
-    """Which samples: how many, of which seed, of which class alone, and how far latents may be from 0 (0: any)."""
+    """Which samples: how many, of which seed, of which class alone, and how far latents may be from 0 (0: any).
+
+    space: in which to interpolate. cutoff: of styles that are mixed.
+    """
 
     num: int = 64
     seed: int = 0
     label: int | str | None = None
     truncation: float = 0.0
+    space: str = "z"
+    cutoff: int = 0
+
+    @property
+    def inputs(self) -> tuple[Any, ...]:
+        """Those of `Trained.inputs`."""
+        return self[:4]
 
 
 def sample(model: Trained, place: pathlib.Path, which: Wanted) -> None:
@@ -403,7 +470,7 @@ def sample(model: Trained, place: pathlib.Path, which: Wanted) -> None:
     Where the generator is told a class, `latents` has it one-hot in further columns, `labels` as an integer, and
     `classes` holds the names of all.
     """
-    inputs = model.inputs(*which)
+    inputs = model.inputs(*which.inputs)
     samples, takes = model.generate(inputs), model.takes
     name = "points" if sources.is_points(model.config.data.name) else "images"
     arrays = {name: samples, "latents": np.asarray(inputs)}
@@ -419,7 +486,7 @@ def sample(model: Trained, place: pathlib.Path, which: Wanted) -> None:
 
 def write_images(model: Trained, place: pathlib.Path, which: Wanted) -> None:
     """Writes the images of `sample` alone, each as a picture of its own size: PLACE/000000.png and so on."""
-    pictures.single_images(place, model.sample(*which))
+    pictures.single_images(place, model.sample(*which.inputs))
     last = pictures.single_path(place, which.num - 1)
     names.say(f"wrote {which.num:,} images, up to {last}{_of_class(model, which.label)}")
 
@@ -434,8 +501,8 @@ def _named(model, label):
 
 
 def interpolate(model: Trained, place: pathlib.Path, which: Wanted) -> None:
-    """Writes PLACE/interpolation.png: each row leads from one latent to another, along the sphere."""
-    rows = model.interpolate(seed=which.seed, label=which.label, truncation=which.truncation)
+    """Writes PLACE/interpolation.png: each row leads from one latent to another, along the sphere, or straight in w."""
+    rows = model.interpolate(seed=which.seed, label=which.label, truncation=which.truncation, space=which.space)
     _draw_rows(model.config, place / "interpolation.png", rows, f"{len(rows)} interpolations")
 
 
@@ -443,6 +510,12 @@ def traverse(model: Trained, place: pathlib.Path, which: Wanted) -> None:
     """Writes PLACE/traversal.png: rows of one latent, through all classes, or through one code."""
     rows = model.traverse(seed=which.seed, truncation=which.truncation)
     _draw_rows(model.config, place / "traversal.png", rows, f"{len(rows)} traversals", model.classes)
+
+
+def mix(model: Trained, place: pathlib.Path, which: Wanted) -> None:
+    """Writes PLACE/mixed.png: coarse layers of the first column's samples, fine ones of the first row's."""
+    rows = model.mix(seed=which.seed, label=which.label, truncation=which.truncation, cutoff=which.cutoff)
+    _draw_rows(model.config, place / "mixed.png", rows, "mixed styles")
 
 
 def _draw_rows(config, path, rows, title, columns=()):

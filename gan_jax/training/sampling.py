@@ -144,11 +144,6 @@ def made_of(generator, variables, w, key):
     return generator.apply(variables, w, train=False, method="synthesis", rngs={STREAM: key})
 
 
-def toward_mean(w: jax.Array, mean: jax.Array, psi: float) -> jax.Array:
-    """mean + psi (w - mean): truncation in w (Karras et al. 2019, arXiv:1812.04948, appendix B)."""
-    return mean + psi * (w - mean)
-
-
 def samples(generator, state, takes: Inputs, inputs, counts: tuple[int, ...] = ()) -> np.ndarray:
     """The averaged generator at any number of inputs: uint8 images [n, h, w, c], or float32 points [n, 2].
 
@@ -158,18 +153,35 @@ def samples(generator, state, takes: Inputs, inputs, counts: tuple[int, ...] = (
 
 
 def outputs(generator, state, takes: Inputs, inputs, counts: tuple[int, ...] = ()) -> np.ndarray:
-    """What the averaged generator puts out at any number of inputs: images float32 in [-1, 1], or points.
-
-    In chunks of one size; the last one is filled up, and cut again.
-    """
+    """What the averaged generator puts out at any number of inputs: images float32 in [-1, 1], or points."""
     variables = averaged_variables(generator, state, takes, counts)
+    return in_chunks(functools.partial(generate, generator, variables), state, inputs)
+
+
+def in_chunks(function, state, inputs) -> np.ndarray:
+    """function(CHUNK or fewer of the inputs [n, ...], key) of all of them; the last are filled up, and cut again."""
     size = min(CHUNK, len(inputs))
     chunks = []
     for start in range(0, len(inputs), size):
         chunk = inputs[start : start + size]
-        full = jnp.pad(chunk, ((0, size - len(chunk)), (0, 0)))
-        chunks.append(np.asarray(generate(generator, variables, full, noise_key(state, start // size)))[: len(chunk)])
+        full = jnp.pad(chunk, ((0, size - len(chunk)), *((0, 0),) * (chunk.ndim - 1)))
+        chunks.append(np.asarray(function(full, noise_key(state, start // size)))[: len(chunk)])
     return np.concatenate(chunks)
+
+
+def outputs_between(generator, state, takes: Inputs, counts: tuple[int, ...] = ()):
+    """A function (inputs, inputs [n, sum(takes)], t [n]) -> outputs between them: on the sphere, or straight in w."""
+    variables = averaged_variables(generator, state, takes, counts)
+    if not hasattr(generator, "mapping"):
+        make = functools.partial(generate, generator, variables)
+        return lambda start, end, t: in_chunks(make, state, between(takes, start, end, t))
+
+    def straight(start, end, t):
+        a, b = (in_chunks(lambda some, _: mapped(generator, variables, some), state, x) for x in (start, end))
+        w = jnp.asarray(a + t.reshape(-1, *(1,) * (a.ndim - 1)) * (b - a))
+        return in_chunks(functools.partial(made_of, generator, variables), state, w)
+
+    return straight
 
 
 def presentable(samples) -> np.ndarray:
