@@ -282,11 +282,11 @@ def _convolve(x, kernels, is_up):
     if not is_up:
         return functional.conv2d(x, kernels.flatten(0, 1), padding=kernels.shape[-1] // 2, groups=groups)
     y = functional.conv_transpose2d(x, kernels.transpose(1, 2).flatten(0, 1), stride=2, groups=groups)
-    return 4 * _blur(y, 1)
+    return _blur(y, 1, gain=4)
 
 
-def _blur(x, padding, stride=1):
-    taps = TAPS.to(x).expand(x.shape[1], 1, 4, 4)
+def _blur(x, padding, stride=1, gain=1):
+    taps = gain * TAPS.to(x).expand(x.shape[1], 1, 4, 4)
     return functional.conv2d(x, taps, stride=stride, padding=padding, groups=x.shape[1])
 
 
