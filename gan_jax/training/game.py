@@ -85,7 +85,7 @@ def build_networks(config: ml_collections.ConfigDict, shape: tuple[int, ...]) ->
     in_norms = {"classes": takes.classes} if way.is_in_norms else {}
     head = {"head": way.head(takes, dtype)} if way.head else {}
     if in_norms and "classes" in fields_of(network.Critic):
-        head = in_norms
+        head = dict(in_norms)
     head |= {"group": settings.minibatch_deviation} if settings.minibatch_deviation else {}
     width, depth = settings.width, settings.depth
     generator = network.Generator(

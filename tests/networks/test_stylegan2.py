@@ -12,6 +12,7 @@ from scipy import signal
 from gan_jax.networks import equalized, resampling, stylegan2
 from gan_jax.networks.layers import MinibatchDeviation
 from gan_jax.objectives import generator_terms, penalties
+from tests.networks import official_stylegan2 as official
 
 FILTER = np.array([1, 3, 3, 1]) / 8
 
@@ -478,3 +479,127 @@ def test_no_convolution_is_grouped_or_has_holes(members, assert_convolutions_are
         slopes = jax.vmap(slopes)
         given_to = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (members, *leaf.shape)), given_to)
     assert_convolutions_are_fast(jax.jit(slopes).lower(*given_to).compile().as_text())
+
+
+# ----------------------------------------------------------------------------- the numbers of the authors' code
+
+
+def assert_official(name, found, is_thinned=False):
+    """Images [b, h, w, c] as the authors have them, channels first."""
+    found = np.asarray(found)
+    found = found.transpose(0, 3, 1, 2) if found.ndim == 4 else found
+    expected = official.NUMBERS[name]
+    np.testing.assert_allclose(official.thinned(found) if is_thinned else found, expected, rtol=1e-5, atol=3e-6)
+
+
+def channels_last(images):
+    return images.transpose(0, 2, 3, 1)
+
+
+def with_official(network, inputs, renamed, shapes, **others):
+    """Variables of ours whose parameters are the authors' closed forms, placed as `renamed` has those of ours."""
+    init = functools.partial(network.init, train=True, **others)
+    variables = jax.eval_shape(init, jax.random.key(0), inputs)
+    leaves, tree = jax.tree.flatten(variables["params"])
+    ends = np.cumsum([math.prod(leaf.shape) for leaf in leaves])
+    numbers = np.split(np.arange(ends[-1]), ends[:-1])
+    places = renamed(tree.unflatten([n.reshape(leaf.shape) for n, leaf in zip(numbers, leaves, strict=True)]))
+    values = np.zeros(ends[-1], np.float32)
+    for name, array in official.parameters(shapes).items():
+        values[places[name]] = array
+    params = [values[n].reshape(leaf.shape) for n, leaf in zip(numbers, leaves, strict=True)]
+    others = {name: jax.tree.map(lambda leaf: jnp.zeros(leaf.shape), variables[name]) for name in variables}
+    return others | {"params": tree.unflatten(params)}
+
+
+def generator_of_official(classes=0):
+    generator = stylegan2.Generator((8, 8, 2), 2, 2, latent_dim=4, max_width=3, classes=classes)
+    shapes = official.GENERATOR_OF_CLASSES if classes else official.GENERATOR
+    return generator, with_official(generator, jnp.zeros((2, 4 + classes)), of_generator, shapes)
+
+
+def test_filters_and_convolutions_are_official():
+    image, x = channels_last(official.inputs((1, 1, 4, 4))), channels_last(official.inputs((1, 2, 4, 4)))
+    kernel, pointwise = (official.weights((3, 2, size, size)).transpose(2, 3, 1, 0) for size in (3, 1))
+    assert_official("upsample2d", resampling.upsampled(image), True)
+    assert_official("downsample2d", resampling.downsampled(image))
+    assert_official("conv_up", resampling.transpose_to_double(x, kernel), True)
+    assert_official("conv_down", resampling.correlate_to_half(x, kernel))
+    assert_official("conv_1x1_down", resampling.downsampled(x) @ pointwise[0, 0])
+
+
+def test_modulation_is_official():
+    x, styles = channels_last(official.inputs((2, 2, 4, 4))), official.inputs((2, 2), 1)
+    kernel, pointwise = (official.weights((3, 2, size, size)).transpose(2, 3, 1, 0) for size in (3, 1))
+    assert_official("modulated", stylegan2.modulated(x, kernel, styles), True)
+    up = np.asarray(stylegan2.modulated(x, kernel, styles, is_up=True))[1]
+    assert_official("modulated_up", official.thinned(up.transpose(2, 0, 1)))
+    assert_official("to_rgb", stylegan2.modulated(x, pointwise, styles, is_demodulated=False), True)
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_the_minibatch_deviation_is_official(channels):
+    found = MinibatchDeviation(4, channels).apply({}, channels_last(official.inputs((8, 4, 2, 2))))
+    assert_official(f"deviation_{channels}", found[:, 0, 0, 4:])
+
+
+def test_a_dense_layer_is_official():
+    params = {"kernel": 100 * official.weights((3, 4)).T, "bias": 100 * official.weights((3,), 1)}
+    x = official.inputs((2, 4))
+    assert_official("dense", equalized.activated(equalized.Dense(3, 0.01).apply({"params": params}, x)))
+
+
+def test_mappings_and_images_are_official(monkeypatch):
+    generator, variables = generator_of_official()
+    of_classes = generator_of_official(classes=3)
+    z = official.inputs((2, 4))
+    w = applied(generator, variables, z, method="mapping")
+    for layer in range(4):
+        assert_official("mapping", w[:, layer])
+    monkeypatch.setattr(stylegan2, "drawn", lambda key, x: jnp.zeros((*x.shape[:3], 1)))
+    rngs = {"noise": jax.random.key(0)}
+    assert_official("generator", applied(generator, variables, z, rngs=rngs), True)
+    noises = iter([official.inputs((1, side, side, 1), k) for k, side in enumerate((4, 8, 8))])
+    monkeypatch.setattr(stylegan2, "drawn", lambda key, x: next(noises))
+    of_layers = applied(generator, variables, official.inputs((2, 4, 4), 1), method="synthesis", rngs=rngs)
+    assert_official("generator_of_layers", official.thinned(np.asarray(of_layers)[1].transpose(2, 0, 1)))
+    told = np.concatenate([z, np.eye(3, dtype=np.float32)[[2, 0]]], 1)
+    assert_official("mapping_of_classes", applied(*of_classes, told, method="mapping")[:, 0])
+
+
+@pytest.mark.parametrize(
+    ("name", "fields"),
+    [
+        ("critic", {}),
+        ("critic_clamped", {"clamp": 1.0}),
+        ("critic_plain", {"residual": False}),
+        ("critic_of_classes", {"classes": 3}),
+    ],
+)
+def test_critics_are_official(name, fields):
+    critic = stylegan2.Critic(2, 0, group=2, max_width=3, **fields)
+    shapes = official.CRITIC_OF_CLASSES if "classes" in fields else official.CRITIC | official.SKIP
+    condition = np.eye(3, dtype=np.float32)[[2, 0, 1, 0]]
+    images = channels_last(5 * official.inputs((4, 2, 8, 8)))
+    if "residual" in fields:
+        shapes = official.CRITIC
+    variables = with_official(critic, images, of_critic, shapes, condition=condition)
+    assert_official(name, applied(critic, variables, images, condition=condition))
+
+
+def test_slopes_are_official(monkeypatch):
+    critic, images = stylegan2.Critic(2, 0, group=2, max_width=3), channels_last(5 * official.inputs((4, 2, 8, 8)))
+    variables = with_official(critic, images, of_critic, official.CRITIC | official.SKIP)
+    norms = penalties.squared_gradient_norms(functools.partial(critic.apply, variables, train=False), images)
+    assert_official("squared_slopes", norms)
+    generator, variables = generator_of_official()
+    w = applied(generator, variables, official.inputs((2, 4)), method="mapping")
+    direction = channels_last(official.inputs((2, 2, 8, 8), 3))
+    monkeypatch.setattr(stylegan2, "drawn", lambda key, x: jnp.zeros((*x.shape[:3], 1)))
+    rngs = {"noise": jax.random.key(0)}
+    for i, length in enumerate(official.NUMBERS["path_lengths"]):
+        monkeypatch.setattr(generator_terms.jax.random, "normal", lambda *_, i=i: direction[i : i + 1])
+        _, mean = generator_terms.path_length(
+            lambda w, _: generator.apply(variables, w, train=False, method="synthesis", rngs=rngs), w[i : i + 1], None
+        )
+        np.testing.assert_allclose(100 * mean, length, rtol=2e-5)

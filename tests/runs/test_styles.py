@@ -11,11 +11,12 @@ import gan_jax
 from gan_jax.errors import UserError
 
 STYLED = {
-    "network__name": "stylegan2", "network__generator_norm": "none", "network__width": 2, "network__max_width": 4,
-    "network__depth": 1, "network__latent_dim": 4, "network__minibatch_deviation": 4, "n_critic": 1,
-    "network__critic_norm": "none", "penalty__name": "r1", "penalty__every": 4, "penalty__own_step": True, "generator__path_length__weight": 2.0,
-    "generator__path_length__every": 2, "generator__path_length__own_step": True, "ema_half_life": 100.0,
-    "conditional__name": "projection", "loss": "non_saturating", "penalty__weight": 1.0,
+    "network__name": "stylegan2", "network__generator_norm": "none", "network__critic_norm": "none",
+    "network__width": 2, "network__max_width": 4, "network__depth": 1, "network__latent_dim": 4,
+    "network__minibatch_deviation": 4, "n_critic": 1, "penalty__name": "r1", "penalty__every": 4,
+    "penalty__own_step": True, "generator__path_length__weight": 2.0, "generator__path_length__every": 2,
+    "generator__path_length__own_step": True, "ema_half_life": 100.0, "conditional__name": "projection",
+    "loss": "non_saturating", "penalty__weight": 1.0,
 }  # fmt: skip
 
 
