@@ -228,7 +228,8 @@ def generated_samples(
         at = np.random.default_rng(PATH_SEED).uniform(size=count).astype(np.float32)
         outputs = sampling.outputs_between(generator, state, takes, counts)
         ends = [outputs(start, end, t) for t in (at, at + epsilon)]
-        return ends if len(generator.shape) == 1 else [(images + 1) * 127.5 for images in ends]
+        ways = "straight lines in w" if hasattr(generator, "mapping") else "great circles"
+        return (ends if len(generator.shape) == 1 else [(images + 1) * 127.5 for images in ends]), ways
 
     is_average = averages.is_average(config, state.hparams, state.step)
     protocol: dict[str, Any] = {"generator": "average (ema)" if is_average else "last"}
@@ -237,8 +238,6 @@ def generated_samples(
     if getattr(generator, "psi", 1) != 1:
         protocol["psi"] = generator.psi
         protocol |= {"cutoff": generator.cutoff} if generator.cutoff else {}
-    if hasattr(generator, "mapping"):
-        protocol["paths"] = "in w"
     if way.is_told_labels:
         protocol["conditions"] = wanted.words
     found = measuring.of_array(samples, protocol, generate=generate)

@@ -10,7 +10,7 @@ Each asks by the names of its arguments for what it needs, and `evaluation.measu
     classify                       uint8 images -> (their classes [n], how many there are, the classifier's name)
     read_digits                    the same with the classifier of mnist, whatever the set is
     mixture                        the means and the deviation of the mixture that the points are of
-    path                           (a, b, epsilon): features at two latents, epsilon of a path apart
+    path                           (a, b, epsilon, ways): features epsilon of a path apart, and what paths are along
 """
 
 import inspect
@@ -231,10 +231,10 @@ def ms_ssim(fakes, reals) -> Measured:
 
 
 def path(path) -> Measured:
-    """Latent path length: squared distance of features over that of latents, along great circles; of runs alone."""
-    start, end, epsilon = path
+    """Latent path length: squared distance of features over that of latents, or of their w; of runs alone."""
+    start, end, epsilon, ways = path
     numbers = path_length.path_length(start, end, epsilon)
-    return Measured(numbers, {"path": f"{len(start)} great circles, epsilon {epsilon:g}, 1 % trimmed at each end"})
+    return Measured(numbers, {"path": f"{len(start)} {ways}, epsilon {epsilon:g}, 1 % trimmed at each end"})
 
 
 def numbers(record: dict[str, Any]) -> dict[str, int | float]:

@@ -49,10 +49,10 @@ class Samples(NamedTuple):
 
     read: (start, stop) -> uint8 [stop - start, h, w, c] or float32 [stop - start, d].
     shape: (h, w, c) or (d,); (0, 0, c) where each image has a size of its own, and `read` gives a list. protocol: what
-    they are, in words. data: the set's name, folder and image size, or ("", "", 0). generate: (count, epsilon) -> both
-    ends of that many latent paths; None without a generator. is_kept: whether their features may be worth keeping in
-    the cache. labels: int32 [count], the class of each, or that which the generator was asked for; None where there are
-    none. codes: likewise of InfoGAN's categorical code.
+    they are, in words. data: the set's name, folder and image size, or ("", "", 0). generate: (count, epsilon) ->
+    (both ends of that many latent paths, what these are along); None without a generator. is_kept: whether their
+    features may be worth keeping in the cache. labels: int32 [count], the class of each, or that which the generator
+    was asked for; None where there are none. codes: likewise of InfoGAN's categorical code.
     classes: the names of the labels. about: the set that they are of, where they are of a stored one. is_resizable:
     whether data.image_size gives them another size.
     """
@@ -254,8 +254,9 @@ def _given(values, words):
 def _path(network, samples):
     if samples.generate is None:
         raise ValueError("it follows a generator's latents: give a run, not images")
-    ends = (of_array(samples, {}) for samples in samples.generate(min(samples.count, MOST_PATHS), EPSILON))
-    return *(_extract(network, end._replace(is_kept=False)).features for end in ends), EPSILON
+    both, ways = samples.generate(min(samples.count, MOST_PATHS), EPSILON)
+    ends = (of_array(end, {})._replace(is_kept=False) for end in both)
+    return *(_extract(network, end).features for end in ends), EPSILON, ways
 
 
 # ----------------------------------------------------------------------------------------- feature networks

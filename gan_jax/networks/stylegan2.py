@@ -80,7 +80,7 @@ class Generator(nn.Module):
         if train and self.is_mutable_collection("averages"):
             mean = jax.lax.stop_gradient(w.mean(0))
             self.w_avg.value = self.momentum * self.w_avg.value + (1 - self.momentum) * mean
-        of_layers = jnp.broadcast_to(w[:, None], (len(w), self.layers, w.shape[1]))
+        of_layers = jnp.broadcast_to(w[:, None], (w.shape[0], self.layers, w.shape[1]))
         if not train:
             return self._truncated(of_layers)
         return self._mixed(of_layers, latents, condition) if self.style_mixing else of_layers
@@ -145,7 +145,7 @@ class Synthesis(nn.Module):
     @nn.compact
     def __call__(self, w):
         smallest = *halved(self.shape[:2], len(self.channels) - 1), self.channels[0]
-        x = jnp.broadcast_to(self.param("constant", NORMAL, smallest), (len(w), *smallest))
+        x = jnp.broadcast_to(self.param("constant", NORMAL, smallest), (w.shape[0], *smallest))
         layers = iter(jnp.moveaxis(w, 1, 0))
         x, image = self._convolved(x, next(layers)), 0.0
         for features in self.channels[1:]:
@@ -245,7 +245,7 @@ class Critic(nn.Module):
             x = Block(features, self.residual, self.clamp, self.dtype)(x)
         x = MinibatchDeviation(self.group, self.deviation_channels)(x.astype(samples.dtype))
         x = activated(Conv(others[-1], name="last_conv")(x), self.clamp)
-        features = activated(Dense(others[-1], name="hidden")(x.reshape(len(x), -1)))
+        features = activated(Dense(others[-1], name="hidden")(x.reshape(x.shape[0], -1)))
         if self.classes:
             mapped = Mapping(others[-1], LAYERS_OF_CLASS, name="of_class")(None, condition)
             told = Dense(others[-1], name="last")(features)

@@ -171,10 +171,9 @@ def in_chunks(function, state, inputs) -> np.ndarray:
 
 def outputs_between(generator, state, takes: Inputs, counts: tuple[int, ...] = ()):
     """A function (inputs, inputs [n, sum(takes)], t [n]) -> outputs between them: on the sphere, or straight in w."""
-    variables = averaged_variables(generator, state, takes, counts)
     if not hasattr(generator, "mapping"):
-        make = functools.partial(generate, generator, variables)
-        return lambda start, end, t: in_chunks(make, state, between(takes, start, end, t))
+        return lambda start, end, t: outputs(generator, state, takes, between(takes, start, end, t), counts)
+    variables = averaged_variables(generator, state, takes, counts)
 
     def straight(start, end, t):
         a, b = (in_chunks(lambda some, _: mapped(generator, variables, some), state, x) for x in (start, end))

@@ -44,13 +44,13 @@ def test_a_run_trains_resumes_and_shows_its_styles(command, same_run, records, d
     floats = np.asarray(again.call(model.inputs(8)))
     np.testing.assert_allclose(np.clip((floats + 1) * 127.5, 0, 255).round(), shown, atol=1)
     fields = STYLED | {"steps": 40}
-    measure = ["--mode=evaluate", "--metrics=path_length", "--features=pixels", "--num=64"]
+    measure = ["--mode=evaluate", "--metrics=path", "--features=pixels", "--num=64"]
     command("ns_gan.py", "--workdir=whole", *measure, "--psi=0.5", **fields)
     command("ns_gan.py", "--workdir=whole", *measure, **fields)
     halved, full = records("whole/evaluation.jsonl")[-2:]
     assert halved["protocol"]["psi"] == 0.5
     assert "psi" not in full["protocol"]
-    assert halved["protocol"]["paths"] == full["protocol"]["paths"] == "in w"
+    assert "64 straight lines in w" in halved["protocol"]["path"]
     assert 0 < halved["path_length"] < full["path_length"]
 
 
