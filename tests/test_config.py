@@ -64,6 +64,9 @@ RANGES = {
     "generator_batch": (1, NO_STEPS),
     "packing": POSITIVE_INT,
     "augment_probability": (1.0, [1.1, -0.1, NAN, INF]),
+    "augment_target": FRACTION,
+    "augment_images": (1.0, [0.5, 0.0, -1.0, NAN, INF]),
+    "augment_every": POSITIVE_INT,
     "augment": ("flip", [*NO_NAMES, "color, cutout", "color,", "augment", "names"]),
     "data.flip": (True, []),
     "data.balanced": (True, []),
@@ -187,8 +190,10 @@ def with_field(name, value):
         config.network.generator_norm = "layer"
     if name == "schedule.unit":
         config.schedule.noise.sigma.update(shape="linear", over=10.0, to=0.5)
-    if name == "augment_probability":
+    if name.startswith("augment_"):
         config.augment = "flip"
+    if name in ("augment_images", "augment_every"):
+        config.augment_target = 0.6
     if name == "ema_ramp":
         config.ema_half_life = 1000.0
     if leaf == "weight_decay":
@@ -491,6 +496,15 @@ ADVICE = [
     ({"generator.orthogonal.own_step": True}, "give False, or config.generator.orthogonal.weight too",
      [{"generator.orthogonal.own_step": False}, {"generator.orthogonal.weight": 1e-4},
       {f"schedule.generator.orthogonal.weight.{part}": value for part, value in RISING.items()}]),
+    ({"augment_target": 0.6}, "give 0.0, or config.augment too", [{"augment_target": 0.0}, {"augment": "flip"}]),
+    ({"augment_images": 9.0, "augment": "flip"}, "give 500000.0, or config.augment_target too",
+     [{"augment_images": 500_000.0}, {"augment_target": 0.6}]),
+    ({"augment_every": 9, "augment": "flip"}, "give 4, or config.augment_target too",
+     [{"augment_every": 4}, {"augment_target": 0.6}]),
+    ({"augment_target": 0.6, "augment": "flip", "schedule.augment_probability.shape": "linear",
+      "schedule.augment_probability.over": 9.0}, "give 'constant', or augment_target 0.0",
+     [{"schedule.augment_probability.shape": "constant", "schedule.augment_probability.over": 0.0},
+      {"augment_target": 0.0}]),
     ({"augment_probability": 0.5}, "give 1.0, or config.augment too",
      [{"augment_probability": 1.0}, {"augment": "flip"}]),
     ({"ema_ramp": 0.05}, "give 0.0, or config.ema_half_life too", [{"ema_ramp": 0.0}, {"ema_half_life": 1000.0}]),
@@ -706,7 +720,15 @@ CIFAR10 = {
 CIFAR10 |= {"generator_batch": 2, "optimizer.name": "adam", "optimizer.b1": 0, "optimizer.b2": 0.9}
 CIFAR10 |= {"optimizer.generator_lr": 2e-4, "optimizer.critic_lr": 2e-4}
 # What a paper says, by experiment, for cifar10.
+STYLEGAN2 = {
+    "network.name": "stylegan2", "loss": "non_saturating", "optimizer.b1": 0.0, "optimizer.b2": 0.99,
+    "optimizer.generator_lr": 0.0025, "optimizer.critic_lr": 0.0025, "penalty.name": "r1", "penalty.every": 16,
+    "penalty.own_step": True, "generator.path_length.weight": 2.0, "generator.path_length.every": 4,
+    "generator.path_length.own_step": True, "network.style_mixing": 0.9, "network.minibatch_deviation": 4,
+    "network.depth": 2, "ema_ramp": 0.05,
+}  # fmt: skip
 PAPERS = {
+    "stylegan2": STYLEGAN2,
     "gan": {"loss": "minimax", "n_critic": 1, "penalty.name": "none"},
     "ns_gan": {"loss": "non_saturating", "optimizer.b1": 0.5, "optimizer.b2": 0.999},
     "dcgan": {"network.name": "dcgan", "batch_size": 128, "network.critic_norm": "batch", "optimizer.critic_lr": 2e-4}

@@ -373,6 +373,12 @@ def _check_data(config):
                 f"config.{name}={value!r} with config.data.name={config.data.name!r}: it is for images; "
                 f"give {FIELDS[name].default!r}, or in a new run a set of images"
             )
+    if config.augment_target and config.schedule.augment_probability.shape != "constant":
+        raise UserError(
+            f"config.schedule.augment_probability.shape={config.schedule.augment_probability.shape!r} with "
+            f"config.augment_target={config.augment_target}: it follows the one or the other; give 'constant', or "
+            "augment_target 0.0"
+        )
     if config.augment != "none" and config.packing > 1:
         raise UserError(
             f"config.packing={config.packing} with config.augment={config.augment!r}: give augment none, or in a "
@@ -465,6 +471,9 @@ _NEEDED = {
     **{f"{group}.{field}": f"{group}.weight" for group in TERMS for field in ("every", "own_step")},
     "conditional.continuous_weight": "conditional.continuous",
     "augment_probability": "augment",
+    "augment_target": "augment",
+    "augment_images": "augment_target",
+    "augment_every": "augment_target",
     "ema_ramp": "ema_half_life",
     **{f"schedule.{group}.weight.shape": f"{group}.name" for group in PENALTIES},
 }

@@ -235,6 +235,17 @@ FIELDS = {
     "augment_probability": Field(
         1.0, _SHARE, "of each of these for each sample, which stays as it is otherwise", CHANGEABLE
     ),
+    "augment_target": Field(
+        0.0,
+        _FRACTION,
+        "ADA: the mean sign of the logits of reals that this probability is adapted to, from where it begins; 0.6 in "
+        "the paper; 0: it stays",
+        CHANGEABLE,
+    ),
+    "augment_images": Field(
+        500_000.0, _at_least(1), "ADA: images in which the probability comes from 0 to 1, at most", CHANGEABLE
+    ),
+    "augment_every": Field(4, _UPDATES_BETWEEN, "ADA: steps between two of its moves", CHANGEABLE),
     "data.name": Field("digits", (bool, "a name"), "an embedded set, a 2-D mixture, a TFDS image set, or folder"),
     "data.dir": Field("", _PATH, "the TFDS folder (empty: TFDS's own), or the image folder", FREE),
     "data.image_size": Field(

@@ -42,6 +42,8 @@ HPARAMS = {
     "ema_start": "ema_start",
     "noise_sigma": "noise.sigma",
     "augment_probability": "augment_probability",
+    "augment_target": "augment_target",
+    "augment_images": "augment_images",
     "conditional_weight": "conditional.weight",
     "continuous_weight": "conditional.continuous_weight",
     **{f"{group}_{number}": f"{group}.{number}" for group in PENALTIES for number in ("weight", "sigma")},
@@ -91,14 +93,20 @@ def structure(config: ml_collections.ConfigDict) -> tuple[tuple[str, Any], ...]:
     values = dict(leaves(config))
     traced = {"seed", *HPARAMS.values(), *(f"schedule.{f}.{p}" for f in HPARAMS.values() for p in PARTS)}
     fixed = {name: value for name, value in values.items() if name not in traced}
-    augments = ("augments_some", augments_some(values))
-    return *fixed.items(), *((f"{field} is on", is_on(values, field)) for field in SWITCHES), augments
+    augments = ("augments_some", augments_some(values)), ("adapts", adapts(values))
+    return *fixed.items(), *((f"{field} is on", is_on(values, field)) for field in SWITCHES), *augments
 
 
 def augments_some(values: dict[str, Any]) -> bool:
     """Whether a critic sees samples that were left as they are beside those that were augmented."""
     field = "augment_probability"
-    return values["augment"] != "none" and (values[field] != 1 or values[f"schedule.{field}.shape"] != "constant")
+    changes = values[field] != 1 or values[f"schedule.{field}.shape"] != "constant" or adapts(values)
+    return values["augment"] != "none" and changes
+
+
+def adapts(values: dict[str, Any]) -> bool:
+    """Whether the probability of augmentations follows what the critic says of reals."""
+    return values["augment"] != "none" and is_on(values, "augment_target")
 
 
 def leaves(config: ml_collections.ConfigDict, prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
-from gan_jax.training import conditional, terms
+from gan_jax.training import adaptive, conditional, terms
 from gan_jax.training.game import build_networks, build_optimizers
 from gan_jax.training.hyperparameters import hyperparameters
 from gan_jax.training.judging import packed_for_critic
@@ -78,16 +78,18 @@ def _initial_state(config, shape, seed, hparams):
     transforms = build_optimizers(config, hparams)
     _, takes = conditional.of(config)
     latents = jnp.zeros((2, sum(takes)))
-    generator_state = _initial(generator, generator_key, latents, transforms[0], terms.of_generator(config))
+    memory = terms.fresh_memory(terms.of_generator(config))
+    generator_state = _initial(generator, generator_key, latents, transforms[0], memory)
     count = max(2, config.network.minibatch_deviation) * config.packing
     samples, condition = jnp.zeros((count, *shape)), jnp.zeros((count, sum(takes[1:])))
     samples, for_head = packed_for_critic(config, samples, condition)
-    critic_state = _initial(critic, critic_key, samples, transforms[1], terms.of_critic(config), **for_head)
+    memory = terms.fresh_memory(terms.of_critic(config)) | adaptive.fresh_memory(config, hparams)
+    critic_state = _initial(critic, critic_key, samples, transforms[1], memory, **for_head)
     ema = jax.tree.map(jnp.copy, generator_state.params)
     return GANState(jnp.int32(0), run_key, generator_state, critic_state, ema, hparams)
 
 
-def _initial(network, key, inputs, transform, minimised, **others):
+def _initial(network, key, inputs, transform, memory, **others):
     stats = dict(network.init(key, inputs, train=True, **others))
     params = stats.pop("params")
-    return NetState(params, stats, transform.init(params)).with_stats(stats, terms.fresh_memory(minimised))
+    return NetState(params, stats, transform.init(params)).with_stats(stats, memory)

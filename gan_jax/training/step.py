@@ -18,7 +18,7 @@ import optax
 
 from gan_jax.data import batches, bursts
 from gan_jax.objectives import augmentations, penalties
-from gan_jax.training import averages, conditional, game, judging, schedules, seen, terms
+from gan_jax.training import adaptive, averages, conditional, game, judging, schedules, seen, terms
 from gan_jax.training.game import Game, build_optimizers
 from gan_jax.training.state import GANState, NetState
 from gan_jax.training.terms import Term
@@ -34,7 +34,8 @@ def make_train_step(config: ml_collections.ConfigDict, shape: tuple[int, ...], s
     likewise, the mean `real_logits` and `fake_logits`, and each term by its name, without its weight, a lazy one as
     often as it counts. For the Wasserstein loss, `wasserstein_estimate` is the difference of these means: at best,
     Wasserstein-1 times the critic's Lipschitz constant. For an f-GAN, `divergence_estimate` is the bound on the
-    divergence. Where the critic tells the condition, `recognition_loss` is what that costs on fakes. All are of the
+    divergence. Where the critic tells the condition, `recognition_loss` is what that costs on fakes. Where
+    augmentations adapt, `augment_probability` is that of this step, and `real_signs` what it follows. All are of the
     last update, but for the other terms: these are means over the step's updates. The `critic_loss` of an update on
     which a lazy term falls has it as many times as it counts: where `every` divides n_critic, that is every last one.
     """
@@ -61,10 +62,12 @@ class Update(NamedTuple):
 def train_step(game: Game, state: GANState, batch: batches.Batch) -> tuple[GANState, dict[str, jax.Array]]:
     """Both players' updates: see `make_train_step`."""
     hparams = schedules.at_step(game.config, state.hparams, state.step)
+    hparams = adaptive.at_step(game.config, hparams, state.critic.memory)
     of_critic, of_generator, reals = updates(game, state, batch)
     critic, metrics = jax.lax.scan(
         functools.partial(critic_update, game, hparams, state.generator), state.critic, of_critic
     )
+    critic, metrics = adaptive.adjusted(game.config, hparams, critic, metrics, state.step)
     generator, lines = jax.lax.scan(
         lambda generator, update: generator_update(game, hparams, critic, generator, update._replace(real=reals)),
         state.generator,
@@ -182,6 +185,7 @@ def _by_critic(game, hparams, update, fake, params, stats, judged):
 
 def _readings(config, loss, real_logits, fake_logits):
     readings = {"real_logits": jnp.mean(real_logits), "fake_logits": jnp.mean(fake_logits)}
+    readings |= adaptive.reading(config, real_logits)
     if config.loss == "wasserstein":
         readings["wasserstein_estimate"] = readings["real_logits"] - readings["fake_logits"]
     if config.loss.startswith("f_gan:"):

@@ -33,7 +33,8 @@ def test_holds_what_the_configuration_says():
     numbers = {"penalty_weight": 7, "weight_clip": 0.5, "ema_decay": 0.25, "b1": 0.125, "b2": 0.9}
     rates = {"generator_lr": config.optimizer.generator_lr, "critic_lr": config.optimizer.critic_lr}
     defaults = dict.fromkeys(["weight_decay", "noise_sigma", "ema_steps", "ema_half_life", "ema_ramp", "ema_start"], 0)
-    defaults |= {"augment_probability": 1, "penalty_sigma": 0.01, "second_penalty_sigma": 0.01}
+    defaults |= {"augment_probability": 1, "augment_target": 0, "augment_images": 500_000}
+    defaults |= {"penalty_sigma": 0.01, "second_penalty_sigma": 0.01}
     defaults |= {"second_penalty_weight": 10, **{f"{term.replace('.', '_')}_weight": 0 for term in TERMS}}
     of_losses = {"smoothing_real": 0.0625, "smoothing_fake": 0.03125, "a": -1, "b": 2, "c": 0.75, "alpha": 3}
     of_conditions = {"conditional_weight": 1, "continuous_weight": 0.1}

@@ -1,0 +1,55 @@
+"""The probability of augmentations, adapted to how far the critic overfits (ADA: Karras et al. 2020, arXiv:2006.06676).
+
+A critic that knows its reals by heart gives all of them logits above 0. So r, the mean sign of the logits of reals, is
+compared with a target: every k steps, of b samples each,
+
+    p <- max(0, p + sign(r - target) k b / images),        r over these k steps.
+
+In the paper the target is 0.6, k is 4, and p needs 500,000 images from 0 to 1. Nothing keeps p below 1, as in the
+authors' code: above it, all that is drawn is done. p is a part of the state, in what the critic remembers, which is a
+function of the whole minibatch, on however many devices.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+
+from gan_jax.training.hyperparameters import adapts, leaves
+
+SIGNS = "real_signs"
+NAME = "augmentation"  # of what is remembered: p, and the sum of r over the steps since it moved
+
+
+def fresh_memory(config: ml_collections.ConfigDict, hparams: dict[str, Any]) -> dict[str, Any]:
+    """What a run begins with, p being `augment_probability`; {} where p does not adapt."""
+    return {NAME: (jnp.float32(hparams["augment_probability"]), jnp.float32(0))} if _adapts(config) else {}
+
+
+def at_step(config: ml_collections.ConfigDict, hparams: dict[str, Any], memory: dict[str, Any]) -> dict[str, Any]:
+    """`hparams` with the p of this step."""
+    return hparams | {"augment_probability": memory[NAME][0]} if _adapts(config) else hparams
+
+
+def reading(config: ml_collections.ConfigDict, real_logits: jax.Array) -> dict[str, jax.Array]:
+    """The mean sign of an update's logits of reals, where p adapts to it."""
+    return {SIGNS: jnp.mean(jnp.sign(real_logits))} if _adapts(config) else {}
+
+
+def adjusted(config: ml_collections.ConfigDict, hparams: dict[str, Any], critic, metrics, step: jax.Array):
+    """(the critic with p for the next step, the metrics [updates] of this one with p and r), after its updates."""
+    if not _adapts(config):
+        return critic, metrics
+    p, total = critic.memory[NAME]
+    signs = jnp.mean(metrics[SIGNS])
+    total, every = total + signs, config.augment_every
+    is_due = (step + 1) % every == 0
+    move = jnp.sign(total / every - hparams["augment_target"]) * every * config.batch_size / hparams["augment_images"]
+    moved = jnp.where(is_due, jnp.maximum(p + move, 0), p), jnp.where(is_due, 0, total)
+    critic = critic.with_stats(critic.collections, critic.memory | {NAME: moved})
+    return critic, metrics | {SIGNS: signs[None], "augment_probability": p[None]}
+
+
+def _adapts(config):
+    return adapts(dict(leaves(config)))
