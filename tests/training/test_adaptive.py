@@ -74,11 +74,10 @@ def trained(config, steps, reals):
 def test_p_rises_with_a_critic_that_knows_its_reals_and_falls_with_a_weak_one():
     reals = np.random.default_rng(1).normal(size=(16, 8, 8, 1)).astype(np.float32)
     strong = adapting(optimizer__critic_lr=1e-3, optimizer__generator_lr=1e-6, augment="translation", steps=300)
-    state, lines = trained(strong, 200, reals)
+    _, lines = trained(strong, 200, reals)
     p = [line["augment_probability"] for line in lines]
     assert np.mean([line["real_signs"] for line in lines[100:]]) > 0.6
     assert p[-1] > p[0] + 0.5 == 0.75
-    assert float(state.critic.memory["augmentation"][0]) >= p[-1]
     weak = adapting(optimizer__critic_lr=1e-30, augment_probability=0.5, steps=300)
     _, lines = trained(weak, 60, reals)
     p = [line["augment_probability"] for line in lines]
