@@ -4,6 +4,8 @@ Zhao et al. 2020 (arXiv:2006.10738), with the ranges of the authors' code. An au
 `(images [b, h, w, c], key) -> images [b, h, w, c]` for float images in [-1, 1], with draws of its own for each sample.
 Given the key it is an affine map of the images: gradients go through it, to any order, from the critic to the
 generator or to a penalty. To add one, write one function of these two arguments: a policy may name it.
+
+It may name those of ada.py as well, which take the probability as a third argument: each draws more than one change.
 """
 
 import inspect
@@ -12,6 +14,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from gan_jax.objectives import ada
+
+_TAKEN = ("images", "key")
 _FURTHEST = 1 / 8  # of the height and width: how far `translation` goes
 _HOLE = 1 / 2  # of the height and width: what `cutout` takes
 
@@ -20,16 +25,21 @@ def augment(images: jax.Array, key: jax.Array, policy: str, probability: jax.Arr
     """The images after all that `policy` names by commas, as in "color,translation,cutout", from left to right.
 
     Each has a key of its own, even if named twice. An empty policy changes nothing. probability: of each of them for
-    each sample, which stays as it is otherwise; None for 1. ValueError: an unknown name.
+    each sample, which stays as it is otherwise; of those of ada.py, of each change that they are made of. None for 1.
+    ValueError: an unknown name.
     """
+    known = _augmentations()
     chosen = policy.split(",") if policy else []
     for name in chosen:
-        if name not in names():
-            allowed = ", ".join(names())
+        if name not in known:
+            allowed = ", ".join(known)
             raise ValueError(f"no augmentation {name!r} in the policy {policy!r}: join some of {allowed} by commas")
     for name, own_key in zip(chosen, jax.random.split(key, len(chosen)), strict=True):
-        changed = globals()[name](images, own_key)
-        images = changed if probability is None else _some(changed, images, own_key, probability)
+        if _takes(known[name], *_TAKEN, "probability"):
+            images = known[name](images, own_key, 1.0 if probability is None else probability)
+        else:
+            changed = known[name](images, own_key)
+            images = changed if probability is None else _some(changed, images, own_key, probability)
     return images
 
 
@@ -40,12 +50,18 @@ def _some(changed, images, key, probability):
 
 
 def names() -> list[str]:
-    """All that a policy may name: the augmentations below."""
-    return [name for name, value in globals().items() if _is_augmentation(value) and not name.startswith("_")]
+    """All that a policy may name: the augmentations below, and those of ada.py."""
+    return list(_augmentations())
 
 
-def _is_augmentation(value):
-    return inspect.isfunction(value) and tuple(inspect.signature(value).parameters) == ("images", "key")
+def _augmentations():
+    """By name; they are told from other functions of both files by the arguments that they take."""
+    found = [item for item in (*globals().items(), *vars(ada).items()) if not item[0].startswith("_")]
+    return {name: value for name, value in found if _takes(value, *_TAKEN) or _takes(value, *_TAKEN, "probability")}
+
+
+def _takes(value, *arguments):
+    return inspect.isfunction(value) and tuple(inspect.signature(value).parameters) == arguments
 
 
 def color(images, key):
