@@ -1,6 +1,10 @@
-"""StyleGAN2 (Karras et al. 2020, arXiv:1912.04958).
+"""StyleGAN2 (Karras et al. 2020, arXiv:1912.04958), with the settings of the authors' stylegan2-ada-pytorch.
 
 python -m gan_jax.main --config=experiments/stylegan2.py[:DATA]
+
+Theirs are the losses and their intervals, the optimiser and its rates, style mixing, the mapping's two layers and the
+average's ramp. Scaled down are the networks, 25 and 23 million parameters in `stylegan2_official.py`; gamma is larger,
+for on small images their 0.0002 side^2 / batch lets the critic run away; the average forgets faster.
 """
 
 from gan_jax.config import default_config
@@ -9,14 +13,16 @@ from gan_jax.config import default_config
 def get_config(data="digits"):
     """The configuration for a data set."""
     config = default_config(data)
-    config.network.name, config.network.width, config.network.depth = "stylegan2", 32, 2
-    config.network.generator_norm, config.network.latent_dim, config.network.max_width = "none", 64, 128
-    config.network.minibatch_deviation = 4
-    config.batch_size = 32
-    config.penalty.name, config.penalty.weight, config.penalty.every, config.penalty.own_step = "r1", 0.01, 16, True
-    config.generator.path_length.weight, config.generator.path_length.every = 2.0, 4
-    config.generator.path_length.own_step = True
+    network, is_small = config.network, data == "digits"
+    network.name, network.generator_norm, network.critic_norm = "stylegan2", "none", "none"
+    network.depth, network.minibatch_deviation = 2, 4
+    network.width, network.max_width, network.latent_dim = (32, 64, 64) if is_small else (16, 128, 128)
+    config.loss, config.batch_size = "non_saturating", 32
+    config.penalty.name, config.penalty.weight, config.penalty.every, config.penalty.own_step = "r1", 1.0, 16, True
+    paths = config.generator.path_length
+    paths.weight, paths.every, paths.own_step = 2.0, 4, True
     config.optimizer.generator_lr = config.optimizer.critic_lr = 0.0025
     config.optimizer.b1, config.optimizer.b2 = 0.0, 0.99
     config.ema_half_life, config.ema_ramp = 10_000.0, 0.05
+    config.steps = 4000 if is_small else 20_000
     return config
