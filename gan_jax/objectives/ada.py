@@ -61,7 +61,7 @@ def ada_color(images, key, probability):
 def _moved(images, key, probability, moves):
     """The images after all moves, the first first. `warp` asks where a pixel came from: undoing the last comes first.
 
-    While p is 0, or a chance leaves the whole batch alone, nothing is computed.
+    While p is 0, or chance leaves the whole batch alone, nothing is computed.
     """
     inverse = functools.reduce(_product, _drawn(moves, key, probability, images.shape))
     as_before = _is_identity(inverse)
