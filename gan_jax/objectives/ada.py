@@ -61,7 +61,7 @@ def ada_color(images, key, probability):
 def _moved(images, key, probability, moves):
     """The images after all moves, the first first. `warp` asks where a pixel came from: undoing the last comes first.
 
-    While p is 0, or a chance leaves the whole batch alone, nothing is computed.
+    While p is 0, or chance leaves the whole batch alone, nothing is computed.
     """
     inverse = functools.reduce(_product, _drawn(moves, key, probability, images.shape))
     as_before = _is_identity(inverse)
@@ -270,8 +270,8 @@ def warp(images, inverse):
 
     images: float, any h and w of at least 2; in less than float32 they are computed with in float32.
     """
-    # A few samples at a time, whose finer images stay in a CPU's caches: gradients take half of the time. They are not
-    # neighbours, so that each of up to eight devices that share a batch has a sample among them.
+    # A few samples at a time, whose finer images stay in a CPU's caches: of 64 x 64 pixels, gradients take 0.6 of the
+    # time. The samples are not neighbours: each of up to eight devices that share a batch has one of them.
     parts = len(images) // _TOGETHER if len(images) % _TOGETHER == 0 else 1
     parted = [a.reshape(-1, parts, *a.shape[1:]).swapaxes(0, 1) for a in (images, inverse)]
     warped = jax.lax.map(lambda part: jax.vmap(_warp_one)(*part), parted)
