@@ -2,9 +2,8 @@
 
 python -m gan_jax.main --config=experiments/stylegan2_official.py:RECIPE[_SIDE] --config.data.dir=PATH
 
-RECIPE is `auto` (for one GPU), `stylegan2`, `paper256` or `cifar`; SIDE is the images', 256 if none is given. Published
-for `cifar`: FID 2.92, and 2.42 with classes, after 100 million images (arXiv:2006.06676). Theirs compute in half
-precision at the four largest sizes, which `--config.network.dtype=bfloat16 --config.network.clamp=256` comes near to.
+RECIPE: `auto` (for one GPU), `stylegan2`, `paper256`, `cifar`. SIDE: 32 to 256 pixels. In half precision as theirs with
+`--config.network.dtype=bfloat16 --config.network.clamp=256`. FID published for `cifar`: 2.92 (arXiv:2006.06676).
 """
 
 import pathlib
@@ -22,19 +21,20 @@ RECIPES = {
 def get_config(recipe="auto"):
     """The configuration of a recipe, as `auto_64`."""
     name, _, side = recipe.partition("_")
+    if name not in RECIPES or side not in ("", "32", "64", "128", "256"):
+        raise ValueError(f"{recipe!r} is no recipe: give {', '.join(RECIPES)}, and perhaps a side, as auto_64")
     side = int(side) if side else 32 if name == "cifar" else 256
     ada = runpy.run_path(str(pathlib.Path(__file__).with_name("stylegan2_ada.py")))["get_config"]
     config = ada("cifar10" if name == "cifar" else "folder")
     batch, group, channels, rate, gamma, half_life, ramp, layers = RECIPES[name]
-    batch = batch or min(4096 // side, 32)
-    config.batch_size, config.network.minibatch_deviation, config.network.depth = batch, group, layers
-    config.network.width, config.network.max_width = min(channels * 16_384 // side, 512), 512
-    config.network.latent_dim, config.data.image_size = 512, side
+    config.batch_size = batch = batch or min(4096 // side, 32)
+    width = min(channels * 16_384 // side, 512)
+    config.network.update(width=width, max_width=512, latent_dim=512, depth=layers, minibatch_deviation=group)
     config.optimizer.generator_lr = config.optimizer.critic_lr = rate
-    config.penalty.weight = gamma or 0.0002 * side**2 / batch
+    config.data.image_size, config.penalty.weight = side, gamma or 0.0002 * side**2 / batch
     config.ema_half_life, config.ema_ramp = half_life or 10_000.0 * batch / 32, ramp
     config.steps = (100_000_000 if name == "cifar" else 25_000_000) // batch
     if name == "cifar":
-        config.generator.path_length.weight, config.network.style_mixing, config.network.residual = 0.0, 0.0, False
-        config.generator.path_length.every, config.generator.path_length.own_step = 1, False
+        config.generator.path_length.update(weight=0.0, every=1, own_step=False)
+        config.network.style_mixing, config.network.residual = 0.0, False
     return config

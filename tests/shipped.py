@@ -26,7 +26,8 @@ NETWORKS = ("mlp", "dcgan", "resnet", "sn_cnn", "stylegan2")
 OPTIMIZERS = ("adam", "adamw", "lion", "rmsprop", "sgd")
 EXPERIMENTS = ("ac_gan", "conditional_gan", "dcgan", "dcgan_cifar10", "dragan", "f_gan", "gan", "info_gan", "ls_gan",
                "ns_gan", "own_pictures", "projection_gan", "r1_gan", "rp_gan", "sn_gan", "sn_gan_cifar10", "stylegan2",
-               "wgan", "wgan_cifar10", "wgan_gp", "wgan_gp_cifar10", "wgan_lp")  # fmt: skip
+               "stylegan2_ada", "stylegan2_official", "wgan", "wgan_cifar10",
+               "wgan_gp", "wgan_gp_cifar10", "wgan_lp")  # fmt: skip
 SWEEPS = ("conditionings", "created_equal", "grid25_objectives", "lr_seed", "random_search", "seeds", "tpe")
 STUDIES = ("disjoint_supports", "equilibrium", "f_divergence_fit", "finite_difference", "lipschitz", "mode_collapse",
            "transport", "vanishing_gradient")  # fmt: skip
