@@ -229,11 +229,14 @@ FIELDS = {
     "augment": Field(
         "none",
         _alone_or_some_of("none", augmentations.names()),
-        "DiffAugment: what is done to all that the critic sees, reals and fakes alike",
+        "what is done to all that the critic sees, reals and fakes alike: DiffAugment; ADA's bgc, and parts of it",
         CHANGEABLE,
     ),
     "augment_probability": Field(
-        1.0, _SHARE, "of each of these for each sample, which stays as it is otherwise", CHANGEABLE
+        1.0,
+        _SHARE,
+        "of each of these, and of each part of ADA's, for each sample; where it adapts, at first",
+        CHANGEABLE,
     ),
     "augment_target": Field(
         0.0,
