@@ -19,7 +19,8 @@ Floating-point operations are those of our networks, and of all taps of a kernel
 PyTorch's ResNets take more for the same, since they pool and upsample apart. "stock flax" is our train
 step with flax's layers, and XLA's options are ours. "finite_difference" has the penalties by these, on the whole
 minibatch or on a quarter of it; "of GEMM" counts the exact ones. "exchanged" lets XLA exchange kernels for images that
-are smaller.
+are smaller. "scaled" has StyleGAN2's modulated convolutions as one convolution of scaled inputs, as the authors' code
+has in training; else PyTorch has a group for each sample.
 
 With --gpu the contenders are those that tell something on a GPU. "ours" is the program as training has it: native
 convolutions, and products of float32 in TF32, as JAX has them by default; so has "PyTorch". "float32" is without TF32,
@@ -63,6 +64,7 @@ _IMAGES = {"network.width": 64, "batch_size": 64, "data.image_size": 32}
 _STYLED = {"network.width": 32, "network.max_width": 256, "network.latent_dim": 256, "batch_size": 32}
 _JAX = ("ours", "ours, unrolled", "stock flax")
 _PEERS = ("PyTorch", "PyTorch, channels_last", "PyTorch, scaled")
+_STYLED_ON_GPU = ("ours", "PyTorch, scaled", "ours, bfloat16", "PyTorch", "ours, float32")
 # In the order in which they tell most: where time is short, the last are left out.
 _PRECISIONS = ("ours", "PyTorch", "ours, bfloat16", "PyTorch, bfloat16", "ours, float32", "PyTorch, float32")
 _ON_GPU = (*_PRECISIONS, "ours, closed", "stock flax", "ours, unrolled")
@@ -125,7 +127,7 @@ CASES = {
         "cifar10",
         _STYLED | {"data.image_size": 32},
         ("ours", *_PEERS),
-        _PRECISIONS,
+        _STYLED_ON_GPU,
     ),
     "stylegan2_64": Case(
         "StyleGAN2 64x64x3, width 16 to 256, batch 16, R1 every 16, path length every 4",
@@ -133,7 +135,15 @@ CASES = {
         "cifar10",
         _STYLED | {"data.image_size": 64, "network.width": 16, "batch_size": 16},
         ("ours", *_PEERS),
-        _PRECISIONS,
+        _STYLED_ON_GPU,
+    ),
+    "stylegan2_cifar": Case(
+        "StyleGAN2 32x32x3, the authors' recipe `cifar`, 512 channels, batch 64, ADA",
+        "stylegan2_official",
+        "cifar",
+        {},
+        (),  # a step takes a CPU minutes
+        _STYLED_ON_GPU,
     ),
     "mlp128_wgan_gp": Case(
         "2-D, 3x128, batch 256, WGAN-GP", "wgan_gp", "ring", {"network.width": 128}, ("ours", "PyTorch"), _PRECISIONS
@@ -189,7 +199,7 @@ def main():
 
 def _options():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES), help="default: all")
+    parser.add_argument("--cases", nargs="+", choices=CASES, help="default: all; on a CPU, all for one")
     contenders = sorted({contender for case in CASES.values() for contender in (*case.contenders, *case.on_gpu)})
     parser.add_argument("--contenders", nargs="+", choices=contenders, help="besides ours; default: all of each case")
     parser.add_argument("--rounds", type=int, default=7, choices=range(1, 1001), metavar="N", help="default: 7")
@@ -201,6 +211,7 @@ def _options():
     parser.add_argument("--small", action="store_true", help="networks and minibatches of no use, to rehearse it all")
     parser.add_argument("--json", help="file for the figures, as JSON, after each case")
     options = parser.parse_args()
+    options.cases = options.cases or [name for name, case in CASES.items() if options.gpu or case.contenders]
     if options.json and not pathlib.Path(options.json).resolve().parent.is_dir():
         parser.error(f"--json={options.json}: there is no such folder")
     return options
@@ -456,6 +467,7 @@ def _change(jax, config, name):
         jax.config.update("jax_default_matmul_precision", "highest")
     if name.endswith("bfloat16"):
         config.network.dtype = "bfloat16"
+        config.network.clamp = 256.0 if config.network.name == "stylegan2" else 0.0
     if "finite_difference" in name:
         config.penalty.estimator = "finite_difference"
         config.penalty.share = 0.25 if name.endswith("1/4") else 1.0

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from benchmarks.accelerator import run, stage
 from benchmarks.train_step import CASES
 
-ORDER = ("resnet_wgan_gp", "dcgan_wgan_gp", "population", "seeds", "dcgan64_gan", "dcgan_wgan",
+ORDER = ("stylegan2_cifar", "resnet_wgan_gp", "dcgan_wgan_gp", "population", "seeds", "dcgan64_gan", "dcgan_wgan",
          "mlp512_wgan_gp", "mlp128_wgan_gp", "mlp64_wgan_gp")  # fmt: skip
 IN_REHEARSAL = ("--small", "--rounds=1", "--seconds=0.01", "--cases", "dcgan_wgan_gp",
                 "--contenders", "ours", "PyTorch, bfloat16", "ours, closed")  # fmt: skip
