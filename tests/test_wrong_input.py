@@ -177,7 +177,7 @@ FLAGS = [
     ("wgan.py", ["--truncation=0.5", "--mode=export"], "it is for sample and evaluate; leave it out"),
     ("wgan.py", ["--mode=sample", "--traverse", "--interpolate"], "leave one of them out"),
     ("wgan.py", ["--mode=sample", "--traverse", "--label=3"], "leave one of them out"),
-    ("wgan.py", ["--mode=sample", "--traverse", "--num=3"], "their own numbers of rows"),
+    ("wgan.py", ["--mode=sample", "--traverse", "--num=3"], "its own number of rows"),
     (
         "conditional_gan.py",
         ["--config.eval_every=10", "--config.eval_metrics=intra_class,frechet", "--config.eval_samples=12"],
