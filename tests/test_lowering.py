@@ -37,9 +37,10 @@ SPECTRAL_NORM = {"network.name": "sn_cnn", "network.spectral_norm": True}
 ATTENTION = {"network.name": "resnet", "network.attention": 8, "data.image_size": 16, "network.dtype": "bfloat16"}
 NETWORKS = [name for name, value in vars(networks).items() if hasattr(value, "Generator") and hasattr(value, "Critic")]
 WAYS = [name for name, value in vars(conditional).items() if isinstance(value, conditional.Conditional)]
+NORMLESS = {"stylegan2": {"network.generator_norm": "none"}}
 STRIDED = {"dcgan", "resnet", "sn_cnn"}  # networks that must have gradients of strided convolutions
 CASES = (
-    {f"{name}, penalised": {"network.name": name, **PENALISED} for name in NETWORKS}
+    {f"{name}, penalised": {"network.name": name, **PENALISED} | NORMLESS.get(name, {}) for name in NETWORKS}
     | {f"{name}, batch norm, bfloat16": {"conditional.name": name, **BATCH_NORM} for name in WAYS}
     | {f"{name}, spectral norm": {"conditional.name": name, **SPECTRAL_NORM} for name in ("none", "projection")}
     | {

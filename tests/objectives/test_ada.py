@@ -510,3 +510,14 @@ def test_a_policy_may_mix_them_with_those_of_diffaugment():
 def test_unknown_names_are_refused(policy):
     with pytest.raises(ValueError, match=r"no augmentation .* color, .*, blit, geom, bg, bgc, ada_color by commas"):
         augment(IMAGES, KEY, policy, 0.5)
+
+
+def test_a_gpu_warps_a_minibatch_at_once():
+    """A loop over a few samples at a time is for the caches of a CPU."""
+
+    def slopes(images):
+        return jax.grad(lambda images: jnp.sum(jnp.square(ada.bgc(images, jax.random.key(0), 0.5))))(images)
+
+    traced = jax.jit(slopes).trace(jnp.zeros((32, 8, 8, 3)))
+    loops = [traced.lower(lowering_platforms=(name,)).as_text().count("stablehlo.while") for name in ("cuda", "cpu")]
+    assert loops[0] == 0 < loops[1]

@@ -108,7 +108,7 @@ WRONG = [
     ([SAMPLE, "--config.loss=hinge"], "run", "loss (stored 'wasserstein', given 'hinge'); leave them out"),
     ([*PIXELS, "--num=1"], "run", "--num=1 with --mode=evaluate: give at least 2"),
     ([SAMPLE, "--num=0"], "run", "num"),
-    ([SAMPLE, "--images", "--interpolate"], "run", "--images with --interpolate or --traverse"),
+    ([SAMPLE, "--images", "--interpolate"], "run", "--images with --interpolate: rows are one picture"),
     ([*PIXELS, "--images"], "run", "it is for sample; leave it out"),
     ([SAMPLE, "--out=run/config.json"], "run", "run/config.json can't be written to: give another --out"),
     ([SAMPLE], "run", "no checkpoint in "),
