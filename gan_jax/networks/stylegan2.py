@@ -98,9 +98,13 @@ class Generator(nn.Module):
         return jnp.where(is_drawn[:, None], mean + self.psi * (w - mean), w)
 
     def _mixed(self, w, latents, condition):
-        """From a layer of U{1, ..., layers - 1} on, w of another latent, for each sample by itself."""
+        """From a layer of U{1, ..., layers - 1} on, w of another latent, for each sample by itself.
+
+        What stands beside the latent, as a class does that the generator is told with it, stays.
+        """
         latent_key, layer_key, share_key = jax.random.split(self.make_rng("noise"), 3)
-        others = self.mapped(jax.random.normal(latent_key, latents.shape, latents.dtype), condition)
+        fresh, beside = jax.random.normal(latent_key, latents.shape, latents.dtype), latents[:, self.latent_dim :]
+        others = self.mapped(jnp.concatenate([fresh[:, : self.latent_dim], beside], axis=1), condition)
         samples, layers, _ = w.shape
         begins = jax.random.randint(layer_key, (samples, 1), 1, layers)
         is_mixed = jax.random.bernoulli(share_key, self.style_mixing, (samples, 1))

@@ -28,10 +28,10 @@ def applied(network, variables, inputs, train=False, **others):
     return jax.jit(lambda variables, inputs, others: apply(variables, inputs, **others))(variables, inputs, others)
 
 
-def mapping_of(**fields):
+def mapping_of(beside=0, **fields):
     """(a generator, its variables), of which only the mapping is made."""
     generator = stylegan2.Generator((16, 16, 1), 4, 1, latent_dim=4, max_width=4, **fields)
-    inputs = jnp.zeros((1, 4 + generator.classes))
+    inputs = jnp.zeros((1, 4 + generator.classes + beside))
     return generator, generator.init(jax.random.key(0), inputs, train=True, method="mapping")
 
 
@@ -420,12 +420,16 @@ def test_styles_of_two_latents_are_mixed_in_training_alone():
     np.testing.assert_allclose(others.std(0), as_mapped[:, 0].std(0), atol=0.05)
 
 
-def test_classes_of_both_latents_that_are_mixed_are_the_same():
-    generator, variables = mapping_of(classes=2, style_mixing=1.0)
+@pytest.mark.parametrize("classes", [2, 0], ids=["mapped", "beside the latent"])
+def test_classes_of_both_latents_that_are_mixed_are_the_same(classes):
+    generator, variables = mapping_of(2 - classes, classes=classes, style_mixing=1.0)
     z = np.concatenate([normal(400, 4), np.eye(2, dtype=np.float32)[np.arange(400) % 2]], 1)
-    variables["params"]["mapped"]["Dense_0"]["kernel"] = jnp.zeros((8, 4)).at[4:].set(100.0)  # of the class alone
+    of_class = jnp.asarray(normal(4 if classes else 2, 4)) * 100
+    variables["params"]["mapped"]["Dense_0"]["kernel"] = jnp.concatenate([jnp.zeros((4, 4)), of_class])
     mixed = applied(generator, variables, z, True, method="mapping", rngs={"noise": jax.random.key(1)})
-    np.testing.assert_allclose(mixed[:, -1], mixed[:, 0], rtol=1e-6)
+    if classes:  # else how large it is beside the latent depends on that
+        np.testing.assert_allclose(mixed[:, -1], mixed[:, 0], rtol=1e-6)
+    np.testing.assert_array_equal(np.sign(mixed[:, -1]), np.sign(mixed[:, 0]))
     assert np.abs(mixed[0] - mixed[1]).max() > 0.1
 
 
