@@ -2,8 +2,7 @@
 
 python -m gan_jax.main --config=experiments/stylegan2_official.py:RECIPE[_SIDE] --config.data.dir=PATH
 
-RECIPE: `auto` (for one GPU), `stylegan2`, `paper256`, `cifar`; SIDE: 32 to 256. `--config.network.dtype=bfloat16`
-for half precision. FID published for `cifar`: 2.92 (arXiv:2006.06676).
+RECIPE: `auto` (for one GPU), `stylegan2`, `paper256`, `cifar` (FID 2.92, arXiv:2006.06676); SIDE: 32 to 256 pixels.
 """
 
 import pathlib
@@ -31,11 +30,8 @@ def get_config(recipe="auto"):
     config.network.update(width=min(channels * 16_384 // side, 512), max_width=512, latent_dim=512, clamp=256.0)
     config.network.update(depth=layers, minibatch_deviation=group)
     config.optimizer.generator_lr = rate * (0.8 if name == "cifar" else 1)  # as with the path length that it leaves out
-    config.data.image_size, config.optimizer.critic_lr, config.penalty.weight = (
-        side,
-        rate,
-        gamma or side**2 / batch / 5000,
-    )
+    config.data.image_size, config.optimizer.critic_lr = side, rate
+    config.penalty.weight = gamma or 0.0002 * side**2 / batch
     config.ema_half_life, config.ema_ramp = half_life or 10_000.0 * batch / 32, ramp
     config.steps = (100_000_000 if name == "cifar" else 25_000_000) // batch
     if name == "cifar":
