@@ -138,10 +138,10 @@ CASES = {
         _STYLED_ON_GPU,
     ),
     "stylegan2_cifar": Case(
-        "StyleGAN2 32x32x3, the authors' recipe `cifar`, 512 channels, batch 64, ADA",
+        "StyleGAN2 32x32x3, the authors' recipe `cifar`, 512 channels, batch 64, no augmentation",
         "stylegan2_official",
         "cifar",
-        {},
+        {"augment": "none", "augment_target": 0.0},
         (),  # a step takes a CPU minutes
         _STYLED_ON_GPU,
     ),
@@ -565,16 +565,18 @@ def flops(config, shape: tuple[int, ...]) -> int:
     inputs). A penalty passes its points forwards and back to the inputs, and derives the latter by cotangents and by
     weights (4 d), for reals and for fakes where it is of both. The generator's step is 3 g (but for the latents) + 2 d,
     for generator_batch times as many fakes, and d more for the reals of a relativistic loss. Lazy terms count for their
-    share of the steps; a path length takes 4 g, for half of the samples.
+    share of the steps. Where slopes follow from what the pass forward gave, as with products of styles and with
+    minibatch deviations, its derivative is taken too: 6 g for a path length, of half of the samples, and 6 d for R1.
     """
     generator, critic = _layers(config, shape)
     g, d = sum(generator), sum(critic)
     penalties = {"none": 0, "r1_r2": 2}.get(config.penalty.name, 1)
-    critic_update = g + 2 * (3 * d - critic[0]) + penalties * 4 * d / config.penalty.every
+    of_penalty = 6 if config.network.minibatch_deviation else 4
+    critic_update = g + 2 * (3 * d - critic[0]) + penalties * of_penalty * d / config.penalty.every
     judged = 3 if config.loss.startswith("relativistic") else 2
     generator_update = config.generator_batch * (3 * g - generator[0] + judged * d)
     if config.generator.path_length.weight:
-        generator_update += 4 * g / 2 / config.generator.path_length.every
+        generator_update += 6 * g / 2 / config.generator.path_length.every
     return round(2 * config.batch_size * (config.n_critic * critic_update + generator_update))
 
 

@@ -502,9 +502,13 @@ ADVICE = [
     ({"augment_every": 9, "augment": "flip"}, "give 4, or config.augment_target too",
      [{"augment_every": 4}, {"augment_target": 0.6}]),
     ({"augment_target": 0.6, "augment": "flip", "schedule.augment_probability.shape": "linear",
-      "schedule.augment_probability.over": 9.0}, "give 'constant', or augment_target 0.0",
+      "schedule.augment_probability.over": 9.0}, "give 'constant', or config.augment_target 0.0",
      [{"schedule.augment_probability.shape": "constant", "schedule.augment_probability.over": 0.0},
       {"augment_target": 0.0}]),
+    ({"augment_target": 0.6, "augment": "flip", "augment_probability": 0.5}, "give 1.0, or config.augment_target 0.0",
+     [{"augment_probability": 1.0}, {"augment_target": 0.0}]),
+    ({"augment_target": 0.6, "augment": "flip", "loss": "wasserstein"}, "give 0.0, or in a new run a loss of minimax, "
+     "non_saturating, log_odds, hinge", [{"augment_target": 0.0}, {"loss": "hinge"}, {"loss": "log_odds"}]),
     ({"augment_probability": 0.5}, "give 1.0, or config.augment too",
      [{"augment_probability": 1.0}, {"augment": "flip"}]),
     ({"ema_ramp": 0.05}, "give 0.0, or config.ema_half_life too", [{"ema_ramp": 0.0}, {"ema_half_life": 1000.0}]),
@@ -733,7 +737,7 @@ STYLEGAN2 = {
 }  # fmt: skip
 PAPERS = {
     "stylegan2": STYLEGAN2,
-    "stylegan2_ada": STYLEGAN2 | {"augment": "bgc", "augment_probability": 0.0, "augment_target": 0.6},
+    "stylegan2_ada": STYLEGAN2 | {"augment": "bgc", "augment_target": 0.6},
     "stylegan2_official": {},  # see test_official.py
     "gan": {"loss": "minimax", "n_critic": 1, "penalty.name": "none"},
     "ns_gan": {"loss": "non_saturating", "optimizer.b1": 0.5, "optimizer.b2": 0.999},

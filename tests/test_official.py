@@ -15,7 +15,7 @@ from gan_jax.training.game import build_networks
 
 EXPERIMENT = pathlib.Path(__file__).parents[1] / "experiments/stylegan2_official.py"
 ALL = {
-    "augment": "bgc", "augment_probability": 0.0, "augment_target": 0.6, "augment_every": 4,
+    "augment": "bgc", "augment_target": 0.6, "augment_every": 4,
     "augment_images": 500_000.0,
     "loss": "non_saturating", "optimizer.name": "adam", "optimizer.b1": 0.0, "optimizer.b2": 0.99,
     "network.latent_dim": 512, "network.max_width": 512, "network.clamp": 256.0, "penalty.name": "r1",

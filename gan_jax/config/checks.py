@@ -16,7 +16,17 @@ from gan_jax.networks.layers import mixes_samples
 from gan_jax.objectives import divergences, losses, penalties
 from gan_jax.training import conditional, optimizers, schedules, terms
 from gan_jax.training.game import OPTIONS, fields_of, loss_function
-from gan_jax.training.hyperparameters import HPARAMS, LOSS_NUMBERS, MODULES, PARTS, PENALTIES, RATES, TERMS, ends
+from gan_jax.training.hyperparameters import (
+    HPARAMS,
+    LOSS_NUMBERS,
+    MODULES,
+    PARTS,
+    PENALTIES,
+    RATES,
+    TERMS,
+    adapts,
+    ends,
+)
 
 
 def validate(config) -> None:
@@ -373,12 +383,7 @@ def _check_data(config):
                 f"config.{name}={value!r} with config.data.name={config.data.name!r}: it is for images; "
                 f"give {FIELDS[name].default!r}, or in a new run a set of images"
             )
-    if config.augment_target and config.schedule.augment_probability.shape != "constant":
-        raise UserError(
-            f"config.schedule.augment_probability.shape={config.schedule.augment_probability.shape!r} with "
-            f"config.augment_target={config.augment_target}: it follows the one or the other; give 'constant', or "
-            "augment_target 0.0"
-        )
+    _check_adaptive(flat(config))
     if config.augment != "none" and config.packing > 1:
         raise UserError(
             f"config.packing={config.packing} with config.augment={config.augment!r}: give augment none, or in a "
@@ -386,6 +391,27 @@ def _check_data(config):
         )
     if config.data.name in SMALL and config.data.dir:
         raise UserError(f"config.data.dir with config.data.name={config.data.name!r}: leave it empty")
+
+
+# Losses whose logits are above 0 where the critic takes samples for reals; and of which that is not so.
+_DECIDING = "minimax", "non_saturating", "log_odds", "hinge"
+_UNDECIDED = "wasserstein", "least_squares", "relativistic", "f_gan:"
+
+
+def _check_adaptive(values):
+    """A probability of augmentations that follows the signs of logits."""
+    if not adapts(values):
+        return
+    if given := _given(values, "augment_probability"):
+        raise UserError(
+            f"config.{given}={values[given]!r} with config.augment_target={values['augment_target']} changes nothing: "
+            f"the probability begins at 0 and adapts; give {FIELDS[given].default!r}, or config.augment_target 0.0"
+        )
+    if values["loss"].startswith(_UNDECIDED):
+        raise UserError(
+            f"config.augment_target={values['augment_target']} with config.loss={values['loss']!r}: its logits are not "
+            f"above 0 for what the critic takes for reals; give 0.0, or in a new run a loss of {', '.join(_DECIDING)}"
+        )
 
 
 def _check_conditional(config):

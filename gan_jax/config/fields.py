@@ -235,14 +235,14 @@ FIELDS = {
     "augment_probability": Field(
         1.0,
         _SHARE,
-        "of each of these, and of each part of ADA's, for each sample; where it adapts, at first",
+        "of each of these, and of each part of ADA's, for each sample",
         CHANGEABLE,
     ),
     "augment_target": Field(
         0.0,
         _FRACTION,
-        "ADA: the mean sign of the logits of reals that this probability is adapted to, from where it begins; 0.6 in "
-        "the paper; 0: it stays",
+        "ADA: the mean sign of the logits of reals that a probability, 0 at first, is adapted to; 0.6 in the paper; 0: "
+        "it is augment_probability",
         CHANGEABLE,
     ),
     "augment_images": Field(

@@ -113,10 +113,12 @@ class Trained:
         psi: 1 leaves w as it is, 0 gives the mean. cutoff: layers, from the first on, of which this is done; 0 for all.
         Raises UserError where the network has no such thing, or no so many layers.
         """
-        if psi == 1 and not cutoff:
-            return self
         if not hasattr(self.generator, "psi"):
-            raise UserError(f"psi={psi}: {self._no_mapping}; give 1.0, or truncation for latents nearer to 0")
+            if psi == 1 and not cutoff:
+                return self
+            raise UserError(
+                f"psi={psi}, cutoff={cutoff}: {self._no_mapping}; give 1.0 and 0, or truncation for latents nearer to 0"
+            )
         if not abs(psi) <= 10:
             raise UserError(f"psi={psi}: give a number from -10 to 10, such as 0.7")
         return dataclasses.replace(self, generator=self.generator.clone(psi=float(psi), cutoff=self._layer(cutoff, 0)))
@@ -125,19 +127,27 @@ class Trained:
         return _whole("cutoff", value, least, getattr(self._mapping, "layers", 1))
 
     @jax.enable_x64(False)
-    def w(self, inputs: jax.Array, psi: float = 1.0) -> np.ndarray:
+    def w(self, inputs: jax.Array, psi: float | None = None) -> np.ndarray:
         """What the averaged generator maps inputs to, w [n, ...], from which `made_of` makes samples.
 
-        psi: see `truncated`. Raises UserError where the network has no `mapping`.
+        psi: see `truncated`; None for as it is. Raises UserError where the network has no `mapping`.
         """
-        model = self.truncated(psi) if psi != 1 else self
+        model = self if psi is None else self.truncated(psi)
         return np.asarray(sampling.mapped(model._mapping, self._variables, inputs))
 
     @jax.enable_x64(False)
     def made_of(self, w: ArrayLike) -> np.ndarray:
         """The averaged generator's samples of w [n, ...]: as those of `generate`."""
-        make = functools.partial(sampling.made_of, self._mapping, self._variables)
-        return sampling.presentable(sampling.in_chunks(make, self.state, jnp.asarray(w)))
+        return self._made(sampling.made_of, w)
+
+    def _made(self, make, w):
+        expected = jax.eval_shape(lambda: self._mapping.apply(self._variables, self.inputs(1), False, method="mapping"))
+        if np.ndim(w) != expected.ndim or not len(w) or np.shape(w)[1:] != expected.shape[1:]:
+            wanted = ", ".join(map(str, expected.shape[1:]))
+            raise UserError(f"w of shape {np.shape(w)}: give [n, {wanted}], such as model.w(model.inputs(n))")
+        make = functools.partial(make, self._mapping, self._variables)
+        w = jnp.asarray(np.asarray(w, np.float32))
+        return sampling.presentable(sampling.in_chunks(make, self.state, w, self.generator.shape))
 
     @property
     def _mapping(self):
@@ -171,15 +181,17 @@ class Trained:
     ) -> np.ndarray:
         """[rows, columns, ...]: each row leads from one latent to another, along the sphere, within a class.
 
-        space: w for a straight line from what the one is mapped to, to what the other is.
+        space: w for a straight line from what the one is mapped to, to what the other is, and the same noise for all.
         """
+        if space not in ("z", "w"):
+            raise UserError(f"space={space!r}: give 'z' or 'w'")
         rows, columns = _whole("rows", rows, 1, MOST // 2), _whole("columns", columns, 1, MOST)
         start, end = self.inputs(2 * rows, seed, label, truncation).reshape(2, rows, -1)
         if space == "w":
             start, end = self.w(start)[:, None], self.w(end)[:, None]
             t = np.linspace(0, 1, columns, dtype=np.float32).reshape(1, -1, *(1,) * (start.ndim - 2))
             w = start + t * (end - start)
-            samples = self.made_of(w.reshape(rows * columns, *w.shape[2:]))
+            samples = self._made(sampling.made_alike, w.reshape(rows * columns, *w.shape[2:]))
         else:
             inputs = sampling.paths(self.takes, start, end, columns)
             samples = self.generate(inputs.reshape(rows * columns, -1))
@@ -198,8 +210,8 @@ class Trained:
         """Styles mixed, uint8 [rows + 1, columns + 1, h, w, c]: the first layers of rows, the others of columns.
 
         The first column has the samples that rows take their coarse layers from, and the first row those that columns
-        take their fine ones from; between them is a white one. cutoff: 0 for half of the layers. Raises UserError where
-        the generator does not take a w for each layer.
+        take their fine ones from; between them is a white one. All have the same noise. cutoff: 0 for half of the
+        layers. Raises UserError where the generator does not take a w for each layer.
         """
         rows, columns = _whole("rows", rows, 1, MOST), _whole("columns", columns, 1, MOST)
         if not (layers := getattr(self.generator, "layers", 0)):
@@ -208,10 +220,8 @@ class Trained:
         coarse, fine = np.split(self.w(inputs), [rows])
         is_coarse = np.arange(layers) < (self._layer(cutoff, 0) or layers // 2)
         mixed = np.where(is_coarse[:, None], coarse[:, None], fine[None])
-        sources, samples = (
-            self.made_of(np.concatenate([coarse, fine])),
-            self.made_of(mixed.reshape(-1, *coarse.shape[1:])),
-        )
+        cells = mixed.reshape(-1, *coarse.shape[1:])
+        sources, samples = (self._made(sampling.made_alike, w) for w in (np.concatenate([coarse, fine]), cells))
         table = np.full((rows + 1, columns + 1, *samples.shape[1:]), 255, samples.dtype)
         table[1:, 0], table[0, 1:] = np.split(sources, [rows])
         table[1:, 1:] = samples.reshape(rows, columns, *samples.shape[1:])

@@ -5,9 +5,9 @@ compared with a target: every k steps, of b samples each,
 
     p <- max(0, p + sign(r - target) k b / images),        r over these k steps.
 
-In the paper the target is 0.6, k is 4, and p needs 500,000 images from 0 to 1. Nothing keeps p below 1, as in the
-authors' code: above it, all that is drawn is done. p is a part of the state, in what the critic remembers, which is a
-function of the whole minibatch, on however many devices.
+In the paper the target is 0.6, k is 4, and p, 0 at first, needs 500,000 images to come to 1. Nothing keeps it below 1,
+as in the authors' code: above it, all that is drawn is done. p is a part of the state, in what the critic remembers,
+which is a function of the whole minibatch, on however many devices.
 """
 
 from typing import Any
@@ -19,12 +19,14 @@ import ml_collections
 from gan_jax.training.hyperparameters import adapts, leaves
 
 SIGNS = "real_signs"
-NAME = "augmentation"  # of what is remembered: p, and the sum of r over the steps since it moved
+NAME = (
+    "augmentation"  # of what is remembered: p, and the sum of r over the steps since it moved, and how many these are
+)
 
 
-def fresh_memory(config: ml_collections.ConfigDict, hparams: dict[str, Any]) -> dict[str, Any]:
-    """What a run begins with, p being `augment_probability`; {} where p does not adapt."""
-    return {NAME: (jnp.float32(hparams["augment_probability"]), jnp.float32(0))} if _adapts(config) else {}
+def fresh_memory(config: ml_collections.ConfigDict) -> dict[str, Any]:
+    """What a run begins with; {} where p does not adapt."""
+    return {NAME: (jnp.float32(0), jnp.float32(0), jnp.float32(0))} if _adapts(config) else {}
 
 
 def at_step(config: ml_collections.ConfigDict, hparams: dict[str, Any], memory: dict[str, Any]) -> dict[str, Any]:
@@ -41,12 +43,12 @@ def adjusted(config: ml_collections.ConfigDict, hparams: dict[str, Any], critic,
     """(the critic with p for the next step, the metrics [updates] of this one with p and r), after its updates."""
     if not _adapts(config):
         return critic, metrics
-    p, total = critic.memory[NAME]
+    p, total, steps = critic.memory[NAME]
     signs = jnp.mean(metrics[SIGNS])
-    total, every = total + signs, config.augment_every
-    is_due = (step + 1) % every == 0
-    move = jnp.sign(total / every - hparams["augment_target"]) * every * config.batch_size / hparams["augment_images"]
-    moved = jnp.where(is_due, jnp.maximum(p + move, 0), p), jnp.where(is_due, 0, total)
+    total, steps = total + signs, steps + 1
+    is_due = (step + 1) % config.augment_every == 0
+    move = jnp.sign(total / steps - hparams["augment_target"]) * steps * config.batch_size / hparams["augment_images"]
+    moved = jnp.where(is_due, jnp.maximum(p + move, 0), p), *(jnp.where(is_due, 0, x) for x in (total, steps))
     critic = critic.with_stats(critic.collections, critic.memory | {NAME: moved})
     return critic, metrics | {SIGNS: signs[None], "augment_probability": p[None]}
 

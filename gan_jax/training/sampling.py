@@ -1,6 +1,7 @@
 """Samples from the averaged generator, for pictures, evaluation and export."""
 
 import functools
+import math
 import pathlib
 from collections.abc import Sequence
 
@@ -16,7 +17,7 @@ from gan_jax.training.conditional import Inputs, condition
 from gan_jax.training.judging import STREAM
 from gan_jax.training.state import CALIBRATION, CODES, NOISE, SAMPLES
 
-CHUNK = 512  # latents in one dispatch
+CHUNK, PIXELS = 512, 2**21  # latents in one dispatch, and pixels of their images
 DRAWN = 400  # images in one picture
 FEWEST = 64  # reals behind points
 COLUMNS, MOST_CLASSES = 8, 20  # of a picture with a class in each row
@@ -128,7 +129,7 @@ def generate(generator, variables, inputs, key):
 
 
 def noise_key(state, chunk: int = 0) -> jax.Array:
-    """What a generator draws its noise from, for the chunk-th CHUNK of inputs: always the same for the same place."""
+    """What a generator draws its noise from, for the chunk-th chunk of inputs: always the same for the same place."""
     return jax.random.fold_in(jax.random.fold_in(state.key, NOISE), chunk)
 
 
@@ -155,18 +156,27 @@ def samples(generator, state, takes: Inputs, inputs, counts: tuple[int, ...] = (
 def outputs(generator, state, takes: Inputs, inputs, counts: tuple[int, ...] = ()) -> np.ndarray:
     """What the averaged generator puts out at any number of inputs: images float32 in [-1, 1], or points."""
     variables = averaged_variables(generator, state, takes, counts)
-    return in_chunks(functools.partial(generate, generator, variables), state, inputs)
+    return in_chunks(functools.partial(generate, generator, variables), state, inputs, generator.shape)
 
 
-def in_chunks(function, state, inputs) -> np.ndarray:
-    """function(CHUNK or fewer of the inputs [n, ...], key) of all of them; the last are filled up, and cut again."""
-    size = min(CHUNK, len(inputs))
+def in_chunks(function, state, inputs, shape: tuple[int, ...] = ()) -> np.ndarray:
+    """function(some of the inputs [n, ...], key) of all of them; the last are filled up, and cut again.
+
+    shape: of the samples that it makes. How many are made at once follows from it, and not from n: so does their noise.
+    """
+    size = min(CHUNK, max(1, PIXELS // math.prod(shape[:2])), len(inputs))
     chunks = []
     for start in range(0, len(inputs), size):
         chunk = inputs[start : start + size]
         full = jnp.pad(chunk, ((0, size - len(chunk)), *((0, 0),) * (chunk.ndim - 1)))
         chunks.append(np.asarray(function(full, noise_key(state, start // size)))[: len(chunk)])
     return np.concatenate(chunks)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def made_alike(generator, variables, w, key):
+    """`made_of`, with the same noise for all samples."""
+    return jax.vmap(lambda one: made_of(generator, variables, one[None], key)[0])(w)
 
 
 def outputs_between(generator, state, takes: Inputs, counts: tuple[int, ...] = ()):
@@ -178,7 +188,7 @@ def outputs_between(generator, state, takes: Inputs, counts: tuple[int, ...] = (
     def straight(start, end, t):
         a, b = (in_chunks(lambda some, _: mapped(generator, variables, some), state, x) for x in (start, end))
         w = jnp.asarray(a + t.reshape(-1, *(1,) * (a.ndim - 1)) * (b - a))
-        return in_chunks(functools.partial(made_of, generator, variables), state, w)
+        return in_chunks(functools.partial(made_of, generator, variables), state, w, generator.shape)
 
     return straight
 

@@ -83,7 +83,7 @@ def _initial_state(config, shape, seed, hparams):
     count = max(2, config.network.minibatch_deviation) * config.packing
     samples, condition = jnp.zeros((count, *shape)), jnp.zeros((count, sum(takes[1:])))
     samples, for_head = packed_for_critic(config, samples, condition)
-    memory = terms.fresh_memory(terms.of_critic(config)) | adaptive.fresh_memory(config, hparams)
+    memory = terms.fresh_memory(terms.of_critic(config)) | adaptive.fresh_memory(config)
     critic_state = _initial(critic, critic_key, samples, transforms[1], memory, **for_head)
     ema = jax.tree.map(jnp.copy, generator_state.params)
     return GANState(jnp.int32(0), run_key, generator_state, critic_state, ema, hparams)

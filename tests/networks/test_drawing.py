@@ -261,7 +261,7 @@ def test_a_network_without_a_mapping_says_so(command):
     model = gan_jax.load("run")
     with pytest.raises(UserError, match="maps no latents; take the inputs themselves"):
         model.w(model.inputs(3))
-    with pytest.raises(UserError, match=r"psi=0.5: .* maps no latents; give 1.0"):
+    with pytest.raises(UserError, match=r"psi=0.5, cutoff=0: .* maps no latents; give 1.0"):
         model.truncated(0.5)
     with pytest.raises(UserError, match="no styles to mix"):
         model.mix()

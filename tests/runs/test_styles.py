@@ -65,6 +65,11 @@ def check_truncation(model):
     at_mean = model.truncated(0.0).w(inputs)
     np.testing.assert_allclose(at_mean, np.broadcast_to(at_mean[:1, :1], at_mean.shape), rtol=1e-6)
     np.testing.assert_array_equal(model.truncated(0.5).generate(inputs), model.made_of(halved))
+    np.testing.assert_array_equal(model.truncated(0.5).w(inputs, 1.0), w)
+    np.testing.assert_array_equal(model.truncated(0.5).truncated(1.0).w(inputs), w)
+    for wrong in (w[:0], w[:, :1], w[:, 0]):
+        with pytest.raises(UserError, match=rf"give \[n, {layers}, 4\], such as"):
+            model.made_of(wrong)
     for given, words in (((float("nan"),), "from -10 to 10"), ((0.5, layers + 1), f"from 0 to {layers}")):
         with pytest.raises(UserError, match=words):
             model.truncated(*given)
@@ -77,18 +82,25 @@ def check_mixed(model):
     inputs = model.inputs(5)
     w = model.w(inputs)
     np.testing.assert_array_equal(table[0, 0], 255)
-    np.testing.assert_array_equal(table[1:, 0], model.made_of(w)[:2])
-    np.testing.assert_array_equal(table[0, 1:], model.made_of(w)[2:])
+    np.testing.assert_array_equal(table[1:, 0], alike(model, w[:2]))
+    np.testing.assert_array_equal(table[0, 1:], alike(model, w[2:]))
     mixed = np.stack([np.concatenate([w[i, :1], w[2 + j, 1:]]) for i in (0, 1) for j in (0, 1, 2)])
-    np.testing.assert_array_equal(table[1:, 1:].reshape(6, 8, 8, 1), model.made_of(mixed))
+    np.testing.assert_array_equal(table[1:, 1:].reshape(6, 8, 8, 1), alike(model, mixed))
+
+
+def alike(model, w):
+    """Each in the first place, which has the same noise."""
+    return np.concatenate([model.made_of(one[None]) for one in w])
 
 
 def check_interpolation(model):
     w = model.w(model.inputs(4))
     rows = model.interpolate(2, 3, space="w")
-    np.testing.assert_allclose(rows[:, 0].astype(int), model.made_of(np.repeat(w[:2], 3, 0))[::3], atol=1)
+    np.testing.assert_allclose(rows[:, 0].astype(int), alike(model, w[:2]), atol=1)
     middle = np.stack([w[i] + 0.5 * (w[2 + i] - w[i]) for i in (0, 1)])
-    np.testing.assert_allclose(rows[:, 1].astype(int), model.made_of(np.repeat(middle, 3, 0))[1::3], atol=1)
+    np.testing.assert_allclose(rows[:, 1].astype(int), alike(model, middle), atol=1)
+    with pytest.raises(UserError, match="space='v': give 'z' or 'w'"):
+        model.interpolate(2, 3, space="v")
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,7 @@ SYSTEMS = {
                "generator.path_length.every": 2, "generator.path_length.own_step": True},
     # a probability of augmentations that moves, up and down
     "stylegan2_ada": {"network.width": 4, "network.max_width": 8, "network.latent_dim": 8, "batch_size": 16,
-                      "augment_images": 500.0, "augment_every": 2, "augment_probability": 0.5, "augment_target": 0.05},
+                      "augment_images": 500.0, "augment_every": 2, "augment_target": 0.05},
 }  # fmt: skip
 OTHER_COLLECTIVES = ("all-gather", "all-to-all", "collective-permute", "reduce-scatter", "collective-broadcast")
 
