@@ -256,6 +256,19 @@ def same_run():
 
 
 @pytest.fixture
+def goes_on_bit_for_bit(command, same_run):
+    """goes_on_bit_for_bit("ns_gan.py", **fields): 40 steps in whole/ are the same run as 20 and 20 more in parts/."""
+
+    def check(experiment, **fields):
+        command(experiment, "--workdir=whole", steps=40, **fields)
+        for steps in (20, 40):
+            command(experiment, "--workdir=parts", steps=steps, **fields)
+        same_run("whole", "parts")
+
+    return check
+
+
+@pytest.fixture
 def assert_convolutions_are_fast():
     """A CPU has no fast code for swapped dimensions, holes in images, groups: 200 times slower, and nobody is told."""
 

@@ -233,10 +233,7 @@ FIELDS = {
         CHANGEABLE,
     ),
     "augment_probability": Field(
-        1.0,
-        _SHARE,
-        "of each of these, and of each part of ADA's, for each sample",
-        CHANGEABLE,
+        1.0, _SHARE, "of each of these, and of each part of ADA's, for each sample", CHANGEABLE
     ),
     "augment_target": Field(
         0.0,

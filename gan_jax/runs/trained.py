@@ -121,10 +121,10 @@ class Trained:
             )
         if not abs(psi) <= 10:
             raise UserError(f"psi={psi}: give a number from -10 to 10, such as 0.7")
-        return dataclasses.replace(self, generator=self.generator.clone(psi=float(psi), cutoff=self._layer(cutoff, 0)))
+        return dataclasses.replace(self, generator=self.generator.clone(psi=float(psi), cutoff=self._layer(cutoff)))
 
-    def _layer(self, value, least):
-        return _whole("cutoff", value, least, getattr(self._mapping, "layers", 1))
+    def _layer(self, value):
+        return _whole("cutoff", value, 0, getattr(self._mapping, "layers", 1))
 
     @jax.enable_x64(False)
     def w(self, inputs: jax.Array, psi: float | None = None) -> np.ndarray:
@@ -188,10 +188,9 @@ class Trained:
         rows, columns = _whole("rows", rows, 1, MOST // 2), _whole("columns", columns, 1, MOST)
         start, end = self.inputs(2 * rows, seed, label, truncation).reshape(2, rows, -1)
         if space == "w":
-            start, end = self.w(start)[:, None], self.w(end)[:, None]
-            t = np.linspace(0, 1, columns, dtype=np.float32).reshape(1, -1, *(1,) * (start.ndim - 2))
-            w = start + t * (end - start)
-            samples = self._made(sampling.made_alike, w.reshape(rows * columns, *w.shape[2:]))
+            first, last = (np.repeat(self.w(inputs), columns, axis=0) for inputs in (start, end))
+            w = sampling.straight(first, last, np.tile(np.linspace(0, 1, columns, dtype=np.float32), rows))
+            samples = self._made(sampling.made_alike, w)
         else:
             inputs = sampling.paths(self.takes, start, end, columns)
             samples = self.generate(inputs.reshape(rows * columns, -1))
@@ -218,7 +217,7 @@ class Trained:
             raise UserError(f"{self._no_mapping} to a w for each layer; there are no styles to mix")
         inputs = self.inputs(rows + columns, seed, label, truncation)
         coarse, fine = np.split(self.w(inputs), [rows])
-        is_coarse = np.arange(layers) < (self._layer(cutoff, 0) or layers // 2)
+        is_coarse = np.arange(layers) < (self._layer(cutoff) or layers // 2)
         mixed = np.where(is_coarse[:, None], coarse[:, None], fine[None])
         cells = mixed.reshape(-1, *coarse.shape[1:])
         sources, samples = (self._made(sampling.made_alike, w) for w in (np.concatenate([coarse, fine]), cells))

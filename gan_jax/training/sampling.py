@@ -99,6 +99,11 @@ def on_sphere(start: jax.Array, end: jax.Array, t: jax.Array) -> jax.Array:
     return (jnp.sin((1 - t) * angle) * start + jnp.sin(t * angle) * end) / jnp.sin(angle)
 
 
+def straight(start: np.ndarray, end: np.ndarray, t: np.ndarray) -> np.ndarray:
+    """[n, ...], [n, ...], [n] -> [n, ...]: start + t (end - start)."""
+    return start + t.reshape(-1, *(1,) * (start.ndim - 1)) * (end - start)
+
+
 @functools.partial(jax.jit, static_argnums=(0, 2, 3))
 def averaged_variables(generator, state, takes: Inputs, counts: tuple[int, ...] = ()):
     """The averaged generator's variables: the averaged parameters, and batch statistics that fit them.
@@ -185,12 +190,12 @@ def outputs_between(generator, state, takes: Inputs, counts: tuple[int, ...] = (
         return lambda start, end, t: outputs(generator, state, takes, between(takes, start, end, t), counts)
     variables = averaged_variables(generator, state, takes, counts)
 
-    def straight(start, end, t):
+    def in_w(start, end, t):
         a, b = (in_chunks(lambda some, _: mapped(generator, variables, some), state, x) for x in (start, end))
-        w = jnp.asarray(a + t.reshape(-1, *(1,) * (a.ndim - 1)) * (b - a))
+        w = jnp.asarray(straight(a, b, t))
         return in_chunks(functools.partial(made_of, generator, variables), state, w, generator.shape)
 
-    return straight
+    return in_w
 
 
 def presentable(samples) -> np.ndarray:

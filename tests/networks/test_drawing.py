@@ -158,11 +158,8 @@ def test_a_sample_is_the_same_however_many_are_asked_for(own):
 
 
 @pytest.mark.slow
-def test_a_run_trains_resumes_samples_and_is_exported(own, command, same_run, records):
-    command("ns_gan.py:ring", "--workdir=whole", steps=40, **OWN)
-    command("ns_gan.py:ring", "--workdir=parts", steps=20, **OWN)
-    command("ns_gan.py:ring", "--workdir=parts", steps=40, **OWN)
-    same_run("whole", "parts")
+def test_a_run_trains_resumes_samples_and_is_exported(own, command, goes_on_bit_for_bit, records):
+    goes_on_bit_for_bit("ns_gan.py:ring", **OWN)
     assert records("whole/metrics.jsonl")[-1]["generator_path_length"] > 0
     model = gan_jax.load("whole")
     inputs = model.inputs(16)
