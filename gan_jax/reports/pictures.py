@@ -31,6 +31,7 @@ PANELS = (
     ("divergence estimate\n(lower bound)", {"divergence_estimate": ""}),
     ("mean logit", {"real_logits": "real", "fake_logits": "fake"}),
     ("penalty", {"penalty": ""}),
+    ("augmentation", {"augment_probability": "probability", "real_signs": "mean sign of real logits"}),
 )
 
 
@@ -156,7 +157,8 @@ def curves(
     Args:
       path: a .png file.
       records: of metrics.jsonl; each has `step`, and any of critic_loss, generator_loss, wasserstein_estimate,
-        real_logits, fake_logits, penalty. What is missing or None has no line; a panel without lines is left out.
+        real_logits, fake_logits, penalty, augment_probability, real_signs. What is missing or None has no line; a panel
+        without lines is left out.
       title: of the picture.
       evaluations: each has `step`, and numbers; every name gets its own panel, since their scales differ.
         What is not a number is left out.

@@ -117,6 +117,7 @@ LOSSES = {"critic_loss": WAVE, "generator_loss": WAVE[::-1]}
         (run(**LOSSES), [], 1),
         (run(**LOSSES, wasserstein_estimate=WAVE), [], 2),
         (run(**LOSSES, real_logits=WAVE, fake_logits=WAVE, penalty=WAVE), [], 3),
+        (run(**LOSSES, augment_probability=WAVE, real_signs=WAVE), [], 2),
         (run(**LOSSES, other=WAVE), [{"step": 5, "frechet": 3.0, "modes": 8, "name": "x", "protocol": {"n": 1}}], 3),
         (run(critic_loss=[None] * 20, penalty=[None, *WAVE[1:]]), [], 1),
         ([{"step": 3, "critic_loss": 1.0}], [{"step": 1, "w1": None}, {"step": 2, "w1": 0.5}], 2),
