@@ -3,7 +3,8 @@
 python -m gan_jax.main --config=experiments/stylegan2.py[:DATA]
 
 digits, 7,000 steps: Frechet distance 5.3 in the features of the small classifier (1,797 against 1,797), seed 0, in 3
-minutes on one core of an AMD EPYC. With style mixing it was 19.4 after 4,000 steps, without it 11.3 (gamma 0.3).
+minutes on one core of an AMD EPYC. Style mixing was left out after runs of 4,000 steps with gamma 0.3: 19.4 with, 11.3
+without.
 
 Theirs are the losses and their intervals, the optimiser and its rates, style mixing, the mapping's two layers and the
 average's ramp. Scaled down are the networks, 25 and 23 million parameters in `stylegan2_official.py`; gamma is larger,

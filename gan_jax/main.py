@@ -44,6 +44,7 @@ from gan_jax.training.hyperparameters import HPARAMS
 
 # How ml_collections says that a field is unknown: the representation of its name, and perhaps of a second line.
 _UNKNOWN_FIELD = re.compile(r"""['"\\]+(\w+)['"\\]+(?:n?(Did you mean .*\?))?['"]?""")
+_CHOICES = re.compile(r"^<[^>]*>: ")  # that absl puts before the help of a flag that has them
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _IN_THE_WAY = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.EISDIR, errno.ENOTDIR)
 MOST_FIELDS = 10  # of a group, in a message
@@ -129,7 +130,7 @@ def run(given: flags.FlagValues) -> int:
 def _check_mode(given):
     """A UserError where a flag would do nothing: its help begins with the modes that it is of."""
     for name in given:
-        modes = given[name].help.partition(":")[0].split(", ")
+        modes = _CHOICES.sub("", given[name].help).partition(":")[0].split(", ")
         if given[name].present and {*modes} <= {*MODES} and given.mode not in modes:
             raise UserError(f"--{name} with --mode={given.mode}: it is for {' and '.join(modes)}; leave it out")
     if given.traverse and (given.interpolate or given.label is not None):
@@ -145,7 +146,8 @@ def _check_mode(given):
     if given.space == "w" and not given.interpolate:
         raise UserError("--space=w without --interpolate: give that too, or leave it out")
     if given.cutoff and given.psi == 1 and not given.mix:
-        raise UserError(f"--cutoff={given.cutoff} without --psi or --mix: give one of them too, or leave it out")
+        what = "--psi or --mix: give one of them" if given.mode == "sample" else "--psi: give that"
+        raise UserError(f"--cutoff={given.cutoff} without {what} too, or leave it out")
     if given.mode == "evaluate" and given.num == 1:
         raise UserError("--num=1 with --mode=evaluate: give at least 2, or --mode=sample, which takes one")
     if given["init_layers"].present and not given.init_from:
@@ -324,7 +326,7 @@ def define_flags(values: flags.FlagValues, argv: Sequence[str]) -> None:
     flags.DEFINE_integer(
         "cutoff",
         0,
-        "evaluate, sample, export: of how many layers --psi is, or --mix takes from its rows; 0: all, half",
+        "evaluate, sample, export: of how many layers --psi is, 0 for all; of --mix, how many are of rows, 0: half",
         0,
         flag_values=values,
     )
@@ -383,7 +385,8 @@ def _check_group(name):
 
 def _in_one_line(error):
     if isinstance(error, flags.Error):
-        return one_line(error)
+        given, folded, traced = str(error).partition("Error whilst parsing config file:")
+        return one_line(given + traced.strip().splitlines()[-1] if folded else error)
     if isinstance(error, AttributeError) and (found := _UNKNOWN_FIELD.fullmatch(str(error))):
         return f"--config has no field {found[1]!r}. {found[2] or ''} --help lists them".replace("  ", " ")
     return f"--config can't be read: {type(error).__name__}: {one_line(error)}"

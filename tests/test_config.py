@@ -496,6 +496,8 @@ ADVICE = [
     ({"generator.orthogonal.own_step": True}, "give False, or config.generator.orthogonal.weight too",
      [{"generator.orthogonal.own_step": False}, {"generator.orthogonal.weight": 1e-4},
       {f"schedule.generator.orthogonal.weight.{part}": value for part, value in RISING.items()}]),
+    ({"augment": "flip,blit"}, "give config.augment_target 0.6, or a probability below 1, such as 0.2",
+     [{"augment_target": 0.6}, {"augment_probability": 0.2}]),
     ({"augment_target": 0.6}, "give 0.0, or config.augment too", [{"augment_target": 0.0}, {"augment": "flip"}]),
     ({"augment_images": 9.0, "augment": "flip"}, "give 500000.0, or config.augment_target too",
      [{"augment_images": 500_000.0}, {"augment_target": 0.6}]),

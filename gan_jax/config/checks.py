@@ -13,7 +13,7 @@ from gan_jax.data import batches, bursts, sources
 from gan_jax.errors import UserError
 from gan_jax.evaluation import measures
 from gan_jax.networks.layers import mixes_samples
-from gan_jax.objectives import divergences, losses, penalties
+from gan_jax.objectives import augmentations, divergences, losses, penalties
 from gan_jax.training import conditional, optimizers, schedules, terms
 from gan_jax.training.game import OPTIONS, fields_of, loss_function
 from gan_jax.training.hyperparameters import (
@@ -171,11 +171,18 @@ def _check_own(config):
                 f"config.network.{norm}={settings[norm]!r} with config.network.name={settings.name!r}: it has scales "
                 f"of its own; give {' or '.join(allowed)}"
             )
-    if settings.spectral_norm and hasattr(network, "NORMS"):
-        raise UserError(
-            f"config.network.spectral_norm=True with config.network.name={settings.name!r}: it has scales of its own; "
-            "give False"
-        )
+    if hasattr(network, "NORMS"):
+        _check_unscaled(flat(config))
+
+
+def _check_unscaled(values):
+    """What takes parameters as they are, of a network that scales them whenever it uses them."""
+    for field in ("network.spectral_norm", "weight_clip", "critic.orthogonal.weight", "generator.orthogonal.weight"):
+        if given := _given(values, field):
+            raise UserError(
+                f"config.{given}={values[given]!r} with config.network.name={values['network.name']!r}: it has scales "
+                f"of its own; give {FIELDS[given].default!r}"
+            )
 
 
 def _has(network, option):
@@ -399,8 +406,9 @@ _UNDECIDED = "wasserstein", "least_squares", "relativistic", "f_gan:"
 
 
 def _check_adaptive(values):
-    """A probability of augmentations that follows the signs of logits."""
+    """A probability of augmentations that follows the signs of logits; and one that is none."""
     if not adapts(values):
+        _check_leak(values)
         return
     if given := _given(values, "augment_probability"):
         raise UserError(
@@ -411,6 +419,16 @@ def _check_adaptive(values):
         raise UserError(
             f"config.augment_target={values['augment_target']} with config.loss={values['loss']!r}: its logits are not "
             f"above 0 for what the critic takes for reals; give 0.0, or in a new run a loss of {', '.join(_DECIDING)}"
+        )
+
+
+def _check_leak(values):
+    """ADA's augmentations do not show in what is generated while many samples stay as they are."""
+    strong = {*values["augment"].split(",")} & {*augmentations.names_of_ada()}
+    if strong and min(ends(values, "augment_probability").values()) == 1:
+        raise UserError(
+            f"config.augment={values['augment']!r} with config.augment_probability=1.0: what is done to all reals "
+            "shows in what is generated; give config.augment_target 0.6, or a probability below 1, such as 0.2"
         )
 
 

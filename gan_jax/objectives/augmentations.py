@@ -35,7 +35,7 @@ def augment(images: jax.Array, key: jax.Array, policy: str, probability: jax.Arr
             allowed = ", ".join(known)
             raise ValueError(f"no augmentation {name!r} in the policy {policy!r}: join some of {allowed} by commas")
     for name, own_key in zip(chosen, jax.random.split(key, len(chosen)), strict=True):
-        if _takes(known[name], *_TAKEN, "probability"):
+        if name in names_of_ada():
             images = known[name](images, own_key, 1.0 if probability is None else probability)
         else:
             changed = known[name](images, own_key)
@@ -52,6 +52,11 @@ def _some(changed, images, key, probability):
 def names() -> list[str]:
     """All that a policy may name: the augmentations below, and those of ada.py."""
     return list(_augmentations())
+
+
+def names_of_ada() -> list[str]:
+    """Those of ada.py."""
+    return [name for name, value in _augmentations().items() if _takes(value, *_TAKEN, "probability")]
 
 
 def _augmentations():

@@ -12,6 +12,7 @@ import operator
 import os
 import pathlib
 from collections.abc import Mapping
+from numbers import Real
 from typing import Any, NamedTuple
 
 import jax
@@ -102,10 +103,12 @@ class Trained:
     @jax.enable_x64(False)
     def generate(self, inputs: jax.Array) -> np.ndarray:
         """The averaged generator at inputs [n, sum(takes)]: uint8 images [n, h, w, c], or float32 points [n, 2]."""
+        return sampling.samples(self.generator, self.state, self.takes, self._checked(inputs), self.counts)
+
+    def _checked(self, inputs):
         if np.ndim(inputs) != 2 or not len(inputs) or np.shape(inputs)[1] != sum(self.takes):
             raise UserError(f"inputs of shape {np.shape(inputs)}: give [n, {sum(self.takes)}], such as model.inputs(n)")
-        inputs = jnp.asarray(np.asarray(inputs, np.float32))  # of whatever type they were given
-        return sampling.samples(self.generator, self.state, self.takes, inputs, self.counts)
+        return jnp.asarray(np.asarray(inputs, np.float32))  # of whatever type they were given
 
     def truncated(self, psi: float, cutoff: int = 0) -> "Trained":
         """The same, whose generator draws w nearer to its mean, mean + psi (w - mean): likelier samples, more alike.
@@ -116,11 +119,15 @@ class Trained:
         if not hasattr(self.generator, "psi"):
             if psi == 1 and not cutoff:
                 return self
+            is_mapped = hasattr(self.generator, "mapping")
+            lacks = f"{self._network}: its generator has no fields psi and cutoff" if is_mapped else self._no_mapping
             raise UserError(
-                f"psi={psi}, cutoff={cutoff}: {self._no_mapping}; give 1.0 and 0, or truncation for latents nearer to 0"
+                f"psi={psi}, cutoff={cutoff}: {lacks}; give 1.0 and 0, or truncation for latents nearer to 0"
             )
-        if not abs(psi) <= 10:
+        if not isinstance(psi, Real) or not abs(psi) <= 10:
             raise UserError(f"psi={psi}: give a number from -10 to 10, such as 0.7")
+        if psi == 1 and cutoff:
+            raise UserError(f"cutoff={cutoff} with psi=1, which leaves w as it is: give another psi, or 0")
         return dataclasses.replace(self, generator=self.generator.clone(psi=float(psi), cutoff=self._layer(cutoff)))
 
     def _layer(self, value):
@@ -130,10 +137,10 @@ class Trained:
     def w(self, inputs: jax.Array, psi: float | None = None) -> np.ndarray:
         """What the averaged generator maps inputs to, w [n, ...], from which `made_of` makes samples.
 
-        psi: see `truncated`; None for as it is. Raises UserError where the network has no `mapping`.
+        psi: see `truncated`, of all layers; None for as it is. Raises UserError where the network has no `mapping`.
         """
         model = self if psi is None else self.truncated(psi)
-        return np.asarray(sampling.mapped(model._mapping, self._variables, inputs))
+        return np.asarray(sampling.mapped(model._mapping, self._variables, self._checked(inputs)))
 
     @jax.enable_x64(False)
     def made_of(self, w: ArrayLike) -> np.ndarray:
@@ -152,12 +159,16 @@ class Trained:
     @property
     def _mapping(self):
         if not hasattr(self.generator, "mapping"):
-            raise UserError(f"{self._no_mapping}; take the inputs themselves")
+            raise UserError(f"{self._no_mapping}; take the inputs themselves, space z")
         return self.generator
 
     @property
     def _no_mapping(self):
-        return f"config.network.name={self.config.network.name!r}: its generator maps no latents"
+        return f"{self._network}: its generator maps no latents"
+
+    @property
+    def _network(self):
+        return f"config.network.name={self.config.network.name!r}"
 
     @functools.cached_property
     def _variables(self):
@@ -490,14 +501,21 @@ def sample(model: Trained, place: pathlib.Path, which: Wanted) -> None:
         arrays["classes"] = np.array(model.classes)
     atomic.write_arrays(place / "samples.npz", arrays, compressed=True)
     sampling.draw(model.config, place / "samples.png", samples, f"{which.num} samples at step {model.state.step}")
-    names.say(f"wrote {place / 'samples.npz'} and {place / 'samples.png'}{_of_class(model, which.label)}")
+    whose = f"{_of_class(model, which.label)}{_drawn(model)}"
+    names.say(f"wrote {place / 'samples.npz'} and {place / 'samples.png'}{whose}")
 
 
 def write_images(model: Trained, place: pathlib.Path, which: Wanted) -> None:
     """Writes the images of `sample` alone, each as a picture of its own size: PLACE/000000.png and so on."""
     pictures.single_images(place, model.sample(*which.inputs))
     last = pictures.single_path(place, which.num - 1)
-    names.say(f"wrote {which.num:,} images, up to {last}{_of_class(model, which.label)}")
+    names.say(f"wrote {which.num:,} images, up to {last}{_of_class(model, which.label)}{_drawn(model)}")
+
+
+def _drawn(model):
+    """How w is drawn to its mean, in words."""
+    psi, cutoff = (getattr(model.generator, name, default) for name, default in (("psi", 1.0), ("cutoff", 0)))
+    return "" if psi == 1 else f", psi {psi:g}{f', cutoff {cutoff}' if cutoff else ''}"
 
 
 def _of_class(model, label):
@@ -537,7 +555,8 @@ def export(model: Trained, place: pathlib.Path) -> None:
     """Writes PLACE/generator.jax_export: float32 [b, latent_dim], any b -> samples float32 [b, ...], weights inside.
 
     For cpu, cuda and tpu: `jax.export.deserialize(bytearray(path.read_bytes())).call(latents)`. Where the generator is
-    told a class or codes, they stand in further columns, one-hot the former.
+    told a class or codes, they stand in further columns, one-hot the former. Noise is of a sample's place in b, where
+    `Trained.generate` has it of the place among as many as it makes at once: the same for these first ones.
     """
     generator, takes = model.generator, model.takes
     variables = sampling.averaged_variables(generator, model.state, takes, model.counts)
@@ -552,4 +571,4 @@ def export(model: Trained, place: pathlib.Path) -> None:
     shape = ", ".join(map(str, generator.shape))
     what = f" ({', '.join(parts)})" if len(parts) > 1 else ""
     what += f", classes {', '.join(model.classes)}" if model.classes else ""
-    names.say(f"wrote {path}: float32 latents [b, {sum(takes)}]{what} -> float32 samples [b, {shape}]")
+    names.say(f"wrote {path}{_drawn(model)}: float32 latents [b, {sum(takes)}]{what} -> float32 samples [b, {shape}]")

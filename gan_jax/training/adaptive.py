@@ -1,7 +1,7 @@
 """The probability of augmentations, adapted to how far the critic overfits (ADA: Karras et al. 2020, arXiv:2006.06676).
 
 A critic that knows its reals by heart gives all of them logits above 0. So r, the mean sign of the logits of reals, is
-compared with a target: every k steps, of b samples each,
+compared with a target: every k steps, of b images seen each, whatever n_critic is,
 
     p <- max(0, p + sign(r - target) k b / images),        r over these k steps.
 
@@ -19,9 +19,8 @@ import ml_collections
 from gan_jax.training.hyperparameters import adapts, leaves
 
 SIGNS = "real_signs"
-NAME = (
-    "augmentation"  # of what is remembered: p, and the sum of r over the steps since it moved, and how many these are
-)
+# Of what is remembered: p, the sum of r over the steps since it moved, and how many these are.
+NAME = "augmentation"
 
 
 def fresh_memory(config: ml_collections.ConfigDict) -> dict[str, Any]:

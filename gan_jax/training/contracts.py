@@ -4,6 +4,7 @@ Each is traced by itself, with arrays of a minibatch's shapes; nothing is comput
 left as it is.
 """
 
+import functools
 import inspect
 from typing import Any
 
@@ -11,8 +12,8 @@ import jax
 import jax.numpy as jnp
 import ml_collections
 
-from gan_jax.errors import UserError
-from gan_jax.objectives import penalties
+from gan_jax.errors import UserError, one_line
+from gan_jax.objectives import augmentations, penalties
 from gan_jax.training import conditional, game, judging, optimizers, terms
 from gan_jax.training.game import build_loss
 from gan_jax.training.hyperparameters import HPARAMS, PENALTIES, TERMS, hyperparameters
@@ -28,6 +29,7 @@ def check(config: ml_collections.ConfigDict, shape: tuple[int, ...]) -> None:
     of_generator = _check_generator(config, shape, played.generator)
     of_critic = _check_critic(config, shape, played.critic)
     _check_loss(config)
+    _check_augmentations(config, shape)
     _check_terms(played, shape, of_generator, of_critic)
     for name in dict.fromkeys(optimizers.of(config)):
         _check_optimizer(name)
@@ -73,6 +75,16 @@ def _check_loss(config):
         if not _takes_two(function):
             raise UserError(f"{words} must be a function (real_logits, fake_logits) -> number")
         _check_floats(_given(function, logits, logits), (), words)
+
+
+def _check_augmentations(config, shape):
+    """Some know the colours of certain images alone."""
+    images, key = jnp.zeros((config.batch_size, *shape)), jax.random.key(0)
+    policy = "" if config.augment == "none" else config.augment
+    try:
+        jax.eval_shape(functools.partial(augmentations.augment, policy=policy), images, key, probability=jnp.ones(()))
+    except ValueError as error:
+        raise UserError(f"config.augment={policy!r}: {one_line(error)}, or another policy, such as bg") from None
 
 
 def _takes_two(function):

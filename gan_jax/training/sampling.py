@@ -167,7 +167,7 @@ def outputs(generator, state, takes: Inputs, inputs, counts: tuple[int, ...] = (
 def in_chunks(function, state, inputs, shape: tuple[int, ...] = ()) -> np.ndarray:
     """function(some of the inputs [n, ...], key) of all of them; the last are filled up, and cut again.
 
-    shape: of the samples that it makes. How many are made at once follows from it, and not from n: so does their noise.
+    shape: of the samples that it makes. From it follows after how many a new chunk begins, with noise of its own.
     """
     size = min(CHUNK, max(1, PIXELS // math.prod(shape[:2])), len(inputs))
     chunks = []

@@ -36,8 +36,9 @@ def make_train_step(config: ml_collections.ConfigDict, shape: tuple[int, ...], s
     Wasserstein-1 times the critic's Lipschitz constant. For an f-GAN, `divergence_estimate` is the bound on the
     divergence. Where the critic tells the condition, `recognition_loss` is what that costs on fakes. Where
     augmentations adapt, `augment_probability` is that of this step, and `real_signs` what it follows. All are of the
-    last update, but for the other terms: these are means over the step's updates. The `critic_loss` of an update on
-    which a lazy term falls has it as many times as it counts: where `every` divides n_critic, that is every last one.
+    last update, but for `real_signs` and the other terms: these are means over the step's updates. The `critic_loss` of
+    an update on which a lazy term falls has it as many times as it counts: where `every` divides n_critic, that is
+    every last one.
     """
     return functools.partial(train_step, game.make(config, shape, shard=shard))
 

@@ -3,6 +3,7 @@
 It is a user's own, added to `gan_jax.networks` by these tests alone, in the form that StyleGAN2 has.
 """
 
+import dataclasses
 import pathlib
 import sys
 import types
@@ -40,7 +41,7 @@ class Generator(nn.Module):
     dtype: Any = None
     classes: int = 0
     psi: float = 1.0
-    cutoff: int = 0
+    cutoff: int = 0  # of no layers: all have the one w
 
     def setup(self):
         self.first, self.last = nn.Dense(self.width), nn.Dense(int(np.prod(self.shape)))
@@ -262,6 +263,10 @@ def test_a_network_without_a_mapping_says_so(command):
         model.truncated(0.5)
     with pytest.raises(UserError, match="no styles to mix"):
         model.mix()
+    maps_alone = dataclasses.replace(model, generator=types.SimpleNamespace(mapping=None))
+    with pytest.raises(UserError, match=r"psi=0.5, cutoff=0: .* has no fields psi and cutoff; give 1.0"):
+        maps_alone.truncated(0.5)
+    assert maps_alone.truncated(1.0) is maps_alone
 
 
 # ------------------------------------------------------------------------------------- minibatch deviation

@@ -21,7 +21,7 @@ STYLED = {
 
 
 @pytest.mark.slow
-def test_a_run_trains_resumes_and_shows_its_styles(command, goes_on_bit_for_bit, records, drawn_in_full):
+def test_a_run_trains_resumes_and_shows_its_styles(command, goes_on_bit_for_bit, records, drawn_in_full, capsys):
     goes_on_bit_for_bit("ns_gan.py", **STYLED)
     last = records("whole/metrics.jsonl")[-1]
     assert last["penalty"] >= 0
@@ -37,6 +37,9 @@ def test_a_run_trains_resumes_and_shows_its_styles(command, goes_on_bit_for_bit,
     shown = np.load("shown/samples.npz")["images"]
     np.testing.assert_array_equal(shown, model.truncated(0.5, 1).sample(8))
     command("ns_gan.py", "--workdir=whole", "--mode=export", "--psi=0.5", "--cutoff=1", steps=40, **STYLED)
+    said = capsys.readouterr().out
+    assert "samples.png, psi 0.5, cutoff 1" in said
+    assert "generator.jax_export, psi 0.5, cutoff 1: float32" in said
     again = export.deserialize(bytearray(pathlib.Path("whole/generator.jax_export").read_bytes()))
     floats = np.asarray(again.call(model.inputs(8)))
     np.testing.assert_allclose(np.clip((floats + 1) * 127.5, 0, 255).round(), shown, atol=1)
@@ -67,7 +70,15 @@ def check_truncation(model):
     for wrong in (w[:0], w[:, :1], w[:, 0]):
         with pytest.raises(UserError, match=rf"give \[n, {layers}, 4\], such as"):
             model.made_of(wrong)
-    for given, words in (((float("nan"),), "from -10 to 10"), ((0.5, layers + 1), f"from 0 to {layers}")):
+    with pytest.raises(UserError, match=r"inputs of shape \(3, 5\): give \[n, 14\]"):
+        model.w(np.zeros((3, 5)))
+    refused = {
+        ("0.5",): "from -10 to 10",
+        (float("nan"),): "from -10 to 10",
+        (0.5, layers + 1): f"from 0 to {layers}",
+        (1.0, 1): "cutoff=1 with psi=1, which leaves w as it is",
+    }
+    for given, words in refused.items():
         with pytest.raises(UserError, match=words):
             model.truncated(*given)
 

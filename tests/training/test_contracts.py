@@ -31,11 +31,11 @@ def gives(value):
     return lambda real, fake: value(fake - real) if callable(value) else value
 
 
-def checked(**fields):
+def checked(shape=SHAPE, **fields):
     config = default_config("digits")
     fields |= {"batch_size": BATCH, "network.width": 4, "network.depth": 1, "network.latent_dim": 3}
     config.update_from_flattened_dict({name.replace("__", "."): value for name, value in fields.items()})
-    contracts.check(config, SHAPE)
+    contracts.check(config, shape)
 
 
 def refused(**fields):
@@ -92,6 +92,13 @@ def test_a_loss_is_a_pair_of_functions_of_numbers_that_fields_give(monkeypatch, 
     assert refused(loss="mine") == words
     monkeypatch.setattr(losses, "mine", lambda a=0.0: AdversarialLoss(mean, mean))
     checked(loss="mine")
+
+
+def test_augmentations_know_the_colours_of_the_images():
+    fields = {"augment": "bgc", "augment_target": 0.6, "loss": "non_saturating"}
+    with pytest.raises(UserError, match=r"augment='bgc': colours of images with 2 channels: give images of 1 or 3, or"):
+        checked((8, 8, 2), **fields)
+    checked((8, 8, 2), **fields | {"augment": "bg"})
 
 
 def test_a_divergence_is_one(monkeypatch):
