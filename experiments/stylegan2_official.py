@@ -29,12 +29,12 @@ def get_config(recipe="auto"):
     config.batch_size = batch = batch or min(4096 // side, 32)
     config.network.update(width=min(channels * 16_384 // side, 512), max_width=512, latent_dim=512, clamp=256.0)
     config.network.update(depth=layers, minibatch_deviation=group)
-    config.optimizer.generator_lr = rate * (0.8 if name == "cifar" else 1)  # as with the path length that it leaves out
-    config.data.image_size, config.optimizer.critic_lr = side, rate
-    config.penalty.weight = gamma or 0.0002 * side**2 / batch
+    config.optimizer.generator_lr = config.optimizer.critic_lr = rate
+    config.data.image_size, config.penalty.weight = side, gamma or 0.0002 * side**2 / batch
     config.ema_half_life, config.ema_ramp = half_life or 10_000.0 * batch / 32, ramp
     config.steps = (100_000_000 if name == "cifar" else 25_000_000) // batch
     if name == "cifar":
+        config.optimizer.generator_lr *= 0.8  # as with the path length that it leaves out
         config.generator.path_length.update(weight=0.0, every=1, own_step=False)
         config.network.style_mixing, config.network.residual = 0.0, False
     return config

@@ -385,8 +385,9 @@ def _check_group(name):
 
 def _in_one_line(error):
     if isinstance(error, flags.Error):
-        given, folded, traced = str(error).partition("Error whilst parsing config file:")
-        return one_line(given + traced.strip().splitlines()[-1] if folded else error)
+        given, _, traced = str(error).partition("Error whilst parsing config file:")
+        # The words of an experiment's error stand behind the frames that led to it, which are indented.
+        return one_line(given + re.split(r"^  .*\n", traced, flags=re.MULTILINE)[-1])
     if isinstance(error, AttributeError) and (found := _UNKNOWN_FIELD.fullmatch(str(error))):
         return f"--config has no field {found[1]!r}. {found[2] or ''} --help lists them".replace("  ", " ")
     return f"--config can't be read: {type(error).__name__}: {one_line(error)}"

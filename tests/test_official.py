@@ -42,9 +42,11 @@ RECIPES = {
 SIZES = {
     "auto_32": (19_947_539, 21_507_073),
     "auto_64": (22_243_608, 23_407_361),
+    "auto_128": (22_949_277, 23_882_369),
     "auto": (23_191_522, 24_001_089),
     "stylegan2_32": (21_523_475, 21_507_073),
     "stylegan2_64": (27_032_600, 26_488_833),
+    "stylegan2_128": (29_328_669, 28_389_121),
     "stylegan2": (30_034_338, 28_864_129),
     "paper256": (24_767_458, 24_001_089),
     "cifar": (19_947_539, 20_720_641),
@@ -66,29 +68,30 @@ def test_recipes_have_the_authors_numbers(name):
     assert {field: values[field] for field in expected} == pytest.approx(expected)
 
 
+def sizes(config, classes=0):
+    """Parameters of both players."""
+    shape = config.data.image_size, config.data.image_size, 3
+    inputs, told = (
+        (jnp.zeros((32, 512 + classes)), jnp.zeros((32, *shape))),
+        ({}, {"condition": jnp.zeros((32, classes))}),
+    )
+    made = [
+        jax.eval_shape(functools.partial(network.init, train=True, **others), jax.random.key(0), x)["params"]
+        for network, x, others in zip(build_networks(config, shape), inputs, told, strict=True)
+    ]
+    return tuple(sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params)) for params in made)
+
+
 @pytest.mark.parametrize("name", SIZES)
 def test_recipes_have_the_authors_networks(name):
-    config = recipe(name)
-    shape = config.data.image_size, config.data.image_size, 3
-    inputs = jnp.zeros((32, 512)), jnp.zeros((32, *shape))
-    variables = [
-        jax.eval_shape(functools.partial(network.init, train=True), jax.random.key(0), x)["params"]
-        for network, x in zip(build_networks(config, shape), inputs, strict=True)
-    ]
-    assert tuple(sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params)) for params in variables) == SIZES[name]
+    assert sizes(recipe(name)) == SIZES[name]
 
 
 def test_with_ten_classes_the_networks_are_the_authors_too():
     config = recipe("cifar")
     config.conditional.name = "projection"
     validate(config)
-    inputs, told = (jnp.zeros((32, 522)), jnp.zeros((32, 32, 32, 3))), ({}, {"condition": jnp.zeros((32, 10))})
-    sizes = [
-        sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(variables["params"]))
-        for network, x, others in zip(build_networks(config, (32, 32, 3)), inputs, told, strict=True)
-        for variables in [jax.eval_shape(functools.partial(network.init, train=True, **others), jax.random.key(0), x)]
-    ]
-    assert sizes == [20_215_315, 23_089_664]
+    assert sizes(config, 10) == (20_215_315, 23_089_664)
 
 
 @pytest.mark.parametrize("name", ["digits", "auto_48"])

@@ -46,6 +46,7 @@ def validate(config) -> None:
         check(config)
     _check_evaluations(config)
     _check_data(config)
+    _check_adaptive(values)
 
 
 def _check_names(values):
@@ -390,7 +391,6 @@ def _check_data(config):
                 f"config.{name}={value!r} with config.data.name={config.data.name!r}: it is for images; "
                 f"give {FIELDS[name].default!r}, or in a new run a set of images"
             )
-    _check_adaptive(flat(config))
     if config.augment != "none" and config.packing > 1:
         raise UserError(
             f"config.packing={config.packing} with config.augment={config.augment!r}: give augment none, or in a "

@@ -235,9 +235,7 @@ def generated_samples(
     protocol: dict[str, Any] = {"generator": "average (ema)" if is_average else "last"}
     if truncation:
         protocol["truncation"] = truncation
-    if getattr(generator, "psi", 1) != 1:
-        protocol["psi"] = generator.psi
-        protocol |= {"cutoff": generator.cutoff} if generator.cutoff else {}
+    protocol |= sampling.truncation_in_w(generator)
     if way.is_told_labels:
         protocol["conditions"] = wanted.words
     found = measuring.of_array(samples, protocol, generate=generate)

@@ -28,14 +28,14 @@ def augment(images: jax.Array, key: jax.Array, policy: str, probability: jax.Arr
     each sample, which stays as it is otherwise; of those of ada.py, of each change that they are made of. None for 1.
     ValueError: an unknown name.
     """
-    known = _augmentations()
+    known, of_ada = _augmentations(), names_of_ada()
     chosen = policy.split(",") if policy else []
     for name in chosen:
         if name not in known:
             allowed = ", ".join(known)
             raise ValueError(f"no augmentation {name!r} in the policy {policy!r}: join some of {allowed} by commas")
     for name, own_key in zip(chosen, jax.random.split(key, len(chosen)), strict=True):
-        if name in names_of_ada():
+        if name in of_ada:
             images = known[name](images, own_key, 1.0 if probability is None else probability)
         else:
             changed = known[name](images, own_key)

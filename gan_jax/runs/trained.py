@@ -514,8 +514,7 @@ def write_images(model: Trained, place: pathlib.Path, which: Wanted) -> None:
 
 def _drawn(model):
     """How w is drawn to its mean, in words."""
-    psi, cutoff = (getattr(model.generator, name, default) for name, default in (("psi", 1.0), ("cutoff", 0)))
-    return "" if psi == 1 else f", psi {psi:g}{f', cutoff {cutoff}' if cutoff else ''}"
+    return "".join(f", {name} {value:g}" for name, value in sampling.truncation_in_w(model.generator).items())
 
 
 def _of_class(model, label):

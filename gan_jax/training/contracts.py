@@ -4,7 +4,6 @@ Each is traced by itself, with arrays of a minibatch's shapes; nothing is comput
 left as it is.
 """
 
-import functools
 import inspect
 from typing import Any
 
@@ -79,12 +78,15 @@ def _check_loss(config):
 
 def _check_augmentations(config, shape):
     """Some know the colours of certain images alone."""
-    images, key = jnp.zeros((config.batch_size, *shape)), jax.random.key(0)
-    policy = "" if config.augment == "none" else config.augment
+    if config.augment == "none":
+        return
+    images = jax.ShapeDtypeStruct((config.batch_size, *shape), jnp.float32)
     try:
-        jax.eval_shape(functools.partial(augmentations.augment, policy=policy), images, key, probability=jnp.ones(()))
+        jax.eval_shape(lambda images: augmentations.augment(images, jax.random.key(0), config.augment), images)
     except ValueError as error:
-        raise UserError(f"config.augment={policy!r}: {one_line(error)}, or another policy, such as bg") from None
+        raise UserError(
+            f"config.augment={config.augment!r}: {one_line(error)}, or another policy, such as bg"
+        ) from None
 
 
 def _takes_two(function):

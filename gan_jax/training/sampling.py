@@ -184,6 +184,12 @@ def made_alike(generator, variables, w, key):
     return jax.vmap(lambda one: made_of(generator, variables, one[None], key)[0])(w)
 
 
+def truncation_in_w(generator) -> dict[str, float]:
+    """How w is drawn to its mean: `psi`, and the `cutoff` where there is one; {} where w stays as it is."""
+    psi, cutoff = getattr(generator, "psi", 1.0), getattr(generator, "cutoff", 0)
+    return {} if psi == 1 else {"psi": psi} | ({"cutoff": cutoff} if cutoff else {})
+
+
 def outputs_between(generator, state, takes: Inputs, counts: tuple[int, ...] = ()):
     """A function (inputs, inputs [n, sum(takes)], t [n]) -> outputs between them: on the sphere, or straight in w."""
     if not hasattr(generator, "mapping"):

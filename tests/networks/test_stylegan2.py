@@ -35,27 +35,6 @@ def mapping_of(beside=0, **fields):
     return generator, generator.init(jax.random.key(0), inputs, train=True, method="mapping")
 
 
-# ------------------------------------------------------------------------------------------- parameters
-
-# Those of the authors' code, unconditional RGB; of the sizes that tests/test_official.py has no recipes for.
-COUNTS = {
-    "auto, 128": (128, 2, (22_949_277, 23_882_369)),
-    "stylegan2, 128": (256, 8, (29_328_669, 28_389_121)),
-}
-
-
-@pytest.mark.parametrize("name", COUNTS)
-def test_as_many_parameters_as_the_authors_code(name):
-    width, depth, expected = COUNTS[name]
-    networks = stylegan2.Generator((128, 128, 3), width, depth), stylegan2.Critic(width, depth, group=4)
-    inputs = jnp.zeros((4, 512)), jnp.zeros((4, 128, 128, 3))
-    made = [
-        jax.eval_shape(functools.partial(network.init, train=True), jax.random.key(0), x)["params"]
-        for network, x in zip(networks, inputs, strict=True)
-    ]
-    assert tuple(sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params)) for params in made) == expected
-
-
 # ---------------------------------------------------------------------------------------------- filters
 
 
