@@ -105,14 +105,13 @@ def test_where_there_is_a_schedule_is_another_program():
 
 
 @pytest.mark.slow
-def test_a_scheduled_run_goes_on_bit_for_bit_and_its_folder_holds_the_schedules_it_has(command, same_run, records):
+def test_a_scheduled_run_goes_on_bit_for_bit_and_its_folder_holds_the_schedules_it_has(
+    command, goes_on_bit_for_bit, records
+):
     fields = LINEAR | {"schedule__optimizer__critic_lr__shape": "cosine", "schedule__optimizer__critic_lr__over": 60.0,
                        "schedule__optimizer__critic_lr__to": 1e-5, "schedule__optimizer__b2__shape": "linear",
                        "schedule__optimizer__b2__over": 60.0, "schedule__optimizer__b2__to": 0.99}  # fmt: skip
-    command("ns_gan.py:ring", "--workdir=whole", steps=40, **fields)
-    command("ns_gan.py:ring", "--workdir=parts", steps=20, **fields)
-    command("ns_gan.py:ring", "--workdir=parts", steps=40, **fields)
-    same_run("whole", "parts")
+    goes_on_bit_for_bit("ns_gan.py:ring", **fields)
     text = pathlib.Path("whole/config.json").read_text()
     assert text.count('"schedule.') == 4 + 3 + 3  # all that is no default
     assert '"schedule.optimizer.b2.to": 0.99' in text

@@ -286,12 +286,9 @@ REMEMBERING = {"critic__lecam__weight": 0.1, "critic__lecam__every": 2, "generat
 
 
 @pytest.mark.slow
-def test_what_terms_remember_is_a_part_of_the_run(command, same_run, records):
+def test_what_terms_remember_is_a_part_of_the_run(goes_on_bit_for_bit, records):
     """A run that was raised to its steps later has the bits of one that was not stopped."""
-    command("ns_gan.py:ring", "--workdir=whole", steps=40, **REMEMBERING)
-    command("ns_gan.py:ring", "--workdir=parts", steps=20, **REMEMBERING)
-    command("ns_gan.py:ring", "--workdir=parts", steps=40, **REMEMBERING)
-    same_run("whole", "parts")
+    goes_on_bit_for_bit("ns_gan.py:ring", **REMEMBERING)
     (*_, last) = records("whole/metrics.jsonl")
     assert last["critic_lecam"] > 0
     assert last["generator_path_length"] > 0
